@@ -1,0 +1,6 @@
+#![forbid(unsafe_code)]
+//! hikyaku: durable webhook delivery beside a Misskey server.
+
+pub mod clock;
+pub mod model;
+pub mod sqlite;

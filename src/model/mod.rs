@@ -1,0 +1,27 @@
+//! The words of hikyaku as types: events, webhooks, deliveries, their ids, and what can become of them.
+//!
+//! Data comes in as bytes ([`Event::parse`]) or rows and goes out to every other module. The types refuse nonsense when
+//! they are made, so nobody downstream checks again. An event's body is opaque bytes here and everywhere else.
+//!
+//! This module does no I/O, reads no clock and draws no random numbers.
+
+mod body;
+mod delivery;
+mod event;
+mod fate;
+mod ids;
+mod parse;
+mod time;
+mod webhook;
+
+pub use body::Body;
+pub use delivery::{Delivery, LAST_ERROR_BYTES_MAX, LastFailure, Message, Target};
+pub use event::{Event, SERVER_BYTES_MAX};
+pub use fate::{DeactivationReason, DeathReason, DropReason, Outcome, ParkReason};
+pub use ids::{DeliveryId, EventId, EventType, ID_BYTES_MAX, IdError, Source, UserId, WebhookId};
+pub use parse::{Arrival, EventError, JsonKind};
+pub use time::Timestamp;
+pub use webhook::{
+    Deactivation, NAME_CHARS_MAX, Options, Origin, Owner, SECRET_CHARS_MAX, Secret, Status, URL_CHARS_MAX, Webhook,
+    WebhookError, check_name, check_secret, check_signing_secret, check_url,
+};

@@ -1,0 +1,444 @@
+//! Reads one event from JSON: the wire format of every producer (HTTP, CLI, AMQP).
+//!
+//! ```json
+//! {"type":"note","userId":"9ks5...","body":{...},"eventId":"...","createdAt":1774960496789,"server":"https://misskey.example"}
+//! ```
+//!
+//! `type` and `body` (an object) are required; `source`, `userId`, `eventId`, `createdAt` (whole milliseconds) and `server`
+//! may be absent or null. Unknown keys pass, whatever is in them. Of a key given twice the last counts, as in JavaScript.
+//! The body keeps its bytes. Nesting costs no stack, and a lone surrogate escape anywhere outside the ids passes.
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::{Body, Event, EventId, EventType, IdError, SERVER_BYTES_MAX, Source, Timestamp, UserId};
+
+/// The largest `createdAt`: JavaScript's last moment (ECMA-262, section 21.4.1.1).
+const CREATED_AT_MS_MAX: i64 = 8_640_000_000_000_000;
+
+/// What an event takes from the way it came in, where it does not say itself.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// When it came in.
+    pub now: Timestamp,
+    /// The id to give it when it has none.
+    pub event_id: EventId,
+    /// The bytes an event may have at most.
+    pub event_bytes_max: usize,
+}
+
+/// Why bytes are no event. Each names what is wrong and how it should be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EventError {
+    /// Too many bytes.
+    #[error("the event has {bytes} bytes, and {max} are allowed")]
+    TooLarge {
+        /// The bytes it has.
+        bytes: usize,
+        /// The bytes it may have.
+        max: usize,
+    },
+    /// Not JSON.
+    #[error("the event is not JSON: {detail}")]
+    NotJson {
+        /// The parser's words.
+        detail: String,
+    },
+    /// JSON, but no object.
+    #[error("the event must be a JSON object, and this is {found}")]
+    NotAnObject {
+        /// What it is.
+        found: JsonKind,
+    },
+    /// A required field is absent.
+    #[error("`{field}` is missing; an event needs `type` (a string) and `body` (an object)")]
+    Missing {
+        /// The field.
+        field: &'static str,
+    },
+    /// A field has the wrong kind of value.
+    #[error("`{field}` must be {expected}, and this is {found}")]
+    WrongKind {
+        /// The field.
+        field: &'static str,
+        /// What it must be.
+        expected: &'static str,
+        /// What it is.
+        found: JsonKind,
+    },
+    /// A text that its field does not allow.
+    #[error("`{field}` is not allowed: {why}")]
+    Text {
+        /// The field.
+        field: &'static str,
+        /// What is wrong with the text.
+        why: String,
+    },
+}
+
+impl EventError {
+    /// The field at fault, when one is.
+    pub fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::TooLarge { .. } | Self::NotJson { .. } | Self::NotAnObject { .. } => None,
+            Self::Missing { field } | Self::WrongKind { field, .. } | Self::Text { field, .. } => Some(field),
+        }
+    }
+}
+
+/// The kind of a JSON value, in words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JsonKind {
+    /// `{...}`
+    Object,
+    /// `[...]`
+    Array,
+    /// `"..."`
+    String,
+    /// A number.
+    Number,
+    /// `true` or `false`
+    Boolean,
+    /// `null`
+    Null,
+}
+
+impl JsonKind {
+    fn of(raw: &RawValue) -> Self {
+        match raw.get().as_bytes().first() {
+            Some(b'{') => Self::Object,
+            Some(b'[') => Self::Array,
+            Some(b'"') => Self::String,
+            Some(b't' | b'f') => Self::Boolean,
+            Some(b'n') => Self::Null,
+            _ => Self::Number,
+        }
+    }
+}
+
+impl fmt::Display for JsonKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Object => "an object",
+            Self::Array => "an array",
+            Self::String => "a string",
+            Self::Number => "a number",
+            Self::Boolean => "a boolean",
+            Self::Null => "null",
+        })
+    }
+}
+
+impl Event {
+    /// Reads one event from `bytes`, the JSON shown at the head of this module.
+    ///
+    /// # Errors
+    /// [`EventError`] when it is no event; nothing was kept of it.
+    pub fn parse(bytes: &Bytes, arrival: Arrival) -> Result<Self, EventError> {
+        if bytes.len() > arrival.event_bytes_max {
+            return Err(EventError::TooLarge { bytes: bytes.len(), max: arrival.event_bytes_max });
+        }
+        let fields = read_fields(bytes)?;
+        let body = fields.body.ok_or(EventError::Missing { field: "body" })?;
+        Ok(Self {
+            kind: required_text(fields.kind, "type", EventType::new)?,
+            body: match JsonKind::of(body) {
+                JsonKind::Object => Body::from_checked(bytes.slice_ref(body.get().as_bytes())),
+                found => return Err(EventError::WrongKind { field: "body", expected: "an object", found }),
+            },
+            id: optional_text(fields.event_id, "eventId", EventId::new)?.unwrap_or(arrival.event_id),
+            user: optional_text(fields.user, "userId", UserId::new)?,
+            source: optional_text(fields.source, "source", Source::new)?.unwrap_or_default(),
+            server: optional_text(fields.server, "server", check_server)?,
+            created_at: created_at(fields.created_at)?.unwrap_or(arrival.now),
+            accepted_at: arrival.now,
+        })
+    }
+}
+
+fn read_fields(bytes: &[u8]) -> Result<Fields<'_>, EventError> {
+    serde_json::from_slice(bytes).map_err(|error| match serde_json::from_slice::<&RawValue>(bytes) {
+        Ok(raw) if JsonKind::of(raw) != JsonKind::Object => EventError::NotAnObject { found: JsonKind::of(raw) },
+        _ => EventError::NotJson { detail: error.to_string() },
+    })
+}
+
+fn required_text<T>(
+    raw: Option<&RawValue>,
+    field: &'static str,
+    make: fn(&str) -> Result<T, IdError>,
+) -> Result<T, EventError> {
+    let raw = raw.ok_or(EventError::Missing { field })?;
+    text(raw, field, "a string", make)
+}
+
+fn optional_text<T>(
+    raw: Option<&RawValue>,
+    field: &'static str,
+    make: fn(&str) -> Result<T, IdError>,
+) -> Result<Option<T>, EventError> {
+    raw.filter(|raw| JsonKind::of(raw) != JsonKind::Null)
+        .map(|raw| text(raw, field, "a string or null", make))
+        .transpose()
+}
+
+fn text<T>(
+    raw: &RawValue,
+    field: &'static str,
+    expected: &'static str,
+    make: fn(&str) -> Result<T, IdError>,
+) -> Result<T, EventError> {
+    let found = JsonKind::of(raw);
+    if found != JsonKind::String {
+        return Err(EventError::WrongKind { field, expected, found });
+    }
+    let not_allowed = |why: String| EventError::Text { field, why };
+    let text: String = serde_json::from_str(raw.get()).map_err(|error| not_allowed(error.to_string()))?;
+    make(&text).map_err(|error| not_allowed(error.to_string()))
+}
+
+fn check_server(text: &str) -> Result<String, IdError> {
+    if text.is_empty() {
+        return Err(IdError::Empty);
+    }
+    if text.len() > SERVER_BYTES_MAX {
+        return Err(IdError::TooLong { bytes: text.len(), max: SERVER_BYTES_MAX });
+    }
+    match text.chars().find(|c| c.is_control()) {
+        Some(c) => Err(IdError::Control { code: u32::from(c) }),
+        None => Ok(text.to_owned()),
+    }
+}
+
+fn created_at(raw: Option<&RawValue>) -> Result<Option<Timestamp>, EventError> {
+    const FIELD: &str = "createdAt";
+    let Some(raw) = raw.filter(|raw| JsonKind::of(raw) != JsonKind::Null) else {
+        return Ok(None);
+    };
+    let expected = "a whole number of milliseconds since 1970";
+    match JsonKind::of(raw) {
+        JsonKind::Number => {}
+        found => return Err(EventError::WrongKind { field: FIELD, expected, found }),
+    }
+    match raw.get().parse::<i64>() {
+        Ok(ms) if (0..=CREATED_AT_MS_MAX).contains(&ms) => Ok(Some(Timestamp::from_millis(ms))),
+        _ => Err(EventError::Text { field: FIELD, why: format!("{} is not {expected}", raw.get()) }),
+    }
+}
+
+#[derive(Default)]
+struct Fields<'a> {
+    kind: Option<&'a RawValue>,
+    user: Option<&'a RawValue>,
+    body: Option<&'a RawValue>,
+    event_id: Option<&'a RawValue>,
+    created_at: Option<&'a RawValue>,
+    server: Option<&'a RawValue>,
+    source: Option<&'a RawValue>,
+}
+
+enum Key {
+    Kind,
+    User,
+    Body,
+    EventId,
+    CreatedAt,
+    Server,
+    Source,
+    Unknown,
+}
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct KeyVisitor;
+
+        impl Visitor<'_> for KeyVisitor {
+            type Value = Key;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+
+            fn visit_bytes<E>(self, key: &[u8]) -> Result<Key, E> {
+                Ok(match key {
+                    b"type" => Key::Kind,
+                    b"userId" => Key::User,
+                    b"body" => Key::Body,
+                    b"eventId" => Key::EventId,
+                    b"createdAt" => Key::CreatedAt,
+                    b"server" => Key::Server,
+                    b"source" => Key::Source,
+                    _ => Key::Unknown,
+                })
+            }
+
+            fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<Key, E> {
+                self.visit_bytes(key.as_bytes())
+            }
+        }
+
+        // As bytes, because an unknown key may hold a lone surrogate, which no Rust string can.
+        deserializer.deserialize_bytes(KeyVisitor)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct FieldsVisitor;
+
+        impl<'de> Visitor<'de> for FieldsVisitor {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an event, which is a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+                let mut fields = Fields::default();
+                while let Some(key) = map.next_key::<Key>()? {
+                    let slot = match key {
+                        Key::Kind => &mut fields.kind,
+                        Key::User => &mut fields.user,
+                        Key::Body => &mut fields.body,
+                        Key::EventId => &mut fields.event_id,
+                        Key::CreatedAt => &mut fields.created_at,
+                        Key::Server => &mut fields.server,
+                        Key::Source => &mut fields.source,
+                        Key::Unknown => {
+                            map.next_value::<IgnoredAny>()?;
+                            continue;
+                        }
+                    };
+                    *slot = Some(map.next_value::<&RawValue>()?);
+                }
+                Ok(fields)
+            }
+        }
+
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Event, EventError> {
+        parse_bytes(text.as_bytes())
+    }
+
+    fn parse_bytes(bytes: &[u8]) -> Result<Event, EventError> {
+        let arrival = Arrival {
+            now: Timestamp::from_millis(7),
+            event_id: EventId::new("made-on-arrival").expect("valid"),
+            event_bytes_max: 1 << 20,
+        };
+        Event::parse(&Bytes::copy_from_slice(bytes), arrival)
+    }
+
+    #[test]
+    fn a_body_keeps_every_byte() {
+        let body = r#"{ "z":1e400,"a" : 12345678901234567890123,"s":"\ud800 \u0061","n":-0.0,"z":2 }"#;
+        let event = parse(&format!(r#"{{"type":"x","body": {body} }}"#)).expect("an event");
+        assert_eq!(event.body.bytes(), body.as_bytes());
+    }
+
+    #[test]
+    fn what_is_absent_or_null_gets_its_default() {
+        let given =
+            r#"{"type":"x","body":{},"userId":null,"eventId":null,"createdAt":null,"server":null,"source":null}"#;
+        for text in [r#"{"type":"x","body":{}}"#, given] {
+            let event = parse(text).expect("an event");
+            assert_eq!(event.id.as_str(), "made-on-arrival");
+            assert_eq!((event.user, event.server), (None, None));
+            assert_eq!(event.source.as_str(), "default");
+            assert_eq!(event.created_at, Timestamp::from_millis(7));
+        }
+    }
+
+    #[test]
+    fn unknown_keys_pass_whatever_is_in_them() {
+        let deep = "[".repeat(200_000) + &"]".repeat(200_000);
+        let text = format!(r#"{{"\ud800":1,"x":{deep},"y":1e999,"type":"never.seen","body":{{"b":{deep}}}}}"#);
+        assert_eq!(parse(&text).expect("an event").kind.as_str(), "never.seen");
+    }
+
+    #[test]
+    fn of_a_key_given_twice_the_last_counts() {
+        assert_eq!(parse(r#"{"type":"a","body":{},"type":"b"}"#).expect("an event").kind.as_str(), "b");
+    }
+
+    #[test]
+    fn every_refusal_names_the_field_and_what_it_must_be() {
+        let long = "x".repeat(129);
+        let cases: &[(&str, &str)] = &[
+            ("", "the event is not JSON: EOF while parsing a value at line 1 column 0"),
+            ("{", "the event is not JSON: EOF while parsing an object at line 1 column 1"),
+            ("[1]", "the event must be a JSON object, and this is an array"),
+            ("null", "the event must be a JSON object, and this is null"),
+            (r#"{"type":"x"}"#, "`body` is missing; an event needs `type` (a string) and `body` (an object)"),
+            (r#"{"body":{}}"#, "`type` is missing; an event needs `type` (a string) and `body` (an object)"),
+            (r#"{"type":"x","body":[]}"#, "`body` must be an object, and this is an array"),
+            (r#"{"type":"x","body":"{}"}"#, "`body` must be an object, and this is a string"),
+            (r#"{"type":null,"body":{}}"#, "`type` must be a string, and this is null"),
+            (r#"{"type":"","body":{}}"#, "`type` is not allowed: it is empty"),
+            (r#"{"type":"x","body":{},"userId":7}"#, "`userId` must be a string or null, and this is a number"),
+            (
+                r#"{"type":"x","body":{},"createdAt":"1"}"#,
+                "`createdAt` must be a whole number of milliseconds since 1970, and this is a string",
+            ),
+            (
+                r#"{"type":"x","body":{},"createdAt":1.5}"#,
+                "`createdAt` is not allowed: 1.5 is not a whole number of milliseconds since 1970",
+            ),
+            (
+                r#"{"type":"x","body":{},"createdAt":-1}"#,
+                "`createdAt` is not allowed: -1 is not a whole number of milliseconds since 1970",
+            ),
+        ];
+        for (text, message) in cases {
+            assert_eq!(parse(text).expect_err(text).to_string(), *message, "{text}");
+        }
+        for field in ["type", "eventId", "userId", "source"] {
+            let text = format!(r#"{{"body":{{}},"type":"x","{field}":"{long}"}}"#);
+            let error = parse(&text).expect_err(&text);
+            assert_eq!(error.field(), Some(field));
+            assert!(error.to_string().contains("129 bytes, and 128 are allowed"), "{error}");
+        }
+        let error = parse(&format!(r#"{{"type":"x","body":{{}},"server":"{}"}}"#, "s".repeat(1025))).expect_err("long");
+        assert!(
+            error.to_string().contains("`server`") && error.to_string().contains("1025 bytes, and 1024"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn bytes_that_are_no_utf8_are_refused() {
+        let error = parse_bytes(b"{\"type\":\"x\",\"body\":{\"a\":\"\xff\"}}").expect_err("no UTF-8");
+        assert!(matches!(error, EventError::NotJson { .. }), "{error}");
+    }
+
+    #[test]
+    fn an_event_over_the_limit_is_refused_with_both_numbers() {
+        let text = format!(r#"{{"type":"x","body":{{"a":"{}"}}}}"#, "x".repeat(1 << 20));
+        let message = parse(&text).expect_err("too large").to_string();
+        assert_eq!(message, format!("the event has {} bytes, and 1048576 are allowed", text.len()));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_the_parser_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+            let _outcome = parse_bytes(&bytes);
+        }
+
+        #[test]
+        fn any_text_in_a_body_arrives_as_it_came(text in "\\PC{0,80}") {
+            let body = serde_json::to_string(&serde_json::json!({ "text": text })).expect("JSON");
+            let event = parse(&format!(r#"{{"type":"x","body":{body}}}"#)).expect("an event");
+            proptest::prop_assert_eq!(event.body.bytes(), body.as_bytes());
+        }
+    }
+}

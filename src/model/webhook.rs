@@ -1,0 +1,299 @@
+//! A webhook: who gets which events where, and whether it wants any now.
+//!
+//! Registrations come from the store, the settings file, the CLI or an API. The `check_*` functions are the one place
+//! that says what a registration may hold; every way in calls them. Secrets never appear in `Debug`.
+
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use url::Url;
+
+use super::{DeactivationReason, Event, EventType, Source, Timestamp, UserId, WebhookId};
+
+/// Characters a URL may have at most (Misskey's column).
+pub const URL_CHARS_MAX: usize = 1024;
+/// Characters a secret may have at most (Misskey's column).
+pub const SECRET_CHARS_MAX: usize = 1024;
+/// Characters a name may have at most (Misskey's system webhooks allow 255, users' 100).
+pub const NAME_CHARS_MAX: usize = 255;
+/// What a signing secret begins with (Standard Webhooks 1.0.0).
+const SIGNING_SECRET_PREFIX: &str = "whsec_";
+
+/// A registration.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    /// Names it; travels as `hookId`.
+    pub id: WebhookId,
+    /// Whose events it gets.
+    pub owner: Owner,
+    /// The Misskey whose events it gets.
+    pub source: Source,
+    /// What its owner calls it.
+    pub name: String,
+    /// Where its events go.
+    pub url: Url,
+    /// Goes out in clear text as `X-Misskey-Hook-Secret`; may be empty.
+    pub secret: Secret,
+    /// The event types it gets.
+    pub on: Vec<EventType>,
+    /// Whether it wants events now.
+    pub status: Status,
+    /// How its deliveries differ from the settings.
+    pub options: Options,
+    /// Where the registration is kept.
+    pub origin: Origin,
+    /// When it was registered.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+impl Webhook {
+    /// Whether `event` is one that this webhook subscribes to, whatever its status.
+    pub fn wants(&self, event: &Event) -> bool {
+        self.source == event.source && self.owner.user() == event.user.as_ref() && self.on.contains(&event.kind)
+    }
+}
+
+/// Whose events a webhook gets.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Owner {
+    /// That user's events.
+    User(UserId),
+    /// The server's own events.
+    System,
+}
+
+impl Owner {
+    /// The user, unless it is the system.
+    pub fn user(&self) -> Option<&UserId> {
+        match self {
+            Self::User(user) => Some(user),
+            Self::System => None,
+        }
+    }
+}
+
+/// Whether a webhook wants events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It gets events.
+    Active,
+    /// Its owner has stopped it for a while.
+    Paused,
+    /// We stopped it, until its owner activates it again.
+    Deactivated(Deactivation),
+}
+
+/// When and why we stopped a webhook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deactivation {
+    /// Why.
+    pub reason: DeactivationReason,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// How a webhook's deliveries differ from the settings; `None` is "as the settings say".
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Waits between attempts.
+    pub retry_schedule: Option<Vec<Duration>>,
+    /// Age at which a delivery is given up.
+    pub max_age: Option<Duration>,
+    /// Time for one attempt.
+    pub timeout: Option<Duration>,
+    /// Whether the clear-text secret goes out.
+    pub send_secret: bool,
+    /// Signs each request (Standard Webhooks); begins with `whsec_`.
+    pub signing_secret: Option<Secret>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { retry_schedule: None, max_age: None, timeout: None, send_secret: true, signing_secret: None }
+    }
+}
+
+/// Where a registration is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// In the store; can be changed at run time.
+    Store,
+    /// In the settings file; read-only at run time but for its activation.
+    Settings,
+}
+
+/// A text that is never printed.
+#[derive(Clone, Debug)]
+pub struct Secret(secrecy::SecretString);
+
+impl Secret {
+    /// Keeps `text`.
+    pub fn new(text: &str) -> Self {
+        Self(text.to_owned().into())
+    }
+
+    /// The text, for the one place that needs it.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.expose() == other.expose()
+    }
+}
+
+/// What is wrong with a registration.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WebhookError {
+    /// The URL cannot be read.
+    #[error("url: {url:?} is no URL ({why}); it must look like https://bot.example/hook")]
+    UrlUnreadable {
+        /// The text, cut to 100 characters.
+        url: String,
+        /// The parser's words.
+        why: String,
+    },
+    /// Not http or https.
+    #[error("url: the scheme is {scheme:?}, and only http and https can be delivered to")]
+    UrlScheme {
+        /// The scheme.
+        scheme: String,
+    },
+    /// `user:password@` in it.
+    #[error(
+        "url: it has a user name or password before the '@'; put a token into the path, or let the receiver check the secret"
+    )]
+    UrlCredentials,
+    /// Longer than allowed.
+    #[error("{field}: it has {chars} characters, and {max} are allowed")]
+    TooLong {
+        /// The field.
+        field: &'static str,
+        /// The characters it has.
+        chars: usize,
+        /// The characters it may have.
+        max: usize,
+    },
+    /// A control character, which no HTTP header can carry.
+    #[error("{field}: it has a control character (U+{code:04X}), which cannot be sent in a header")]
+    Control {
+        /// The field.
+        field: &'static str,
+        /// The character's code point.
+        code: u32,
+    },
+    /// No Standard Webhooks secret.
+    #[error("signing_secret: it must be `whsec_` followed by 24 to 64 bytes in base64")]
+    SigningSecret,
+}
+
+fn check_length(field: &'static str, text: &str, max: usize) -> Result<(), WebhookError> {
+    match text.chars().count() {
+        chars if chars > max => Err(WebhookError::TooLong { field, chars, max }),
+        _ => Ok(()),
+    }
+}
+
+fn check_no_control(field: &'static str, text: &str) -> Result<(), WebhookError> {
+    match text.chars().find(|c| c.is_control()) {
+        Some(c) => Err(WebhookError::Control { field, code: u32::from(c) }),
+        None => Ok(()),
+    }
+}
+
+/// Reads a URL that events may go to.
+///
+/// # Errors
+/// When it is over [`URL_CHARS_MAX`], unreadable, neither http nor https, or has credentials.
+pub fn check_url(text: &str) -> Result<Url, WebhookError> {
+    check_length("url", text, URL_CHARS_MAX)?;
+    let unreadable = |why: String| WebhookError::UrlUnreadable { url: text.chars().take(100).collect(), why };
+    let url = Url::parse(text).map_err(|error| unreadable(error.to_string()))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(WebhookError::UrlScheme { scheme: url.scheme().to_owned() });
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(WebhookError::UrlCredentials);
+    }
+    Ok(url)
+}
+
+/// Checks a secret: at most [`SECRET_CHARS_MAX`] characters that a header can carry; it may be empty.
+///
+/// # Errors
+/// When it is too long or has a control character.
+pub fn check_secret(text: &str) -> Result<Secret, WebhookError> {
+    check_length("secret", text, SECRET_CHARS_MAX)?;
+    check_no_control("secret", text)?;
+    Ok(Secret::new(text))
+}
+
+/// Checks a name: at most [`NAME_CHARS_MAX`] characters, no line breaks; it may be empty.
+///
+/// # Errors
+/// When it is too long or has a control character.
+pub fn check_name(text: &str) -> Result<String, WebhookError> {
+    check_length("name", text, NAME_CHARS_MAX)?;
+    check_no_control("name", text)?;
+    Ok(text.to_owned())
+}
+
+/// Checks a signing secret: `whsec_` and the base64 of 24 to 64 bytes (Standard Webhooks 1.0.0, "Signature scheme").
+///
+/// # Errors
+/// When it is none.
+pub fn check_signing_secret(text: &str) -> Result<Secret, WebhookError> {
+    let key = text.strip_prefix(SIGNING_SECRET_PREFIX).ok_or(WebhookError::SigningSecret)?;
+    let key = data_encoding::BASE64.decode(key.as_bytes()).map_err(|_| WebhookError::SigningSecret)?;
+    if (24..=64).contains(&key.len()) { Ok(Secret::new(text)) } else { Err(WebhookError::SigningSecret) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_that_cannot_be_delivered_to_are_refused_in_words() {
+        let cases = [
+            ("", "no URL"),
+            ("bot.example/hook", "no URL"),
+            ("http://", "no URL"),
+            ("ftp://bot.example/", "the scheme is \"ftp\""),
+            ("data:text/plain,hi", "the scheme is \"data\""),
+            ("file:///etc/passwd", "the scheme is \"file\""),
+            ("https://user@bot.example/", "user name or password"),
+            ("https://:pw@bot.example/", "user name or password"),
+        ];
+        for (url, words) in cases {
+            let message = check_url(url).expect_err(url).to_string();
+            assert!(message.contains(words), "{url}: {message}");
+        }
+        let long = format!("https://bot.example/{}", "x".repeat(1005));
+        assert!(check_url(&long).expect_err("too long").to_string().contains("1025 characters, and 1024"));
+        assert!(check_url("http://127.0.0.1:9/hook?x=1").is_ok());
+    }
+
+    #[test]
+    fn a_secret_that_no_header_can_carry_is_refused() {
+        assert!(check_secret("a\r\nX-Evil: 1").is_err());
+        assert!(check_secret("").is_ok());
+        assert!(check_secret("päss").is_ok());
+    }
+
+    #[test]
+    fn a_secret_is_never_printed() {
+        assert!(!format!("{:?}", Secret::new("hunter2")).contains("hunter2"));
+    }
+
+    #[test]
+    fn a_signing_secret_is_prefixed_base64_of_the_right_length() {
+        assert!(check_signing_secret("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD").is_ok());
+        for text in ["C2FVsBQIhrscChlQIMV+b5sSYspob7oD", "whsec_", "whsec_C2FV", "whsec_!!!!"] {
+            assert!(check_signing_secret(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Schema versions: forward only, one transaction, several parts side by side in one file.
+//!
+//! The table `hikyaku_schema(part, version)` says how many of a part's steps the file has been through.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+
+use super::SqliteError;
+
+/// Brings `part` of the file up to date: `steps` are SQL scripts, each applied once and never edited after a release.
+///
+/// `path` is named in errors.
+///
+/// # Errors
+/// [`SqliteError::Newer`] when the file has been through more steps than are known here, or whatever SQLite reports; the
+/// file is as it was.
+pub fn migrate(
+    connection: &mut Connection,
+    path: &Path,
+    part: &'static str,
+    steps: &[&str],
+) -> Result<(), SqliteError> {
+    let found = run_steps(connection, part, steps).map_err(|error| SqliteError::new(path, error))?;
+    if found > steps.len() {
+        return Err(SqliteError::Newer { path: path.to_owned(), part, found, known: steps.len() });
+    }
+    Ok(())
+}
+
+/// Runs what is missing and tells the version found.
+fn run_steps(connection: &mut Connection, part: &str, steps: &[&str]) -> rusqlite::Result<usize> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute_batch(
+        "CREATE TABLE IF NOT EXISTS hikyaku_schema (part TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT",
+    )?;
+    let found: usize = transaction
+        .query_row("SELECT version FROM hikyaku_schema WHERE part = ?1", [part], |row| row.get(0))
+        .optional()?
+        .unwrap_or(0);
+    if found < steps.len() {
+        for step in &steps[found..] {
+            transaction.execute_batch(step)?;
+        }
+        transaction.execute(
+            "INSERT INTO hikyaku_schema VALUES (?1, ?2) ON CONFLICT (part) DO UPDATE SET version = excluded.version",
+            (part, steps.len()),
+        )?;
+    }
+    transaction.commit()?;
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_run_once_and_parts_do_not_mix() {
+        let path = Path::new("memory");
+        let mut connection = Connection::open_in_memory().expect("open");
+        let first = ["CREATE TABLE a (x INTEGER)"];
+        let both = ["CREATE TABLE a (x INTEGER)", "ALTER TABLE a ADD COLUMN y INTEGER"];
+        migrate(&mut connection, path, "one", &first).expect("first");
+        migrate(&mut connection, path, "one", &both).expect("second");
+        migrate(&mut connection, path, "one", &both).expect("again");
+        migrate(&mut connection, path, "other", &["CREATE TABLE b (x INTEGER)"]).expect("other part");
+        connection.execute("INSERT INTO a (x, y) VALUES (1, 2)", []).expect("both steps ran");
+        connection.execute("INSERT INTO b (x) VALUES (1)", []).expect("the other part's step ran");
+    }
+
+    #[test]
+    fn a_file_of_a_newer_version_is_refused() {
+        let path = Path::new("memory");
+        let mut connection = Connection::open_in_memory().expect("open");
+        migrate(&mut connection, path, "one", &["CREATE TABLE a (x)", "CREATE TABLE b (x)"]).expect("new");
+        let error = migrate(&mut connection, path, "one", &["CREATE TABLE a (x)"]).expect_err("older program");
+        assert!(matches!(error, SqliteError::Newer { found: 2, known: 1, .. }), "{error}");
+    }
+}

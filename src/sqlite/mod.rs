@@ -1,0 +1,81 @@
+//! What every SQLite file of ours has in common: how it is opened, migrated, worked on, and what its errors mean.
+//!
+//! A file is opened in WAL mode with `synchronous=FULL`, so a committed transaction has been fsynced before anyone is told
+//! (sqlite.org/pragma.html#pragma_synchronous). SQLite blocks, so each connection lives on a thread of its own
+//! ([`SqliteThread`]) and async code sends it closures. Nothing here knows what the tables mean.
+
+mod error;
+mod migrate;
+mod thread;
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+pub use error::SqliteError;
+pub use migrate::migrate;
+pub use thread::SqliteThread;
+
+/// How long a statement waits for another process's lock on the file before it fails.
+pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Pages of the write-ahead log after which it is copied into the file (4 KiB each).
+const WAL_PAGES_MAX: u32 = 4000;
+
+/// Opens the SQLite file at `path`, making it if it is absent.
+///
+/// # Errors
+/// [`SqliteError`] naming the file, what is wrong, and how to mend it; the file is as it was.
+pub fn open(path: &Path) -> Result<Connection, SqliteError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connect = || -> rusqlite::Result<Connection> {
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES_MAX)?;
+        connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
+        connection.set_prepared_statement_cache_capacity(64);
+        Ok(connection)
+    };
+    connect().map_err(|error| SqliteError::new(path, error))
+}
+
+/// The file that a `sqlite:` URL names, or nothing when it is no such URL.
+pub fn path_of_url(url: &str) -> Option<&Path> {
+    let path = url.strip_prefix("sqlite:")?;
+    let path = path.strip_prefix("//").unwrap_or(path);
+    (!path.is_empty()).then(|| Path::new(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sqlite_url_names_a_file() {
+        assert_eq!(path_of_url("sqlite:queue.db"), Some(Path::new("queue.db")));
+        assert_eq!(path_of_url("sqlite:/var/lib/q.db"), Some(Path::new("/var/lib/q.db")));
+        assert_eq!(path_of_url("sqlite:///var/lib/q.db"), Some(Path::new("/var/lib/q.db")));
+        assert_eq!(path_of_url("sqlite:"), None);
+        assert_eq!(path_of_url("postgres://x"), None);
+    }
+
+    #[test]
+    fn a_file_that_is_no_database_is_named_with_a_way_out() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("queue.db");
+        std::fs::write(&path, "this is a text, and long enough to be read as a page header. ".repeat(20))
+            .expect("write");
+        let message = open(&path).expect_err("no database").to_string();
+        assert!(message.contains("queue.db") && message.contains("damaged"), "{message}");
+    }
+
+    #[test]
+    fn a_folder_that_is_absent_is_named() {
+        let message = open(Path::new("/nowhere/at/all/queue.db")).expect_err("absent").to_string();
+        assert!(message.contains("/nowhere/at/all/queue.db") && message.contains("cannot be opened"), "{message}");
+    }
+}
