@@ -1,0 +1,139 @@
+//! What an exchange with a receiver means.
+//!
+//! The table of the wire format, as a function: 2xx is delivered; 410 is gone; 408, 425, 429, 5xx and no answer are tried
+//! again; 3xx and every other 4xx are refused (we follow no redirect: it would carry the secret elsewhere, and a POST would
+//! become a GET). A failure of ours is told apart, because it must not cost the receiver an attempt.
+
+use std::time::Duration;
+
+use super::parse_retry_after;
+use crate::model::{Outcome, Timestamp};
+
+/// How an exchange went, as outbound saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Exchange {
+    /// The receiver answered, headers and body in time.
+    Answered {
+        /// The HTTP status.
+        status: u16,
+        /// The text of the header `Retry-After`.
+        retry_after: Option<String>,
+    },
+    /// There was no complete answer.
+    NoAnswer {
+        /// Why.
+        kind: NoAnswer,
+        /// The same in words.
+        words: String,
+    },
+}
+
+/// Why there was no complete answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoAnswer {
+    /// The deadline passed.
+    Timeout,
+    /// The name has no address.
+    Dns,
+    /// The TLS handshake failed.
+    Tls,
+    /// Refused, reset, closed half-way, or no HTTP.
+    Connection,
+    /// Policy forbids the address.
+    Forbidden,
+    /// No request can be made of this webhook.
+    Invalid,
+    /// We could not try.
+    OurFault,
+}
+
+/// What an exchange means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The kind of success or failure.
+    pub outcome: Outcome,
+    /// The HTTP status, when there was an answer.
+    pub status: Option<u16>,
+    /// How long the receiver asked us to wait.
+    pub retry_after: Option<Duration>,
+    /// The failure in words; empty on success.
+    pub words: String,
+}
+
+/// Says what `exchange`, ended at `now`, means.
+pub fn classify(exchange: &Exchange, now: Timestamp) -> Verdict {
+    match exchange {
+        Exchange::Answered { status, retry_after } => Verdict {
+            outcome: outcome_of_status(*status),
+            status: Some(*status),
+            retry_after: retry_after.as_deref().and_then(|text| parse_retry_after(text, now)),
+            words: if (200..300).contains(status) { String::new() } else { format!("the receiver answered {status}") },
+        },
+        Exchange::NoAnswer { kind, words } => {
+            Verdict { outcome: outcome_of_silence(*kind), status: None, retry_after: None, words: words.clone() }
+        }
+    }
+}
+
+fn outcome_of_status(status: u16) -> Outcome {
+    match status {
+        200..=299 => Outcome::Delivered,
+        410 => Outcome::Gone,
+        429 => Outcome::RateLimited,
+        408 | 425 => Outcome::ServerError,
+        300..=499 => Outcome::Refused,
+        _ => Outcome::ServerError,
+    }
+}
+
+fn outcome_of_silence(kind: NoAnswer) -> Outcome {
+    match kind {
+        NoAnswer::Timeout => Outcome::Timeout,
+        NoAnswer::Dns => Outcome::Dns,
+        NoAnswer::Tls => Outcome::Tls,
+        NoAnswer::Connection => Outcome::Connection,
+        NoAnswer::Forbidden => Outcome::Forbidden,
+        NoAnswer::Invalid => Outcome::Invalid,
+        NoAnswer::OurFault => Outcome::OurFault,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn answered(status: u16) -> Outcome {
+        classify(&Exchange::Answered { status, retry_after: None }, Timestamp::default()).outcome
+    }
+
+    #[test]
+    fn every_status_means_what_the_table_says() {
+        for status in 100..1000 {
+            let expected = match status {
+                200..=299 => Outcome::Delivered,
+                410 => Outcome::Gone,
+                429 => Outcome::RateLimited,
+                408 | 425 | 100..=199 | 500..=999 => Outcome::ServerError,
+                _ => Outcome::Refused,
+            };
+            assert_eq!(answered(status), expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_read_from_any_answer() {
+        let exchange = Exchange::Answered { status: 503, retry_after: Some("120".to_owned()) };
+        assert_eq!(classify(&exchange, Timestamp::default()).retry_after, Some(Duration::from_secs(120)));
+    }
+
+    proptest! {
+        #[test]
+        fn only_2xx_counts_as_delivered(status in 0_u16..2000, retry_after in proptest::option::of("\\PC{0,20}")) {
+            let verdict = classify(&Exchange::Answered { status, retry_after }, Timestamp::default());
+            prop_assert_eq!(verdict.outcome == Outcome::Delivered, (200..300).contains(&status));
+            prop_assert_eq!(verdict.words.is_empty(), verdict.outcome == Outcome::Delivered);
+        }
+    }
+}

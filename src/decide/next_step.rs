@@ -1,0 +1,180 @@
+//! What becomes of a delivery: the one decider (promise 4).
+//!
+//! ```text
+//!              +--> skip            a fresh event's webhook is paused or deactivated
+//!  taken ------+--> drop            the webhook was deleted
+//!              +--> dead            unknown, deactivated, or older than max_age
+//!              +--> later (park)    paused
+//!              +--> attempt --+--> done            2xx
+//!                    |        +--> dead            gone, refused, forbidden, invalid; schedule spent; too old
+//!                    |        +--> later (retry)   the receiver failed
+//!                    |        +--> later (park)    we failed: costs no attempt (promise 5)
+//!                    +--> later (park)             no slot
+//! ```
+
+use std::time::Duration;
+
+use super::{Verdict, park_wait, retry_wait};
+use crate::model::{DeathReason, Delivery, DropReason, LastFailure, Outcome, ParkReason, Timestamp};
+
+/// How deliveries to one webhook are tried: the settings, or the webhook's own options.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Waits between attempts; one attempt more than entries is made.
+    pub schedule: Vec<Duration>,
+    /// Age at which a delivery is given up.
+    pub max_age: Duration,
+    /// The longest wait that a `Retry-After` can ask for.
+    pub retry_after_max: Duration,
+}
+
+/// How a delivery's webhook stands when it is taken up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It wants events.
+    Active,
+    /// Its owner has stopped it for a while.
+    Paused,
+    /// We stopped it.
+    Deactivated,
+    /// It was deleted.
+    Deleted,
+    /// Nobody of that id was ever known.
+    Unknown,
+}
+
+/// What happened to a delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Happening {
+    /// A worker takes it up.
+    Taken {
+        /// How its webhook stands.
+        standing: Standing,
+        /// Whether it is only now made from a fresh event.
+        fresh: bool,
+    },
+    /// No slot of its webhook will be free within the patience.
+    NoSlot,
+    /// An attempt ended.
+    Attempted(Verdict),
+}
+
+/// Why a fresh event was not queued for a webhook that subscribes to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SkipReason {
+    /// Its owner has paused it.
+    Paused,
+    /// We deactivated it.
+    Deactivated,
+}
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Make an attempt.
+    Attempt,
+    /// It is delivered.
+    Done,
+    /// No delivery is made of this event for this webhook.
+    Skip(SkipReason),
+    /// It ends here, counted.
+    Drop(DropReason),
+    /// It waits until `due`.
+    Later {
+        /// The delivery as it then is.
+        delivery: Delivery,
+        /// When it is due.
+        due: Timestamp,
+        /// Why it waits.
+        wait: Wait,
+    },
+    /// It is given up.
+    Dead {
+        /// The delivery as it then is.
+        delivery: Delivery,
+        /// Why.
+        reason: DeathReason,
+    },
+}
+
+/// Why a delivery waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// For its next attempt.
+    Retry,
+    /// Without having spent an attempt.
+    Park(ParkReason),
+}
+
+/// Decides what becomes of `delivery` after `happening`, at `now`; `jitter` is in [0, 1).
+pub fn next_step(delivery: &Delivery, happening: &Happening, policy: &Policy, now: Timestamp, jitter: f64) -> Step {
+    match happening {
+        Happening::Taken { standing, fresh } => taken(delivery, *standing, *fresh, policy, now, jitter),
+        Happening::NoSlot => park(delivery, ParkReason::NoSlot, policy, now, jitter),
+        Happening::Attempted(verdict) => attempted(delivery, verdict, policy, now, jitter),
+    }
+}
+
+fn taken(delivery: &Delivery, standing: Standing, fresh: bool, policy: &Policy, now: Timestamp, jitter: f64) -> Step {
+    let dead = |reason| Step::Dead { delivery: delivery.clone(), reason };
+    match standing {
+        Standing::Deleted => Step::Drop(DropReason::WebhookDeleted),
+        Standing::Unknown => dead(DeathReason::UnknownWebhook),
+        Standing::Paused if fresh => Step::Skip(SkipReason::Paused),
+        Standing::Deactivated if fresh => Step::Skip(SkipReason::Deactivated),
+        Standing::Deactivated => dead(DeathReason::Deactivated),
+        Standing::Paused | Standing::Active if now >= expiry(delivery, policy) => dead(DeathReason::Expired),
+        Standing::Paused => park(delivery, ParkReason::Paused, policy, now, jitter),
+        Standing::Active => Step::Attempt,
+    }
+}
+
+fn attempted(delivery: &Delivery, verdict: &Verdict, policy: &Policy, now: Timestamp, jitter: f64) -> Step {
+    let spent = || Delivery {
+        attempts: delivery.attempts.saturating_add(1),
+        parks: 0,
+        last: Some(LastFailure::new(verdict.outcome, verdict.status, &verdict.words)),
+        ..delivery.clone()
+    };
+    let dead = |reason| Step::Dead { delivery: spent(), reason };
+    match verdict.outcome {
+        Outcome::Delivered => Step::Done,
+        Outcome::Gone => dead(DeathReason::Gone),
+        Outcome::Refused => dead(DeathReason::Refused),
+        Outcome::Forbidden => dead(DeathReason::Forbidden),
+        Outcome::Invalid => dead(DeathReason::Invalid),
+        Outcome::OurFault => park(delivery, ParkReason::OurFault, policy, now, jitter),
+        Outcome::RateLimited
+        | Outcome::ServerError
+        | Outcome::Timeout
+        | Outcome::Dns
+        | Outcome::Tls
+        | Outcome::Connection => retry(spent(), verdict, policy, now, jitter),
+    }
+}
+
+fn retry(delivery: Delivery, verdict: &Verdict, policy: &Policy, now: Timestamp, jitter: f64) -> Step {
+    let wait = retry_wait(&policy.schedule, delivery.attempts, jitter, verdict.retry_after, policy.retry_after_max);
+    let Some(wait) = wait else {
+        return Step::Dead { delivery, reason: DeathReason::Exhausted };
+    };
+    let due = now.plus(wait);
+    // Given up now rather than kept waiting for an attempt that would find it too old.
+    if due >= expiry(&delivery, policy) {
+        return Step::Dead { delivery, reason: DeathReason::Expired };
+    }
+    Step::Later { delivery, due, wait: Wait::Retry }
+}
+
+fn park(delivery: &Delivery, reason: ParkReason, policy: &Policy, now: Timestamp, jitter: f64) -> Step {
+    let due = now.plus(park_wait(delivery.parks, jitter)).min(expiry(delivery, policy).max(now));
+    let delivery = Delivery { parks: delivery.parks.saturating_add(1), ..delivery.clone() };
+    Step::Later { delivery, due, wait: Wait::Park(reason) }
+}
+
+fn expiry(delivery: &Delivery, policy: &Policy) -> Timestamp {
+    delivery.since.plus(policy.max_age)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+//! When to try again.
+//!
+//! A retry waits as its schedule says, give or take a fifth, so that a thousand deliveries that failed together do not
+//! return together. `Retry-After` (RFC 9110 section 10.2.3: seconds, or a date) can lengthen that wait up to a limit, and
+//! never shortens it. A park waits one second, doubled with each park in a row, at most a quarter of an hour.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use crate::model::Timestamp;
+
+/// The part of a wait that chance may add or take.
+const JITTER: f64 = 0.2;
+/// The first park's wait.
+const PARK_WAIT_FIRST: Duration = Duration::from_secs(1);
+/// The longest park's wait: how late a webhook that has recovered gets its backlog.
+pub const PARK_WAIT_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// How long to wait before the next attempt, or nothing when the schedule is spent.
+///
+/// `attempts` have been made (1 or more); `jitter` is in [0, 1); `retry_after` is what the receiver asked for, honoured up
+/// to `retry_after_max`.
+pub fn retry_wait(
+    schedule: &[Duration],
+    attempts: u32,
+    jitter: f64,
+    retry_after: Option<Duration>,
+    retry_after_max: Duration,
+) -> Option<Duration> {
+    let index = usize::try_from(attempts.checked_sub(1)?).ok()?;
+    let planned = vary(*schedule.get(index)?, jitter);
+    let asked = retry_after.unwrap_or_default().min(retry_after_max);
+    Some(planned.max(asked))
+}
+
+/// How long a delivery is put off that has been parked `parks` times in a row; `jitter` is in [0, 1).
+pub fn park_wait(parks: u32, jitter: f64) -> Duration {
+    let doubled = PARK_WAIT_FIRST.saturating_mul(2_u32.saturating_pow(parks));
+    vary(doubled.min(PARK_WAIT_MAX.mul_f64(1.0 / (1.0 + JITTER))), jitter)
+}
+
+fn vary(wait: Duration, jitter: f64) -> Duration {
+    wait.mul_f64(1.0 - JITTER + 2.0 * JITTER * jitter.clamp(0.0, 1.0))
+}
+
+/// Reads a `Retry-After`: whole seconds, or an HTTP date seen at `now`; nothing when it is neither. A date that has passed
+/// is zero.
+pub fn parse_retry_after(text: &str, now: Timestamp) -> Option<Duration> {
+    let text = text.trim();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::from(u32::MAX))));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    let since_1970 = date.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Some(Timestamp::default().plus(since_1970).since(now))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(86400);
+
+    #[test]
+    fn retry_after_in_seconds_and_as_a_date() {
+        let now = Timestamp::from_millis(784_111_777_000); // 1994-11-06T08:49:37Z, the example of RFC 9110
+        assert_eq!(parse_retry_after(" 120 ", now), Some(Duration::from_secs(120)));
+        assert_eq!(parse_retry_after("Sun, 06 Nov 1994 08:50:37 GMT", now), Some(Duration::from_secs(60)));
+        assert_eq!(parse_retry_after("Sun, 06 Nov 1994 08:48:37 GMT", now), Some(Duration::ZERO));
+        assert!(parse_retry_after("99999999999999999999999999", now).expect("far away") > DAY);
+        for text in ["", "-1", "1.5", "soon", "12 s"] {
+            assert_eq!(parse_retry_after(text, now), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn parks_double_from_a_second_to_a_quarter_of_an_hour() {
+        let waits: Vec<u64> = (0..12).map(|parks| park_wait(parks, 0.5).as_secs()).collect();
+        assert_eq!(&waits[..6], &[1, 2, 4, 8, 16, 32]);
+        assert_eq!(waits[11], 750);
+        assert!(park_wait(u32::MAX, 0.999_999) <= PARK_WAIT_MAX);
+    }
+
+    fn durations() -> impl Strategy<Value = Duration> {
+        (0_u64..700_000_000).prop_map(Duration::from_millis)
+    }
+
+    proptest! {
+        #[test]
+        fn a_schedule_gives_one_wait_per_entry_and_then_none(
+            schedule in proptest::collection::vec(durations(), 0..20), attempts in 0_u32..40, jitter in 0.0..1.0_f64,
+        ) {
+            let wait = retry_wait(&schedule, attempts, jitter, None, DAY);
+            let has_entry = attempts >= 1 && (attempts as usize) <= schedule.len();
+            prop_assert_eq!(wait.is_some(), has_entry);
+            if let Some(wait) = wait {
+                let planned = schedule[attempts as usize - 1];
+                prop_assert!(wait >= planned.mul_f64(0.799) && wait <= planned.mul_f64(1.201));
+            }
+        }
+
+        #[test]
+        fn retry_after_lengthens_up_to_its_limit_and_never_shortens(
+            planned in durations(), asked in durations(), max in durations(), jitter in 0.0..1.0_f64,
+        ) {
+            let without = retry_wait(&[planned], 1, jitter, None, max).expect("one entry");
+            let with = retry_wait(&[planned], 1, jitter, Some(asked), max).expect("one entry");
+            prop_assert!(with >= without);
+            prop_assert!(with >= asked.min(max));
+            prop_assert!(with <= without.max(max));
+        }
+
+        #[test]
+        fn a_park_never_waits_longer_than_the_limit(parks in 0_u32..u32::MAX, jitter in 0.0..1.0_f64) {
+            prop_assert!(park_wait(parks, jitter) <= PARK_WAIT_MAX);
+        }
+
+        #[test]
+        fn no_text_makes_retry_after_panic(text in "\\PC{0,60}", now in proptest::num::i64::ANY) {
+            let _wait = parse_retry_after(&text, Timestamp::from_millis(now));
+        }
+    }
+}
