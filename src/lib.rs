@@ -4,4 +4,7 @@
 pub mod clock;
 pub mod decide;
 pub mod model;
+pub mod outbound;
+pub mod queue;
 pub mod sqlite;
+pub mod telemetry;

@@ -18,6 +18,8 @@ pub enum Exchange {
         status: u16,
         /// The text of the header `Retry-After`.
         retry_after: Option<String>,
+        /// The beginning of a failing answer's body, as one line.
+        excerpt: String,
     },
     /// There was no complete answer.
     NoAnswer {
@@ -63,15 +65,23 @@ pub struct Verdict {
 /// Says what `exchange`, ended at `now`, means.
 pub fn classify(exchange: &Exchange, now: Timestamp) -> Verdict {
     match exchange {
-        Exchange::Answered { status, retry_after } => Verdict {
+        Exchange::Answered { status, retry_after, excerpt } => Verdict {
             outcome: outcome_of_status(*status),
             status: Some(*status),
             retry_after: retry_after.as_deref().and_then(|text| parse_retry_after(text, now)),
-            words: if (200..300).contains(status) { String::new() } else { format!("the receiver answered {status}") },
+            words: words_of_answer(*status, excerpt),
         },
         Exchange::NoAnswer { kind, words } => {
             Verdict { outcome: outcome_of_silence(*kind), status: None, retry_after: None, words: words.clone() }
         }
+    }
+}
+
+fn words_of_answer(status: u16, excerpt: &str) -> String {
+    match (status, excerpt) {
+        (200..=299, _) => String::new(),
+        (_, "") => format!("the receiver answered {status}"),
+        _ => format!("the receiver answered {status}: {excerpt}"),
     }
 }
 
@@ -105,7 +115,8 @@ mod tests {
     use super::*;
 
     fn answered(status: u16) -> Outcome {
-        classify(&Exchange::Answered { status, retry_after: None }, Timestamp::default()).outcome
+        classify(&Exchange::Answered { status, retry_after: None, excerpt: String::new() }, Timestamp::default())
+            .outcome
     }
 
     #[test]
@@ -124,14 +135,15 @@ mod tests {
 
     #[test]
     fn retry_after_is_read_from_any_answer() {
-        let exchange = Exchange::Answered { status: 503, retry_after: Some("120".to_owned()) };
+        let exchange =
+            Exchange::Answered { status: 503, retry_after: Some("120".to_owned()), excerpt: "busy".to_owned() };
         assert_eq!(classify(&exchange, Timestamp::default()).retry_after, Some(Duration::from_secs(120)));
     }
 
     proptest! {
         #[test]
         fn only_2xx_counts_as_delivered(status in 0_u16..2000, retry_after in proptest::option::of("\\PC{0,20}")) {
-            let verdict = classify(&Exchange::Answered { status, retry_after }, Timestamp::default());
+            let verdict = classify(&Exchange::Answered { status, retry_after, excerpt: "words".to_owned() }, Timestamp::default());
             prop_assert_eq!(verdict.outcome == Outcome::Delivered, (200..300).contains(&status));
             prop_assert_eq!(verdict.words.is_empty(), verdict.outcome == Outcome::Delivered);
         }

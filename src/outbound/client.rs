@@ -1,0 +1,130 @@
+//! The one HTTP client: pooled connections, one deadline per attempt, a limit on what is read.
+
+use std::time::{Duration, Instant};
+
+use reqwest::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use reqwest::{Response, redirect};
+
+use super::failure::no_answer;
+use super::request::{self, Attempt};
+use super::resolver::Resolver;
+use crate::decide::{Exchange, NoAnswer};
+
+/// Bytes of an answer that are read; what comes after is not waited for.
+pub const RESPONSE_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a failing answer that are kept for whoever reads the failure.
+const EXCERPT_BYTES_MAX: usize = 200;
+/// How long an idle connection is kept, as Misskey does.
+const IDLE_MAX: Duration = Duration::from_secs(30);
+
+/// Makes requests to receivers. Clones share connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    timeout: Duration,
+}
+
+/// The client cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[error("the HTTP client cannot be made: {0}")]
+pub struct ClientError(#[from] reqwest::Error);
+
+/// How an attempt went.
+#[derive(Debug)]
+pub struct Answer {
+    /// What came back.
+    pub exchange: Exchange,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Client {
+    /// A client that says `user_agent` and gives an attempt `timeout` unless its webhook says otherwise.
+    ///
+    /// # Errors
+    /// When the system's certificates cannot be loaded.
+    pub fn new(user_agent: &str, timeout: Duration) -> Result<Self, ClientError> {
+        // A provider that is there already is the same one.
+        let _already_there = rustls::crypto::ring::default_provider().install_default();
+        #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+        let http = reqwest::Client::builder()
+            .user_agent(user_agent)
+            .redirect(redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .no_proxy()
+            .tcp_nodelay(true)
+            .pool_idle_timeout(IDLE_MAX)
+            .dns_resolver(Resolver)
+            .build()?;
+        Ok(Self { http, timeout })
+    }
+
+    /// Makes `attempt` and tells how it went, within its deadline.
+    pub async fn send(&self, attempt: &Attempt<'_>) -> Answer {
+        let started = Instant::now();
+        let timeout = attempt.webhook.options.timeout.unwrap_or(self.timeout);
+        let exchange = match tokio::time::timeout(timeout, self.exchange(attempt)).await {
+            Ok(exchange) => exchange,
+            Err(_) => Exchange::NoAnswer {
+                kind: NoAnswer::Timeout,
+                words: format!("no complete answer within {} ms", timeout.as_millis()),
+            },
+        };
+        Answer { exchange, took: started.elapsed() }
+    }
+
+    async fn exchange(&self, attempt: &Attempt<'_>) -> Exchange {
+        let body = request::body(attempt);
+        let headers = match request::headers(attempt, &body) {
+            Ok(headers) => headers,
+            Err(error) => return Exchange::NoAnswer { kind: NoAnswer::Invalid, words: error.to_string() },
+        };
+        let request = self
+            .http
+            .post(attempt.webhook.url.clone())
+            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+            .headers(headers)
+            .body(body.into_body());
+        match request.send().await {
+            Ok(response) => read(response).await.unwrap_or_else(|error| no_answer(&error)),
+            Err(error) => no_answer(&error),
+        }
+    }
+}
+
+/// Reads the answer to its end or its limit. An answer that breaks off is none.
+async fn read(mut response: Response) -> Result<Exchange, reqwest::Error> {
+    let status = response.status();
+    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let (mut bytes_read, mut excerpt) = (0, Vec::new());
+    while bytes_read < RESPONSE_BYTES_MAX
+        && let Some(chunk) = response.chunk().await?
+    {
+        bytes_read += chunk.len();
+        if !status.is_success() {
+            let room = EXCERPT_BYTES_MAX.saturating_sub(excerpt.len()).min(chunk.len());
+            excerpt.extend_from_slice(&chunk[..room]);
+        }
+    }
+    Ok(Exchange::Answered { status: status.as_u16(), retry_after, excerpt: one_line(&excerpt) })
+}
+
+/// Text from a stranger, fit for a log line or a table: one line, no control characters.
+fn one_line(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    text.split(|c: char| c.is_control() || c.is_whitespace())
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_strangers_text_becomes_one_harmless_line() {
+        assert_eq!(one_line(b"<h1>\r\n\x1b[31mOops</h1>\n"), "<h1> [31mOops</h1>");
+    }
+}

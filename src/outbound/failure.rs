@@ -1,0 +1,75 @@
+//! Why there was no answer: from reqwest's nested errors to the one kind that decides, and words for people.
+//!
+//! A failure of ours (no file descriptor, no memory, no local port) is told apart from the receiver's.
+
+use std::error::Error;
+use std::io;
+
+use rustix::io::Errno;
+
+use super::resolver::NameError;
+use crate::decide::{Exchange, NoAnswer};
+
+/// System errors that are our own machine's doing.
+const OURS: &[Errno] = &[Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::ADDRNOTAVAIL, Errno::NETDOWN];
+
+/// Links of an error's chain that are looked at.
+const LINKS_MAX: usize = 16;
+
+/// What `error` means.
+pub(super) fn no_answer(error: &reqwest::Error) -> Exchange {
+    let words = words(error);
+    Exchange::NoAnswer { kind: kind(error), words }
+}
+
+fn kind(error: &reqwest::Error) -> NoAnswer {
+    if error.is_builder() {
+        return NoAnswer::Invalid;
+    }
+    let chain = || links(error);
+    if chain().any(|link| link.is::<NameError>()) {
+        return NoAnswer::Dns;
+    }
+    if chain().any(is_tls) {
+        return NoAnswer::Tls;
+    }
+    if chain().filter_map(|link| link.downcast_ref::<io::Error>()).any(is_ours) {
+        return NoAnswer::OurFault;
+    }
+    if error.is_timeout() { NoAnswer::Timeout } else { NoAnswer::Connection }
+}
+
+fn links<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    let mut next = Some(error);
+    let follow = move || {
+        let link = next?;
+        next = link.source();
+        Some(link)
+    };
+    std::iter::from_fn(follow).take(LINKS_MAX)
+}
+
+fn is_tls(link: &(dyn Error + 'static)) -> bool {
+    let wrapped = link.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    link.is::<rustls::Error>() || wrapped.is_some_and(|inner| inner.is::<rustls::Error>())
+}
+
+fn is_ours(error: &io::Error) -> bool {
+    Errno::from_io_error(error).is_some_and(|errno| OURS.contains(&errno))
+}
+
+/// The chain in words, innermost last, without the URL (it can hold a token) and without saying anything twice.
+fn words(error: &reqwest::Error) -> String {
+    let mut words = String::new();
+    for link in links(error).skip(1) {
+        let text = link.to_string();
+        if text.is_empty() || words.contains(&text) {
+            continue;
+        }
+        if !words.is_empty() {
+            words.push_str(": ");
+        }
+        words.push_str(&text);
+    }
+    if words.is_empty() { "no answer".to_owned() } else { words }
+}

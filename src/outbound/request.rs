@@ -1,0 +1,214 @@
+//! What the receiver gets: headers as Misskey sends them plus those of Standard Webhooks, and the body in Misskey's key order.
+//!
+//! ```json
+//! {"server":"https://misskey.example","hookId":"..","userId":"..","eventId":"..","createdAt":1774960496789,"type":"note","body":{..}}
+//! ```
+//!
+//! `server` is left out when the event does not say it (older servers), `userId` for system events. The event's own bytes are
+//! put in as they are.
+
+use std::fmt::Write;
+
+use bytes::Bytes;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use url::Url;
+
+use super::pieces::Pieces;
+use crate::decide::sign_v1;
+use crate::model::{Delivery, Event, Timestamp, Webhook};
+
+const HOST: HeaderName = HeaderName::from_static("x-misskey-host");
+const HOOK_ID: HeaderName = HeaderName::from_static("x-misskey-hook-id");
+const HOOK_SECRET: HeaderName = HeaderName::from_static("x-misskey-hook-secret");
+const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+const ATTEMPT: HeaderName = HeaderName::from_static("x-hikyaku-attempt");
+
+/// One attempt to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt<'a> {
+    /// The event.
+    pub event: &'a Event,
+    /// The delivery, as it stands before this attempt.
+    pub delivery: &'a Delivery,
+    /// Where it goes.
+    pub webhook: &'a Webhook,
+    /// When it is made.
+    pub now: Timestamp,
+}
+
+/// Why no request can be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum RequestError {
+    #[error("the header {0} cannot carry its value")]
+    Header(HeaderName),
+    #[error("the signing secret cannot be used: {0}")]
+    Signature(#[from] crate::decide::SignatureError),
+}
+
+/// The body of the request for `attempt`.
+pub(super) fn body(attempt: &Attempt<'_>) -> Pieces {
+    let Attempt { event, webhook, .. } = attempt;
+    let mut head = String::with_capacity(256);
+    head.push('{');
+    if let Some(server) = &event.server {
+        push_text(&mut head, "server", server);
+    }
+    push_text(&mut head, "hookId", webhook.id.as_str());
+    if let Some(user) = &event.user {
+        push_text(&mut head, "userId", user.as_str());
+    }
+    push_text(&mut head, "eventId", event.id.as_str());
+    let _never_fails = write!(head, "\"createdAt\":{},", event.created_at.as_millis());
+    push_text(&mut head, "type", event.kind.as_str());
+    head.push_str("\"body\":");
+    Pieces::new(head.into_bytes(), event.body.bytes().clone(), Bytes::from_static(b"}"))
+}
+
+fn push_text(json: &mut String, key: &str, text: &str) {
+    let _never_fails = write!(json, "\"{key}\":");
+    json.push_str(&serde_json::to_string(text).unwrap_or_default());
+    json.push(',');
+}
+
+/// The headers of the request for `attempt`, whose body is `body`; `User-Agent` and `Content-Type` are the client's.
+pub(super) fn headers(attempt: &Attempt<'_>, body: &Pieces) -> Result<HeaderMap, RequestError> {
+    let Attempt { event, delivery, webhook, now } = attempt;
+    let mut headers = HeaderMap::with_capacity(12);
+    let mut put = |name: HeaderName, value: Result<HeaderValue, _>| match value {
+        Ok(value) => {
+            headers.insert(name, value);
+            Ok(())
+        }
+        Err(_) => Err(RequestError::Header(name)),
+    };
+    if let Some(host) = event.server.as_deref().and_then(host_of) {
+        put(HOST, HeaderValue::from_str(&host))?;
+    }
+    put(HOOK_ID, HeaderValue::from_str(webhook.id.as_str()))?;
+    if webhook.options.send_secret {
+        put(HOOK_SECRET, HeaderValue::from_bytes(&secret_bytes(webhook.secret.expose())))?;
+    }
+    let id = delivery.id(event);
+    let seconds = now.as_millis().div_euclid(1000);
+    put(WEBHOOK_ID, HeaderValue::from_str(id.as_str()))?;
+    put(WEBHOOK_TIMESTAMP, Ok(HeaderValue::from(seconds)))?;
+    if let Some(secret) = &webhook.options.signing_secret {
+        let signature = sign_v1(secret.expose(), id.as_str(), seconds, &body.slices())?;
+        put(WEBHOOK_SIGNATURE, HeaderValue::from_str(&signature))?;
+    }
+    put(ATTEMPT, Ok(HeaderValue::from(delivery.attempts.saturating_add(1))))?;
+    Ok(headers)
+}
+
+/// The host of a server's origin with its port unless it is the scheme's own, as Misskey's `config.host`.
+fn host_of(server: &str) -> Option<String> {
+    let url = Url::parse(server).ok()?;
+    let host = url.host_str()?;
+    Some(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
+}
+
+/// The secret's bytes in a header. Node's HTTP client, and so Misskey, writes Latin-1; it refuses other characters, which
+/// we send as UTF-8.
+fn secret_bytes(secret: &str) -> Vec<u8> {
+    let latin_1: Option<Vec<u8>> = secret.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
+    latin_1.unwrap_or_else(|| secret.as_bytes().to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::model::{
+        Arrival, EventId, EventType, Options, Origin, Owner, Secret, Source, Status, UserId, WebhookId,
+    };
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_774_960_497_999);
+
+    fn event(json: &str) -> Event {
+        let arrival = Arrival { now: NOW, event_id: EventId::new("made").expect("valid"), event_bytes_max: 1 << 20 };
+        Event::parse(&Bytes::copy_from_slice(json.as_bytes()), arrival).expect("an event")
+    }
+
+    fn webhook(secret: &str) -> Webhook {
+        Webhook {
+            id: WebhookId::new("wh1").expect("valid"),
+            owner: Owner::User(UserId::new("u1").expect("valid")),
+            source: Source::default(),
+            name: String::new(),
+            url: Url::parse("https://bot.example/hook").expect("valid"),
+            secret: Secret::new(secret),
+            on: vec![EventType::new("note").expect("valid")],
+            status: Status::Active,
+            options: Options::default(),
+            origin: Origin::Store,
+            created_at: NOW,
+            updated_at: NOW,
+        }
+    }
+
+    fn sent(event: &Event, webhook: &Webhook) -> (HeaderMap, String) {
+        let delivery = Delivery::fresh(event, webhook.id.clone());
+        let attempt = Attempt { event, delivery: &delivery, webhook, now: NOW };
+        let body = body(&attempt);
+        let headers = headers(&attempt, &body).expect("headers");
+        (headers, String::from_utf8(body.slices().concat()).expect("UTF-8"))
+    }
+
+    const USER_EVENT: &str = r#"{"type":"note","body":{ "b":1e400,"a":"\ud800" },"userId":"u1","eventId":"e1","createdAt":5,"server":"https://misskey.example:3000"}"#;
+
+    #[test]
+    fn a_user_events_body_has_misskeys_keys_in_misskeys_order_and_the_events_own_bytes() {
+        let (_, body) = sent(&event(USER_EVENT), &webhook("s"));
+        assert_eq!(
+            body,
+            r#"{"server":"https://misskey.example:3000","hookId":"wh1","userId":"u1","eventId":"e1","createdAt":5,"type":"note","body":{ "b":1e400,"a":"\ud800" }}"#
+        );
+    }
+
+    #[test]
+    fn a_system_event_without_a_server_has_neither_user_nor_server() {
+        let (headers, body) =
+            sent(&event(r#"{"type":"userCreated","body":{},"eventId":"e","createdAt":5}"#), &webhook(""));
+        assert_eq!(body, r#"{"hookId":"wh1","eventId":"e","createdAt":5,"type":"userCreated","body":{}}"#);
+        assert!(!headers.contains_key(HOST));
+        assert_eq!(headers[HOOK_SECRET], "", "an empty secret is sent as an empty header, as Misskey does");
+    }
+
+    #[test]
+    fn the_headers_are_misskeys_and_standard_webhooks() {
+        let event = event(USER_EVENT);
+        let (headers, _) = sent(&event, &webhook("s3cr3t"));
+        assert_eq!(headers[HOST], "misskey.example:3000");
+        assert_eq!(headers[HOOK_ID], "wh1");
+        assert_eq!(headers[HOOK_SECRET], "s3cr3t");
+        assert_eq!(headers[WEBHOOK_ID], Delivery::fresh(&event, webhook("").id).id(&event).as_str());
+        assert_eq!(headers[WEBHOOK_TIMESTAMP], "1774960497");
+        assert_eq!(headers[ATTEMPT], "1");
+        assert!(!headers.contains_key(WEBHOOK_SIGNATURE));
+    }
+
+    #[test]
+    fn a_secret_goes_out_in_latin_1_where_it_can() {
+        let (headers, _) = sent(&event(USER_EVENT), &webhook("pässword"));
+        assert_eq!(headers[HOOK_SECRET].as_bytes(), b"p\xe4ssword");
+        let (headers, _) = sent(&event(USER_EVENT), &webhook("秘密"));
+        assert_eq!(headers[HOOK_SECRET].as_bytes(), "秘密".as_bytes());
+    }
+
+    #[test]
+    fn the_clear_text_secret_can_be_left_out_and_a_signature_put_in() {
+        let mut webhook = webhook("s3cr3t");
+        webhook.options.send_secret = false;
+        webhook.options.signing_secret = Some(Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"));
+        let event = event(USER_EVENT);
+        let (headers, body) = sent(&event, &webhook);
+        assert!(!headers.contains_key(HOOK_SECRET));
+        let id = DeliveryIdText(headers[WEBHOOK_ID].to_str().expect("ASCII"));
+        let expected = sign_v1("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", id.0, 1_774_960_497, &[body.as_bytes()]);
+        assert_eq!(headers[WEBHOOK_SIGNATURE].to_str().expect("ASCII"), expected.expect("signed"));
+    }
+
+    struct DeliveryIdText<'a>(&'a str);
+}

@@ -1,0 +1,217 @@
+//! The queue seam: where accepted events and deliveries under way are kept until they are done.
+//!
+//! One [`Message`] is one event with its targets. Producers [`publish`](Queue::publish) messages; a worker
+//! [`consume`](Queue::consume)s them as [`Lease`]s and ends each with [`settle`](Lease::settle).
+//!
+//! # Contract, held by every backend (the conformance suite in `tests/it/queue_conformance.rs` is its text)
+//!
+//! - `publish` is all or none, and `Ok` means durable: neither a killed process nor a restart loses it.
+//! - A leased message stays in the queue until it is settled. `settle(follow_ups)` is one step: after `Ok` the message is gone
+//!   and every follow-up is durable; after an error the message is as it was and no follow-up counts.
+//! - A lease that is dropped unsettled gives its message back; so does a process that dies. Nothing is leased twice at once.
+//! - Follow-ups that wait come back on [`Lane::Retry`], never before they are due. Dead letters come back on [`Lane::Dead`],
+//!   and stay until the store has them.
+//! - A consumer holds at most its [`Prefetch`], in messages and in bytes; the backlog costs no memory.
+//! - Waiting costs nothing: consumers are woken by publishes (of other processes too) and by due times.
+//! - Trouble (disk, broker) is an error to the caller and words in [`Queue::health`]; it ends by itself when the cause does.
+
+mod lease;
+mod sqlite;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use tokio::sync::mpsc;
+
+use crate::clock::SharedClock;
+use crate::model::{Delivery, Message, Timestamp};
+use crate::sqlite::SqliteError;
+use crate::telemetry::SharedTelemetry;
+
+pub use lease::{Death, Lease};
+
+/// The streams that a worker takes from, each with a prefetch of its own, so that a returning wave cannot delay fresh events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// Fresh events.
+    Work,
+    /// Deliveries that are due again, and replays.
+    Retry,
+    /// Dead letters on their way to the store.
+    Dead,
+}
+
+impl Lane {
+    /// The name that users see.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Work => "work",
+            Self::Retry => "delay",
+            Self::Dead => "dead",
+        }
+    }
+}
+
+/// What a consumer may hold at a time.
+#[derive(Clone, Copy, Debug)]
+pub struct Prefetch {
+    /// Messages.
+    pub messages: usize,
+    /// Bytes of their bodies; one message may go over.
+    pub bytes: usize,
+}
+
+/// What a message leaves behind when it is settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FollowUp {
+    /// The delivery waits until `due`.
+    Later {
+        /// The delivery.
+        delivery: Delivery,
+        /// When it comes back.
+        due: Timestamp,
+    },
+    /// The delivery is given up.
+    Dead {
+        /// The delivery.
+        delivery: Delivery,
+        /// Why and when.
+        death: Death,
+    },
+}
+
+/// What a queue holds, leased messages included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depths {
+    /// Fresh messages.
+    pub work: u64,
+    /// Deliveries waiting for their due time, or due.
+    pub delay: u64,
+    /// Dead letters that the store does not have yet.
+    pub dead: u64,
+    /// Since when the longest overdue message has been waiting.
+    pub oldest: Option<Timestamp>,
+}
+
+/// Who opens a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// The worker: publishes and consumes. A SQLite queue has one at a time.
+    Worker,
+    /// Publishes only, beside the worker.
+    Producer,
+}
+
+/// Why a queue did not do what was asked. The queue is as it was before.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum QueueError {
+    /// The queue's file.
+    #[error(transparent)]
+    Sqlite(#[from] SqliteError),
+    /// Another process is this file's worker.
+    #[error(
+        "another hikyaku process works on the queue file {path}; only one can. Stop it first, or use a queue file of its own"
+    )]
+    WorkerPresent {
+        /// The queue file.
+        path: String,
+    },
+    /// The lock file cannot be used.
+    #[error("the lock file {path} cannot be used: {why}")]
+    Lock {
+        /// The lock file.
+        path: String,
+        /// The system's words.
+        why: String,
+    },
+    /// The queue was closed, as at shutdown.
+    #[error("the queue has been closed")]
+    Closed,
+    /// A producer asked to consume.
+    #[error("this process opened the queue to publish only")]
+    ProducerOnly,
+}
+
+/// A durable queue. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Queue {
+    backend: Arc<dyn Backend>,
+}
+
+impl Queue {
+    /// Opens the SQLite queue file at `path`, making it if it is absent.
+    ///
+    /// # Errors
+    /// When the file cannot be used, or `access` is [`Access::Worker`] and another process is its worker already.
+    pub async fn open_sqlite(
+        path: &Path,
+        access: Access,
+        clock: SharedClock,
+        telemetry: SharedTelemetry,
+    ) -> Result<Self, QueueError> {
+        let backend = sqlite::SqliteQueue::open(path, access, clock, telemetry).await?;
+        Ok(Self { backend: Arc::new(backend) })
+    }
+
+    /// Stores `messages`, all or none. A message with [`Target::One`](crate::model::Target::One) is due at once.
+    ///
+    /// # Errors
+    /// None of them is stored; the producer must keep them and may try again.
+    pub async fn publish(&self, messages: Vec<Message>) -> Result<(), QueueError> {
+        self.backend.publish(messages).await
+    }
+
+    /// Starts to take messages from `lane`. Call it once per lane.
+    ///
+    /// # Errors
+    /// When this process opened the queue to publish only, or the queue is closed.
+    pub async fn consume(&self, lane: Lane, prefetch: Prefetch) -> Result<Consumer, QueueError> {
+        self.backend.consume(lane, prefetch).await
+    }
+
+    /// Counts what is there, exactly.
+    ///
+    /// # Errors
+    /// When the queue cannot be read.
+    pub async fn depths(&self) -> Result<Depths, QueueError> {
+        self.backend.depths().await
+    }
+
+    /// What does not work now, in words; empty when all is well.
+    pub fn health(&self) -> Vec<String> {
+        self.backend.health()
+    }
+
+    /// Stops taking. Leases that are out can still be settled.
+    pub fn stop_consuming(&self) {
+        self.backend.stop_consuming();
+    }
+}
+
+/// A stream of leases from one lane.
+#[derive(Debug)]
+pub struct Consumer {
+    leases: mpsc::Receiver<Lease>,
+}
+
+impl Consumer {
+    /// The next message; nothing once the queue stopped consuming.
+    pub async fn next(&mut self) -> Option<Lease> {
+        self.leases.recv().await
+    }
+
+    /// The next message if one is here already.
+    pub fn next_now(&mut self) -> Option<Lease> {
+        self.leases.try_recv().ok()
+    }
+}
+
+/// What a backend does; the facade above says what it means.
+trait Backend: Send + Sync + std::fmt::Debug {
+    fn publish(&self, messages: Vec<Message>) -> BoxFuture<'_, Result<(), QueueError>>;
+    fn consume(&self, lane: Lane, prefetch: Prefetch) -> BoxFuture<'_, Result<Consumer, QueueError>>;
+    fn depths(&self) -> BoxFuture<'_, Result<Depths, QueueError>>;
+    fn health(&self) -> Vec<String>;
+    fn stop_consuming(&self);
+}

@@ -1,0 +1,141 @@
+//! The embedded queue: one SQLite file, nothing to install.
+//!
+//! ```text
+//!  publish, settle --> writer thread --(one transaction for all that wait: group commit, fsync)--> file
+//!  consume <-- lane task <-- reader thread <-- file
+//!                 ^-- woken by the writer, by due times, and by the bell that producers in other processes ring
+//! ```
+//!
+//! Three tables are the three lanes: `work`, `delay` (rows become leases when they are due) and `dead`. Which rows are leased
+//! is known in memory only: there is one worker per file (a lock sees to it), so a restart simply finds every unsettled row
+//! again. `depth` counts each lane in the same transactions.
+
+mod bell;
+mod health;
+mod lane;
+mod lock;
+mod rows;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::{Access, Backend, Consumer, Depths, Lane, Prefetch, QueueError};
+use crate::clock::SharedClock;
+use crate::model::Message;
+use crate::sqlite::{self, SqliteError, SqliteThread};
+use crate::telemetry::SharedTelemetry;
+
+use bell::Bell;
+use health::Health;
+use lane::{LaneState, Lanes};
+use lock::WorkerLock;
+use writer::Writer;
+
+/// An open queue file.
+#[derive(Debug)]
+pub(super) struct SqliteQueue {
+    path: PathBuf,
+    writer: Writer,
+    reader: SqliteThread,
+    lanes: Arc<Lanes>,
+    health: Arc<Health>,
+    clock: SharedClock,
+    telemetry: SharedTelemetry,
+    worker: Option<WorkerParts>,
+}
+
+/// What only the worker's process has; dropping it ends its tasks and frees the lock.
+#[derive(Debug)]
+struct WorkerParts {
+    _lock: WorkerLock,
+    _bell: Bell,
+}
+
+impl SqliteQueue {
+    pub(super) async fn open(
+        path: &Path,
+        access: Access,
+        clock: SharedClock,
+        telemetry: SharedTelemetry,
+    ) -> Result<Self, QueueError> {
+        let lock = match access {
+            Access::Worker => Some(WorkerLock::take(path)?),
+            Access::Producer => None,
+        };
+        let (write, read) = open_connections(path.to_owned()).await?;
+        let lanes = Arc::new(Lanes::default());
+        let health = Arc::new(Health::default());
+        let writer = Writer::start(path, write, Arc::clone(&lanes), Arc::clone(&health), access, telemetry.clone())?;
+        let reader = SqliteThread::start("hikyaku-queue-read", path, read)?;
+        let worker = match lock {
+            Some(lock) => Some(WorkerParts { _lock: lock, _bell: Bell::hang(path, Arc::clone(&lanes), &telemetry) }),
+            None => None,
+        };
+        Ok(Self { path: path.to_owned(), writer, reader, lanes, health, clock, telemetry, worker })
+    }
+}
+
+impl Drop for SqliteQueue {
+    fn drop(&mut self) {
+        // The lanes hold the writer, and the writer's thread the lanes.
+        self.lanes.close();
+    }
+}
+
+/// A connection for the writer and one for reading, on the migrated file.
+async fn open_connections(path: PathBuf) -> Result<(rusqlite::Connection, rusqlite::Connection), SqliteError> {
+    let open = {
+        let path = path.clone();
+        move || {
+            let mut write = sqlite::open(&path)?;
+            sqlite::migrate(&mut write, &path, "queue", rows::SCHEMA)?;
+            Ok((write, sqlite::open(&path)?))
+        }
+    };
+    match tokio::task::spawn_blocking(open).await {
+        Ok(connections) => connections,
+        Err(error) => Err(SqliteError::Other { path, why: error.to_string() }),
+    }
+}
+
+impl Backend for SqliteQueue {
+    fn publish(&self, messages: Vec<Message>) -> BoxFuture<'_, Result<(), QueueError>> {
+        async move {
+            self.writer.publish(messages, self.clock.now()).await?;
+            if self.worker.is_none() {
+                bell::ring(&self.path);
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn consume(&self, lane: Lane, prefetch: Prefetch) -> BoxFuture<'_, Result<Consumer, QueueError>> {
+        async move {
+            if self.worker.is_none() {
+                return Err(QueueError::ProducerOnly);
+            }
+            let state = Arc::new(LaneState::new(lane, prefetch, self.writer.clone()));
+            self.lanes.add(Arc::clone(&state));
+            Ok(lane::feed(state, self.reader.clone(), self.clock.clone(), self.telemetry.clone()))
+        }
+        .boxed()
+    }
+
+    fn depths(&self) -> BoxFuture<'_, Result<Depths, QueueError>> {
+        let now = self.clock.now();
+        async move { Ok(self.reader.call(move |connection| rows::depths(connection, now)).await?) }.boxed()
+    }
+
+    fn health(&self) -> Vec<String> {
+        self.health.trouble().into_iter().collect()
+    }
+
+    fn stop_consuming(&self) {
+        self.lanes.close();
+    }
+}

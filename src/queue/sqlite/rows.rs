@@ -1,0 +1,317 @@
+//! The tables of the queue file, and messages as rows.
+//!
+//! An event and a delivery have columns of their own, so that a person with the `sqlite3` shell can see what waits. Rows were
+//! checked when they came in; a row that does not read back (an edited file) is reported and left alone.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
+
+use crate::model::{
+    Body, DeathReason, Delivery, Event, EventId, EventType, LastFailure, Message, Outcome, Source, Target, Timestamp,
+    UserId, WebhookId,
+};
+use crate::queue::{Death, Depths, Lane};
+
+/// The schema, step by step; a step is never edited after a release.
+pub(super) const SCHEMA: &[&str] = &["
+    CREATE TABLE work (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        event_id TEXT NOT NULL, type TEXT NOT NULL, user_id TEXT, source TEXT NOT NULL, server TEXT,
+        created_ms INTEGER NOT NULL, accepted_ms INTEGER NOT NULL, body BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE delay (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        event_id TEXT NOT NULL, type TEXT NOT NULL, user_id TEXT, source TEXT NOT NULL, server TEXT,
+        created_ms INTEGER NOT NULL, accepted_ms INTEGER NOT NULL, body BLOB NOT NULL,
+        webhook TEXT NOT NULL, generation INTEGER NOT NULL, attempts INTEGER NOT NULL, parks INTEGER NOT NULL,
+        since_ms INTEGER NOT NULL, last_outcome TEXT, last_status INTEGER, last_error TEXT,
+        due_ms INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX delay_due ON delay (due_ms, id);
+    CREATE TABLE dead (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        event_id TEXT NOT NULL, type TEXT NOT NULL, user_id TEXT, source TEXT NOT NULL, server TEXT,
+        created_ms INTEGER NOT NULL, accepted_ms INTEGER NOT NULL, body BLOB NOT NULL,
+        webhook TEXT NOT NULL, generation INTEGER NOT NULL, attempts INTEGER NOT NULL, parks INTEGER NOT NULL,
+        since_ms INTEGER NOT NULL, last_outcome TEXT, last_status INTEGER, last_error TEXT,
+        reason TEXT NOT NULL, died_ms INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE depth (lane TEXT PRIMARY KEY, messages INTEGER NOT NULL) STRICT;
+    INSERT INTO depth VALUES ('work', 0), ('delay', 0), ('dead', 0);
+"];
+
+const INSERT_WORK: &str = "INSERT INTO work (event_id, type, user_id, source, server, created_ms, accepted_ms, body)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+const INSERT_DELAY: &str = "INSERT INTO delay (event_id, type, user_id, source, server, created_ms, accepted_ms, body,
+    webhook, generation, attempts, parks, since_ms, last_outcome, last_status, last_error, due_ms)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
+const INSERT_DEAD: &str = "INSERT INTO dead (event_id, type, user_id, source, server, created_ms, accepted_ms, body,
+    webhook, generation, attempts, parks, since_ms, last_outcome, last_status, last_error, reason, died_ms)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+
+/// What one message counts against a prefetch beside its body.
+const BYTES_PER_MESSAGE: usize = 512;
+
+/// A row as it comes out of the file.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) id: i64,
+    pub(super) bytes: usize,
+    /// The message, or why it cannot be read.
+    pub(super) message: Result<(Message, Option<Death>), String>,
+}
+
+pub(super) fn insert_work(connection: &Connection, event: &Event) -> rusqlite::Result<()> {
+    connection.prepare_cached(INSERT_WORK)?.execute(params![
+        event.id.as_str(),
+        event.kind.as_str(),
+        event.user.as_ref().map(UserId::as_str),
+        event.source.as_str(),
+        event.server,
+        event.created_at.as_millis(),
+        event.accepted_at.as_millis(),
+        &event.body.bytes()[..],
+    ])?;
+    Ok(())
+}
+
+pub(super) fn insert_delay(
+    connection: &Connection,
+    event: &Event,
+    delivery: &Delivery,
+    due: Timestamp,
+) -> rusqlite::Result<()> {
+    insert_delivery(connection, INSERT_DELAY, event, delivery, &[&due.as_millis()])
+}
+
+pub(super) fn insert_dead(
+    connection: &Connection,
+    event: &Event,
+    delivery: &Delivery,
+    death: Death,
+) -> rusqlite::Result<()> {
+    insert_delivery(connection, INSERT_DEAD, event, delivery, &[&death.reason.as_str(), &death.at.as_millis()])
+}
+
+fn insert_delivery(
+    connection: &Connection,
+    sql: &str,
+    event: &Event,
+    delivery: &Delivery,
+    more: &[&dyn ToSql],
+) -> rusqlite::Result<()> {
+    let last = delivery.last.as_ref();
+    let body = &event.body.bytes()[..];
+    let columns: [&dyn ToSql; 16] = [
+        &event.id.as_str(),
+        &event.kind.as_str(),
+        &event.user.as_ref().map(UserId::as_str),
+        &event.source.as_str(),
+        &event.server,
+        &event.created_at.as_millis(),
+        &event.accepted_at.as_millis(),
+        &body,
+        &delivery.webhook.as_str(),
+        &delivery.generation,
+        &delivery.attempts,
+        &delivery.parks,
+        &delivery.since.as_millis(),
+        &last.map(|last| last.outcome.as_str()),
+        &last.and_then(|last| last.status),
+        &last.map(|last| last.error.as_str()),
+    ];
+    let columns: Vec<&dyn ToSql> = columns.into_iter().chain(more.iter().copied()).collect();
+    connection.prepare_cached(sql)?.execute(&columns[..])?;
+    Ok(())
+}
+
+/// Removes a settled message; `false` when it was not there.
+pub(super) fn delete(connection: &Connection, lane: Lane, id: i64) -> rusqlite::Result<bool> {
+    let sql = match lane {
+        Lane::Work => "DELETE FROM work WHERE id = ?1",
+        Lane::Retry => "DELETE FROM delay WHERE id = ?1",
+        Lane::Dead => "DELETE FROM dead WHERE id = ?1",
+    };
+    Ok(connection.prepare_cached(sql)?.execute([id])? == 1)
+}
+
+pub(super) fn add_depth(connection: &Connection, lane: Lane, change: i64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("UPDATE depth SET messages = messages + ?2 WHERE lane = ?1")?
+        .execute(params![lane.as_str(), change])?;
+    Ok(())
+}
+
+/// Rows of `lane` with a number over `after`, in order, while there is room.
+pub(super) fn read_after(connection: &Connection, lane: Lane, after: i64, room: Room) -> rusqlite::Result<Vec<Found>> {
+    let sql = match lane {
+        Lane::Work => "SELECT * FROM work WHERE id > ?1 ORDER BY id",
+        Lane::Retry => "SELECT * FROM delay WHERE id > ?1 ORDER BY id",
+        Lane::Dead => "SELECT * FROM dead WHERE id > ?1 ORDER BY id",
+    };
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([after])?;
+    let (mut found, mut room) = (Vec::new(), room);
+    while room.is_left()
+        && let Some(row) = rows.next()?
+    {
+        let row = read(lane, row)?;
+        room.take(row.bytes);
+        found.push(row);
+    }
+    Ok(found)
+}
+
+/// The row of `lane` with the number `id`, if it is still there.
+pub(super) fn read_one(connection: &Connection, lane: Lane, id: i64) -> rusqlite::Result<Option<Found>> {
+    let sql = match lane {
+        Lane::Work => "SELECT * FROM work WHERE id = ?1",
+        Lane::Retry => "SELECT * FROM delay WHERE id = ?1",
+        Lane::Dead => "SELECT * FROM dead WHERE id = ?1",
+    };
+    connection.prepare_cached(sql)?.query_row([id], |row| read(lane, row)).optional()
+}
+
+/// The place of a delayed row in the order of due times.
+pub(super) type DuePlace = (i64, i64);
+
+/// Up to `count` places after `after`, due or not, in order.
+pub(super) fn due_places(
+    connection: &Connection,
+    after: DuePlace,
+    until: Timestamp,
+    mut wanted: impl FnMut(i64) -> bool,
+    count: usize,
+) -> rusqlite::Result<Vec<DuePlace>> {
+    let sql = "SELECT due_ms, id FROM delay WHERE (due_ms, id) > (?1, ?2) AND due_ms <= ?3 ORDER BY due_ms, id";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params![after.0, after.1, until.as_millis()])?;
+    let mut places = Vec::new();
+    while places.len() < count
+        && let Some(row) = rows.next()?
+    {
+        let place = (row.get(0)?, row.get(1)?);
+        if wanted(place.1) {
+            places.push(place);
+        }
+    }
+    Ok(places)
+}
+
+/// When the next delayed row after `now` is due.
+pub(super) fn next_due(connection: &Connection, now: Timestamp) -> rusqlite::Result<Option<Timestamp>> {
+    connection
+        .prepare_cached("SELECT min(due_ms) FROM delay WHERE due_ms > ?1")?
+        .query_row([now.as_millis()], |row| row.get::<_, Option<i64>>(0))
+        .map(|due| due.map(Timestamp::from_millis))
+}
+
+/// Changes when another connection has written to the file.
+pub(super) fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
+}
+
+pub(super) fn depths(connection: &Connection, now: Timestamp) -> rusqlite::Result<Depths> {
+    let mut depths = Depths::default();
+    let mut statement = connection.prepare_cached("SELECT lane, messages FROM depth")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let messages = u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0);
+        match row.get_ref(0)?.as_str().unwrap_or("") {
+            "work" => depths.work = messages,
+            "delay" => depths.delay = messages,
+            "dead" => depths.dead = messages,
+            _ => {}
+        }
+    }
+    let first = |sql: &str| -> rusqlite::Result<Option<i64>> {
+        connection.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()
+    };
+    let fresh = first("SELECT accepted_ms FROM work ORDER BY id LIMIT 1")?;
+    let due = first("SELECT due_ms FROM delay ORDER BY due_ms, id LIMIT 1")?.filter(|due| *due <= now.as_millis());
+    depths.oldest = fresh.into_iter().chain(due).min().map(Timestamp::from_millis);
+    Ok(depths)
+}
+
+/// What a read may still bring in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    pub(super) messages: usize,
+    pub(super) bytes: usize,
+}
+
+impl Room {
+    pub(super) fn is_left(self) -> bool {
+        self.messages > 0 && self.bytes > 0
+    }
+
+    pub(super) fn take(&mut self, bytes: usize) {
+        self.messages = self.messages.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+}
+
+fn read(lane: Lane, row: &Row<'_>) -> rusqlite::Result<Found> {
+    let id = row.get("id")?;
+    let body_bytes = row.get_ref(8)?.as_blob().map_or(0, <[u8]>::len);
+    Ok(Found { id, bytes: body_bytes + BYTES_PER_MESSAGE, message: read_message(lane, row) })
+}
+
+fn read_message(lane: Lane, row: &Row<'_>) -> Result<(Message, Option<Death>), String> {
+    let sql = |error: rusqlite::Error| error.to_string();
+    let event = Event {
+        id: EventId::new(text(row, 1)?).map_err(|error| format!("event_id: {error}"))?,
+        kind: EventType::new(text(row, 2)?).map_err(|error| format!("type: {error}"))?,
+        user: optional_text(row, 3)?.map(UserId::new).transpose().map_err(|error| format!("user_id: {error}"))?,
+        source: Source::new(text(row, 4)?).map_err(|error| format!("source: {error}"))?,
+        server: optional_text(row, 5)?.map(str::to_owned),
+        created_at: Timestamp::from_millis(row.get(6).map_err(sql)?),
+        accepted_at: Timestamp::from_millis(row.get(7).map_err(sql)?),
+        body: Body::from_checked(Bytes::from(row.get::<_, Vec<u8>>(8).map_err(sql)?)),
+    };
+    let target = match lane {
+        Lane::Work => Target::Subscribers,
+        Lane::Retry | Lane::Dead => Target::One(read_delivery(row)?),
+    };
+    let death = match lane {
+        Lane::Work | Lane::Retry => None,
+        Lane::Dead => Some(Death {
+            reason: DeathReason::from_name(text(row, 17)?).ok_or("reason: unknown")?,
+            at: Timestamp::from_millis(row.get(18).map_err(sql)?),
+        }),
+    };
+    Ok((Message { event: Arc::new(event), target }, death))
+}
+
+fn read_delivery(row: &Row<'_>) -> Result<Delivery, String> {
+    let sql = |error: rusqlite::Error| error.to_string();
+    let last = match optional_text(row, 14)? {
+        None => None,
+        Some(outcome) => Some(LastFailure {
+            outcome: Outcome::from_name(outcome).ok_or("last_outcome: unknown")?,
+            status: row.get(15).map_err(sql)?,
+            error: optional_text(row, 16)?.unwrap_or_default().to_owned(),
+        }),
+    };
+    Ok(Delivery {
+        webhook: WebhookId::new(text(row, 9)?).map_err(|error| format!("webhook: {error}"))?,
+        generation: row.get(10).map_err(sql)?,
+        attempts: row.get(11).map_err(sql)?,
+        parks: row.get(12).map_err(sql)?,
+        since: Timestamp::from_millis(row.get(13).map_err(sql)?),
+        last,
+    })
+}
+
+fn text<'row>(row: &'row Row<'_>, column: usize) -> Result<&'row str, String> {
+    optional_text(row, column)?.ok_or_else(|| format!("column {column} is null"))
+}
+
+fn optional_text<'row>(row: &'row Row<'_>, column: usize) -> Result<Option<&'row str>, String> {
+    row.get_ref(column)
+        .map_err(|error| error.to_string())?
+        .as_str_or_null()
+        .map_err(|error| format!("column {column}: {error}"))
+}

@@ -1,0 +1,250 @@
+//! The writer thread: all that waits to be written goes into one transaction and one fsync (group commit).
+//!
+//! While a commit is on its way to the disk, further commands gather; the next transaction takes them together, up to
+//! [`GROUP_MAX`]. If a group fails for a reason that may be one command's own, it is rolled back and each is tried alone; when
+//! the file itself is the reason (full, locked, damaged), all fail at once. Every command is answered after its commit,
+//! never before.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::{mpsc, oneshot};
+
+use super::health::Health;
+use super::lane::Lanes;
+use super::rows;
+use crate::clock::Backoff;
+use crate::model::{Event, Message, Target, Timestamp};
+use crate::queue::{Access, FollowUp, Lane, QueueError};
+use crate::sqlite::SqliteError;
+use crate::telemetry::SharedTelemetry;
+
+/// Commands that one transaction may hold.
+const GROUP_MAX: usize = 2048;
+/// Commands that may wait for the writer; who sends more waits to send.
+const COMMANDS_WAITING_MAX: usize = 4096;
+/// Waits between probes of a file that could not be written.
+const PROBE_FIRST: Duration = Duration::from_millis(100);
+const PROBE_LONGEST: Duration = Duration::from_secs(2);
+
+type Answer = oneshot::Sender<Result<(), QueueError>>;
+
+/// What can be asked of the writer.
+enum Work {
+    Publish { messages: Vec<Message>, now: Timestamp },
+    Settle { lane: Lane, id: i64, event: Arc<Event>, follow_ups: Vec<FollowUp> },
+    Probe,
+}
+
+struct Command {
+    work: Work,
+    answer: Answer,
+}
+
+/// A handle to the writer thread; it ends when the last handle is dropped.
+#[derive(Clone, Debug)]
+pub(super) struct Writer {
+    commands: mpsc::Sender<Command>,
+    telemetry: SharedTelemetry,
+}
+
+impl Writer {
+    /// Starts the thread that owns `connection` to the file `path`.
+    pub(super) fn start(
+        path: &Path,
+        connection: Connection,
+        lanes: Arc<Lanes>,
+        health: Arc<Health>,
+        access: Access,
+        telemetry: SharedTelemetry,
+    ) -> Result<Self, SqliteError> {
+        let (commands, waiting) = mpsc::channel(COMMANDS_WAITING_MAX);
+        let thread = WriterThread {
+            connection,
+            path: path.to_owned(),
+            lanes,
+            health: Arc::clone(&health),
+            telemetry: telemetry.clone(),
+        };
+        std::thread::Builder::new()
+            .name("hikyaku-queue-write".to_owned())
+            .spawn(move || thread.run(waiting))
+            .map_err(|error| SqliteError::Other { path: path.to_owned(), why: format!("no thread: {error}") })?;
+        if access == Access::Worker {
+            tokio::spawn(probe(commands.downgrade(), health));
+        }
+        Ok(Self { commands, telemetry })
+    }
+
+    /// Stores `messages`, all or none.
+    pub(super) async fn publish(&self, messages: Vec<Message>, now: Timestamp) -> Result<(), QueueError> {
+        let asked = Instant::now();
+        ask(&self.commands, Work::Publish { messages, now }).await?;
+        self.telemetry.published(asked.elapsed());
+        Ok(())
+    }
+
+    /// Stores the follow-ups of `event` and removes message `id` of `lane`, in one transaction.
+    pub(super) async fn settle(
+        &self,
+        lane: Lane,
+        id: i64,
+        event: Arc<Event>,
+        follow_ups: Vec<FollowUp>,
+    ) -> Result<(), QueueError> {
+        ask(&self.commands, Work::Settle { lane, id, event, follow_ups }).await
+    }
+}
+
+async fn ask(commands: &mpsc::Sender<Command>, work: Work) -> Result<(), QueueError> {
+    let (answer, answered) = oneshot::channel();
+    commands.send(Command { work, answer }).await.map_err(|_| QueueError::Closed)?;
+    answered.await.map_err(|_| QueueError::Closed)?
+}
+
+/// Tries a small write, again and again, from when a write failed until one succeeds: so readiness comes back by itself.
+async fn probe(commands: mpsc::WeakSender<Command>, health: Arc<Health>) {
+    loop {
+        health.began.notified().await;
+        let mut waits = Backoff::new(PROBE_FIRST, PROBE_LONGEST);
+        while health.trouble().is_some() {
+            tokio::time::sleep(waits.next_wait()).await;
+            let Some(commands) = commands.upgrade() else { return };
+            if matches!(ask(&commands, Work::Probe).await, Err(QueueError::Closed)) {
+                return;
+            }
+        }
+    }
+}
+
+struct WriterThread {
+    connection: Connection,
+    path: PathBuf,
+    lanes: Arc<Lanes>,
+    health: Arc<Health>,
+    telemetry: SharedTelemetry,
+}
+
+/// What a transaction changed, for whoever waits for messages.
+#[derive(Default)]
+struct Effects {
+    work: i64,
+    delay: i64,
+    dead: i64,
+    first_due: Option<Timestamp>,
+    work_came: bool,
+    dead_came: bool,
+}
+
+impl WriterThread {
+    fn run(mut self, mut waiting: mpsc::Receiver<Command>) {
+        let mut group = Vec::with_capacity(GROUP_MAX);
+        while let Some(first) = waiting.blocking_recv() {
+            group.push(first);
+            while group.len() < GROUP_MAX
+                && let Ok(next) = waiting.try_recv()
+            {
+                group.push(next);
+            }
+            self.write(&mut group);
+        }
+    }
+
+    fn write(&mut self, group: &mut Vec<Command>) {
+        let together = self.commit(group.iter().map(|command| &command.work));
+        let may_be_one_commands_own = matches!(together, Err(QueueError::Sqlite(SqliteError::Other { .. })));
+        for command in group.drain(..) {
+            let result = match &together {
+                Err(_) if may_be_one_commands_own => self.commit(std::iter::once(&command.work)),
+                shared => shared.clone(),
+            };
+            let _asker_may_be_gone = command.answer.send(result);
+        }
+    }
+
+    /// Does `works` in one transaction; afterwards all of it is durable, or none of it happened.
+    fn commit<'a>(&mut self, works: impl Iterator<Item = &'a Work>) -> Result<(), QueueError> {
+        match self.try_commit(works) {
+            Ok(effects) => {
+                self.health.succeeded(&self.telemetry);
+                self.lanes.tell(effects.work_came, effects.first_due, effects.dead_came);
+                Ok(())
+            }
+            Err(error) => {
+                let error = SqliteError::new(&self.path, error);
+                self.health.failed(&error, &self.telemetry);
+                Err(error.into())
+            }
+        }
+    }
+
+    fn try_commit<'a>(&mut self, works: impl Iterator<Item = &'a Work>) -> rusqlite::Result<Effects> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut effects = Effects::default();
+        for work in works {
+            apply(&transaction, work, &mut effects)?;
+        }
+        for (lane, change) in [(Lane::Work, effects.work), (Lane::Retry, effects.delay), (Lane::Dead, effects.dead)] {
+            if change != 0 {
+                rows::add_depth(&transaction, lane, change)?;
+            }
+        }
+        transaction.commit()?;
+        Ok(effects)
+    }
+}
+
+fn apply(connection: &Connection, work: &Work, effects: &mut Effects) -> rusqlite::Result<()> {
+    match work {
+        Work::Publish { messages, now } => messages.iter().try_for_each(|message| match &message.target {
+            Target::Subscribers => {
+                rows::insert_work(connection, &message.event)?;
+                effects.work += 1;
+                effects.work_came = true;
+                Ok(())
+            }
+            Target::One(delivery) => {
+                rows::insert_delay(connection, &message.event, delivery, *now)?;
+                effects.delayed(*now);
+                Ok(())
+            }
+        }),
+        Work::Settle { lane, id, event, follow_ups } => {
+            if rows::delete(connection, *lane, *id)? {
+                effects.removed(*lane);
+            }
+            follow_ups.iter().try_for_each(|follow_up| match follow_up {
+                FollowUp::Later { delivery, due } => {
+                    rows::insert_delay(connection, event, delivery, *due)?;
+                    effects.delayed(*due);
+                    Ok(())
+                }
+                FollowUp::Dead { delivery, death } => {
+                    rows::insert_dead(connection, event, delivery, *death)?;
+                    effects.dead += 1;
+                    effects.dead_came = true;
+                    Ok(())
+                }
+            })
+        }
+        // A real write, which a full or read-only disk refuses.
+        Work::Probe => rows::add_depth(connection, Lane::Work, 0),
+    }
+}
+
+impl Effects {
+    fn delayed(&mut self, due: Timestamp) {
+        self.delay += 1;
+        self.first_due = Some(self.first_due.map_or(due, |first| first.min(due)));
+    }
+
+    fn removed(&mut self, lane: Lane) {
+        match lane {
+            Lane::Work => self.work -= 1,
+            Lane::Retry => self.delay -= 1,
+            Lane::Dead => self.dead -= 1,
+        }
+    }
+}

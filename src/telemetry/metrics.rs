@@ -1,0 +1,250 @@
+//! The metrics: names, help texts, labels and buckets, gathered in one place.
+//!
+//! Help texts list the label values. Histograms of requests reach from 1 ms (loopback) to 30 s (past the default deadline of
+//! 10 s); delivery latency reaches to four days (the default `max_age`); durability from 100 us (a fast disk) to 10 s.
+
+use prometheus::{
+    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
+};
+
+use crate::model::{DeathReason, Outcome, ParkReason};
+
+const REQUEST_SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+const LATENCY_SECONDS: &[f64] = &[
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 3600.0, 21600.0, 86400.0,
+    345600.0,
+];
+const CONFIRM_SECONDS: &[f64] =
+    &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+pub(super) struct Metrics {
+    registry: Registry,
+    pub(super) events_accepted: IntCounterVec,
+    pub(super) events_refused: IntCounter,
+    pub(super) events_not_stored: IntCounter,
+    pub(super) publish_confirm: Histogram,
+    pub(super) in_flight: IntGauge,
+    attempts: IntCounterVec,
+    attempt_duration: HistogramVec,
+    pub(super) delivery_latency: Histogram,
+    pub(super) deliveries_delivered: IntCounter,
+    pub(super) deliveries_dead: IntCounter,
+    pub(super) deliveries_dropped: IntCounter,
+    pub(super) deliveries_skipped: IntCounter,
+    pub(super) retries: IntCounter,
+    dead_lettered: IntCounterVec,
+    pub(super) dead_letters: IntGauge,
+    pub(super) dead_letters_pruned: IntCounter,
+    parked: IntCounterVec,
+    queue_depth: IntGaugeVec,
+    pub(super) oldest_waiting: Gauge,
+    pub(super) messages_unreadable: IntCounter,
+    pub(super) record_dropped: IntCounter,
+    pub(super) troubles: IntCounter,
+}
+
+impl Metrics {
+    pub(super) fn new() -> Result<Self, prometheus::Error> {
+        let make = Maker(Registry::new());
+        let deliveries = make.counters(
+            "deliveries_total",
+            "Deliveries that ended. result: delivered, dead (handed over to the dead letters), dropped (webhook deleted).",
+            "result",
+            ["delivered", "dead", "dropped"],
+        )?;
+        Ok(Self {
+            events_accepted: make.counters(
+                "events_accepted_total",
+                "Events stored durably. source: the Misskey they came from (64 values, then other).",
+                "source",
+                [],
+            )?,
+            events_refused: make
+                .counter("events_refused_total", "What was offered as an event and was none, or was too large.")?,
+            events_not_stored: make.counter(
+                "events_not_stored_total",
+                "Events that could not be stored; the producer was told to keep them.",
+            )?,
+            publish_confirm: make.histogram(
+                "publish_confirm_seconds",
+                "From asking the queue to store a batch until it is durable.",
+                CONFIRM_SECONDS,
+            )?,
+            in_flight: make.gauge("in_flight", "Requests to receivers under way.")?,
+            attempts: make.counters(
+                "attempts_total",
+                &format!("Requests made. outcome: {}.", names(Outcome::ALL.iter().map(|outcome| outcome.as_str()))),
+                "outcome",
+                Outcome::ALL.iter().map(|outcome| outcome.as_str()),
+            )?,
+            attempt_duration: make.histograms(
+                "attempt_duration_seconds",
+                "Duration of requests, from connecting to the end of the answer. outcome: as attempts_total.",
+                "outcome",
+                Outcome::ALL.iter().map(|outcome| outcome.as_str()),
+            )?,
+            delivery_latency: make.histogram(
+                "delivery_latency_seconds",
+                "From an event's createdAt to its delivery, never below 0.",
+                LATENCY_SECONDS,
+            )?,
+            deliveries_delivered: deliveries.with_label_values(&["delivered"]),
+            deliveries_dead: deliveries.with_label_values(&["dead"]),
+            deliveries_dropped: deliveries.with_label_values(&["dropped"]),
+            deliveries_skipped: make.counter(
+                "deliveries_skipped_total",
+                "Fresh events not queued for a webhook that is paused or deactivated.",
+            )?,
+            retries: make.counter("retries_planned_total", "Failed attempts that will be made again.")?,
+            dead_lettered: make.counters(
+                "dead_letters_total",
+                &format!(
+                    "Deliveries given up. reason: {}.",
+                    names(DeathReason::ALL.iter().map(|reason| reason.as_str()))
+                ),
+                "reason",
+                DeathReason::ALL.iter().map(|reason| reason.as_str()),
+            )?,
+            dead_letters: make.gauge("dead_letters", "Dead letters in the store.")?,
+            dead_letters_pruned: make
+                .counter("dead_letters_pruned_total", "Dead letters removed because they were past retention.")?,
+            parked: make.counters(
+                "parked_total",
+                &format!(
+                    "Deliveries put off without spending an attempt. reason: {}.",
+                    names(ParkReason::ALL.iter().map(|reason| reason.as_str()))
+                ),
+                "reason",
+                ParkReason::ALL.iter().map(|reason| reason.as_str()),
+            )?,
+            queue_depth: make.gauges(
+                "queue_depth",
+                "Messages in the queue, those being worked on included. queue: work, delay, dead.",
+                "queue",
+                ["work", "delay", "dead"],
+            )?,
+            oldest_waiting: make.seconds(
+                "oldest_waiting_seconds",
+                "How long the longest overdue message has waited; 0 when nothing is overdue.",
+            )?,
+            messages_unreadable: make.counter(
+                "messages_unreadable_total",
+                "Messages in the queue that could not be read; they stay there.",
+            )?,
+            record_dropped: make.counter(
+                "record_dropped_total",
+                "Entries missing from the record because the store was away or slow.",
+            )?,
+            troubles: make
+                .counter("troubles_total", "Failures of our own parts (disk, store); each is tried again.")?,
+            registry: make.0,
+        })
+    }
+
+    pub(super) fn attempts(&self, outcome: Outcome) -> IntCounter {
+        self.attempts.with_label_values(&[outcome.as_str()])
+    }
+
+    pub(super) fn attempt_duration(&self, outcome: Outcome) -> Histogram {
+        self.attempt_duration.with_label_values(&[outcome.as_str()])
+    }
+
+    pub(super) fn dead_lettered(&self, reason: DeathReason) -> IntCounter {
+        self.dead_lettered.with_label_values(&[reason.as_str()])
+    }
+
+    pub(super) fn parked(&self, reason: ParkReason) -> IntCounter {
+        self.parked.with_label_values(&[reason.as_str()])
+    }
+
+    pub(super) fn queue_depth(&self, queue: &str) -> IntGauge {
+        self.queue_depth.with_label_values(&[queue])
+    }
+
+    pub(super) fn render(&self) -> String {
+        let mut text = Vec::new();
+        match TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            Ok(()) => String::from_utf8(text).unwrap_or_default(),
+            Err(error) => format!("# the metrics cannot be written: {error}\n"),
+        }
+    }
+}
+
+fn names<'a>(list: impl Iterator<Item = &'a str>) -> String {
+    list.collect::<Vec<_>>().join(", ")
+}
+
+/// Makes metrics and registers them, with every label value at zero.
+struct Maker(Registry);
+
+impl Maker {
+    fn opts(name: &str, help: &str) -> Opts {
+        Opts::new(format!("hikyaku_{name}"), help)
+    }
+
+    fn register<C: prometheus::core::Collector + Clone + 'static>(&self, metric: C) -> Result<C, prometheus::Error> {
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+        self.register(IntCounter::with_opts(Self::opts(name, help))?)
+    }
+
+    fn counters<'a>(
+        &self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: impl IntoIterator<Item = &'a str>,
+    ) -> Result<IntCounterVec, prometheus::Error> {
+        let counters = self.register(IntCounterVec::new(Self::opts(name, help), &[label])?)?;
+        for value in values {
+            counters.with_label_values(&[value]);
+        }
+        Ok(counters)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+        self.register(IntGauge::with_opts(Self::opts(name, help))?)
+    }
+
+    fn seconds(&self, name: &str, help: &str) -> Result<Gauge, prometheus::Error> {
+        self.register(Gauge::with_opts(Self::opts(name, help))?)
+    }
+
+    fn gauges<'a>(
+        &self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: impl IntoIterator<Item = &'a str>,
+    ) -> Result<IntGaugeVec, prometheus::Error> {
+        let gauges = self.register(IntGaugeVec::new(Self::opts(name, help), &[label])?)?;
+        for value in values {
+            gauges.with_label_values(&[value]);
+        }
+        Ok(gauges)
+    }
+
+    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Result<Histogram, prometheus::Error> {
+        let opts = HistogramOpts::from(Self::opts(name, help)).buckets(buckets.to_vec());
+        self.register(Histogram::with_opts(opts)?)
+    }
+
+    fn histograms<'a>(
+        &self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: impl IntoIterator<Item = &'a str>,
+    ) -> Result<HistogramVec, prometheus::Error> {
+        let opts = HistogramOpts::from(Self::opts(name, help)).buckets(REQUEST_SECONDS.to_vec());
+        let histograms = self.register(HistogramVec::new(opts, &[label])?)?;
+        for value in values {
+            histograms.with_label_values(&[value]);
+        }
+        Ok(histograms)
+    }
+}
