@@ -1,6 +1,7 @@
 #![forbid(unsafe_code)]
 //! hikyaku: durable webhook delivery beside a Misskey server.
 
+pub mod app;
 pub mod clock;
 pub mod decide;
 pub mod model;
