@@ -4,6 +4,7 @@
 pub mod app;
 pub mod clock;
 pub mod decide;
+pub mod ingest;
 pub mod model;
 pub mod outbound;
 pub mod queue;

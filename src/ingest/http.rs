@@ -1,0 +1,205 @@
+//! `POST /v1/events`: events by HTTP, with the admin token as bearer token.
+//!
+//! The body is one event, an array of events, or NDJSON. The valid events of a request are stored all or none. Answers:
+//!
+//! | status | when | body |
+//! |---|---|---|
+//! | 200 | at least one event was valid; all valid ones are stored | `{"accepted":2,"refused":1,"results":[..]}` |
+//! | 400 | none was valid, or the request is not JSON; nothing is stored | the same, or `{"error":".."}` |
+//! | 401 | no token, or a wrong one | `{"error":".."}` |
+//! | 408 | the body did not arrive in time | `{"error":".."}` |
+//! | 413 | the request is too large, or has too many events | `{"error":".."}` |
+//! | 503 | not stored; send it again after `Retry-After` seconds | `{"error":".."}` |
+//!
+//! A result is `{"status":"accepted","eventId":".."}` or `{"status":"refused","field":"body","error":".."}` (`field` is null
+//! when no one field is at fault), in the order of the items.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::json;
+use subtle::ConstantTimeEq;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::{Ingest, ItemResult, ItemsError, split};
+use crate::model::Secret;
+
+/// Bytes of request bodies that are held at a time, over all requests, in units of a mebibyte.
+const BODIES_MIB_MAX: usize = 64;
+/// How long a request waits for its share of that.
+const SHARE_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How long a producer may take to send its body.
+const BODY_WAIT_MAX: Duration = Duration::from_secs(60);
+/// When a producer should try again after a 503.
+const RETRY_AFTER_S: &str = "5";
+
+/// What `POST /v1/events` asks and allows.
+#[derive(Clone, Debug)]
+pub struct HttpPolicy {
+    /// The bearer token; none: nobody may.
+    pub token: Option<Secret>,
+    /// Bytes that a request may have.
+    pub request_bytes_max: usize,
+}
+
+struct Door {
+    ingest: Ingest,
+    policy: HttpPolicy,
+    bodies: Semaphore,
+}
+
+/// The route `POST /v1/events`.
+pub fn router(ingest: Ingest, policy: HttpPolicy) -> Router {
+    let shares = BODIES_MIB_MAX.max(mebibytes(policy.request_bytes_max) as usize);
+    let door = Arc::new(Door { ingest, policy, bodies: Semaphore::new(shares) });
+    Router::new().route("/v1/events", post(take_events)).with_state(door)
+}
+
+async fn take_events(State(door): State<Arc<Door>>, headers: HeaderMap, body: Body) -> Response {
+    match door.take(&headers, body).await {
+        Ok(results) => report(&results),
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+/// Why a request was turned away as a whole.
+enum Refusal {
+    Unauthorized(&'static str),
+    TooLarge(String),
+    TooSlow,
+    Malformed(String),
+    NotStored(String),
+}
+
+impl Door {
+    async fn take(&self, headers: &HeaderMap, body: Body) -> Result<Vec<ItemResult>, Refusal> {
+        self.check_token(headers)?;
+        let _share = self.share(headers).await?;
+        let bytes = self.read(body).await?;
+        let items = split(&bytes, is_ndjson(headers)).map_err(|error| match error {
+            ItemsError::TooMany => Refusal::TooLarge(error.to_string()),
+            ItemsError::Empty | ItemsError::NotJson(_) => Refusal::Malformed(chain(&error)),
+        })?;
+        self.ingest.offer(&items).await.map_err(|error| Refusal::NotStored(error.to_string()))
+    }
+
+    fn check_token(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let Some(token) = &self.policy.token else {
+            return Err(Refusal::Unauthorized("server.admin_token is not set, so nobody may publish here; set it"));
+        };
+        let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let given =
+            given.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        match given {
+            Some((_, given)) if bool::from(given.trim().as_bytes().ct_eq(token.expose().as_bytes())) => Ok(()),
+            Some(_) => Err(Refusal::Unauthorized("the bearer token is wrong")),
+            None => Err(Refusal::Unauthorized("send the admin token as `Authorization: Bearer ...`")),
+        }
+    }
+
+    /// Waits for room in memory for the request's body.
+    async fn share(&self, headers: &HeaderMap) -> Result<SemaphorePermit<'_>, Refusal> {
+        let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+        let length = length.unwrap_or(self.policy.request_bytes_max);
+        if length > self.policy.request_bytes_max {
+            return Err(self.too_large());
+        }
+        match tokio::time::timeout(SHARE_WAIT_MAX, self.bodies.acquire_many(mebibytes(length))).await {
+            Ok(Ok(share)) => Ok(share),
+            _ => Err(Refusal::NotStored("too many requests at once".to_owned())),
+        }
+    }
+
+    async fn read(&self, body: Body) -> Result<Bytes, Refusal> {
+        let limited = Limited::new(body, self.policy.request_bytes_max);
+        match tokio::time::timeout(BODY_WAIT_MAX, limited.collect()).await {
+            Err(_) => Err(Refusal::TooSlow),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(self.too_large()),
+            Ok(Err(error)) => Err(Refusal::Malformed(format!("the request's body broke off: {error}"))),
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+        }
+    }
+
+    fn too_large(&self) -> Refusal {
+        let max = self.policy.request_bytes_max;
+        Refusal::TooLarge(format!("the request has more than {max} bytes; send its events in several requests"))
+    }
+}
+
+/// Rounded up, and at least one.
+fn mebibytes(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(1024 * 1024).max(1)).unwrap_or(u32::MAX)
+}
+
+fn is_ndjson(headers: &HeaderMap) -> bool {
+    let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = given.split(';').next().unwrap_or_default().trim();
+    ["application/x-ndjson", "application/ndjson", "application/jsonl"]
+        .iter()
+        .any(|known| media_type.eq_ignore_ascii_case(known))
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        words = format!("{words}: {cause}");
+        next = cause.source();
+    }
+    words
+}
+
+fn report(results: &[ItemResult]) -> Response {
+    let accepted = results.iter().filter(|result| result.is_ok()).count();
+    let status = if accepted > 0 { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+    let results: Vec<serde_json::Value> = results
+        .iter()
+        .map(|result| match result {
+            Ok(accepted) => json!({"status": "accepted", "eventId": accepted.id}),
+            Err(error) => json!({"status": "refused", "field": error.field(), "error": error.to_string()}),
+        })
+        .collect();
+    let body = json!({"accepted": accepted, "refused": results.len() - accepted, "results": results});
+    json_response(status, &body)
+}
+
+fn json_response(status: StatusCode, body: &serde_json::Value) -> Response {
+    (status, [(CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let (status, words) = match self {
+            Self::Unauthorized(words) => (StatusCode::UNAUTHORIZED, words.to_owned()),
+            Self::TooLarge(words) => (StatusCode::PAYLOAD_TOO_LARGE, words),
+            Self::TooSlow => (
+                StatusCode::REQUEST_TIMEOUT,
+                format!("the request's body did not arrive within {} seconds", BODY_WAIT_MAX.as_secs()),
+            ),
+            Self::Malformed(words) => (StatusCode::BAD_REQUEST, words),
+            Self::NotStored(words) => {
+                (StatusCode::SERVICE_UNAVAILABLE, format!("not stored, keep it and send it again: {words}"))
+            }
+        };
+        let mut response = json_response(status, &json!({"error": words}));
+        let headers = response.headers_mut();
+        match status {
+            StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(RETRY_AFTER, axum::http::HeaderValue::from_static(RETRY_AFTER_S));
+            }
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(WWW_AUTHENTICATE, axum::http::HeaderValue::from_static("Bearer"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
