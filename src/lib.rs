@@ -2,5 +2,6 @@
 //! hikyaku: durable webhook delivery beside a Misskey server.
 
 pub mod clock;
+pub mod config;
 pub mod model;
 pub mod sqlite;
