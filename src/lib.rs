@@ -3,6 +3,7 @@
 
 pub mod app;
 pub mod clock;
+pub mod config;
 pub mod decide;
 pub mod ingest;
 pub mod model;

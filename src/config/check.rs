@@ -1,0 +1,106 @@
+//! Settings that are each allowed but do not go together. One rule a line, each naming both settings and a way out.
+//!
+//! Pure: no file is looked at, so two names of one file that differ by a link pass here.
+
+use std::path::{Component, Path};
+
+use super::{Problem, Settings};
+
+impl Settings {
+    /// Everything that does not go together; to be asked again after flags have changed fields.
+    ///
+    /// Limits of single settings are not looked at: those are checked where a value is read.
+    pub fn check(&self) -> Vec<Problem> {
+        let mut problems = self.check_delivery();
+        problems.extend(self.check_sizes());
+        problems.extend(self.check_places());
+        problems
+    }
+
+    fn check_delivery(&self) -> Vec<Problem> {
+        let (delivery, queue) = (&self.delivery, &self.queue);
+        let mut problems = Vec::new();
+        if self.server.shutdown_grace < delivery.timeout {
+            problems.push(Problem::between(
+                &["server.shutdown_grace_s", "delivery.timeout_ms"],
+                format!(
+                    "it is {} s, and delivery.timeout_ms is {}: attempts in flight would be cut off at shutdown; \
+                     raise this one or lower that one",
+                    self.server.shutdown_grace.as_secs(),
+                    delivery.timeout.as_millis()
+                ),
+            ));
+        }
+        if delivery.concurrency > queue.prefetch {
+            problems.push(Problem::between(
+                &["delivery.concurrency", "queue.prefetch"],
+                format!(
+                    "it is {}, and queue.prefetch is {}: a worker cannot send more than it holds; lower this one or \
+                     raise that one",
+                    delivery.concurrency, queue.prefetch
+                ),
+            ));
+        }
+        if delivery.slots_per_webhook > delivery.concurrency {
+            problems.push(Problem::between(
+                &["delivery.slots_per_webhook", "delivery.concurrency"],
+                format!(
+                    "it is {}, and delivery.concurrency is {}: one webhook cannot have more requests in flight than \
+                     all together; lower this one or raise that one",
+                    delivery.slots_per_webhook, delivery.concurrency
+                ),
+            ));
+        }
+        problems
+    }
+
+    fn check_sizes(&self) -> Vec<Problem> {
+        let event_bytes_max = self.ingest.event_bytes_max;
+        let mut problems = Vec::new();
+        if self.ingest.request_bytes_max < event_bytes_max {
+            problems.push(Problem::between(
+                &["ingest.request_bytes_max", "ingest.event_bytes_max"],
+                format!(
+                    "it is {}, and ingest.event_bytes_max is {event_bytes_max}: the largest event must fit into a \
+                     request; raise this one or lower that one",
+                    self.ingest.request_bytes_max
+                ),
+            ));
+        }
+        if self.queue.prefetch_bytes < event_bytes_max {
+            problems.push(Problem::between(
+                &["queue.prefetch_bytes", "ingest.event_bytes_max"],
+                format!(
+                    "it is {}, and ingest.event_bytes_max is {event_bytes_max}: a worker must be able to hold the \
+                     largest event; raise this one or lower that one",
+                    self.queue.prefetch_bytes
+                ),
+            ));
+        }
+        problems
+    }
+
+    fn check_places(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if is_same_file(&self.queue.path, &self.store.path) {
+            problems.push(Problem::between(
+                &["store.url", "queue.url"],
+                "it names the same file as queue.url: they must be two files, so that neither waits for the other"
+                    .to_owned(),
+            ));
+        }
+        if self.server.metrics_listen == Some(self.server.listen) && self.server.listen.port() != 0 {
+            problems.push(Problem::between(
+                &["server.metrics_listen", "server.listen"],
+                "it is the same address as server.listen; leave it empty to have the metrics there".to_owned(),
+            ));
+        }
+        problems
+    }
+}
+
+/// Whether both name one file, but for `.` in the path and links.
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    let named = |component: &Component<'_>| *component != Component::CurDir;
+    a.components().filter(named).eq(b.components().filter(named))
+}

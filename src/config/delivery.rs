@@ -1,0 +1,104 @@
+//! `[delivery]`: how deliveries are made. A webhook may differ in schedule, age and timeout, within the same limits.
+
+use std::time::Duration;
+
+use super::reader::Section;
+use super::values;
+
+/// Waits in a retry schedule: more than that in 4 days would be no backing off.
+const RETRIES_MAX: usize = 100;
+/// Characters of the user agent, well within every server's limit on header lines (nginx: 8 KiB).
+const USER_AGENT_CHARS_MAX: usize = 256;
+
+/// How deliveries are made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// `concurrency`: requests in flight per worker, 1 to 65536, at most `queue.prefetch`. Default 2048: with receivers
+    /// that need 1 s, some 2,000 deliveries a second; each holds a socket and its event.
+    pub concurrency: usize,
+    /// `slots_per_webhook`: requests in flight to one webhook, 1 to `concurrency`. Default 64, or `concurrency` when
+    /// that is lower: a slow webhook holds no more than one part in 32 of the worker.
+    pub slots_per_webhook: usize,
+    /// `patience_ms`: milliseconds that a delivery waits for its webhook's slot before it is parked, 0 to 10000.
+    /// Default 500: longer than most answers take, too short for a slow webhook to fill the prefetch.
+    pub patience: Duration,
+    /// `timeout_ms`: milliseconds that one attempt may take, from connecting to the end of the answer, 100 to 600000.
+    /// Default 10000: receivers with much to do should answer first and work later.
+    pub timeout: Duration,
+    /// `user_agent`: what receivers see as `User-Agent`, 1 to 256 characters of visible ASCII and spaces. Default
+    /// `Misskey-Hooks`: what Misskey sends, and receivers may ask for.
+    pub user_agent: String,
+    /// `retry_schedule_s`: seconds to wait after each failed attempt, then the delivery is dead; each 0.01 to 604800
+    /// (7 days), at most 100, empty: no retry. Default 5 s to 24 h in ten steps: a restart costs seconds, an outage of
+    /// a weekend loses nothing.
+    pub retry_schedule: Vec<Duration>,
+    /// `max_age_s`: seconds after which a delivery is dead whatever its schedule says, 1 to 31536000 (a year). Default
+    /// 345600 (4 days): twice the default schedule, which leaves room for times of being parked.
+    pub max_age: Duration,
+    /// `retry_after_max_s`: seconds that a receiver's `Retry-After` may put a retry off at most, 0 (it is not listened
+    /// to) to 604800 (7 days). Default 86400: no longer than the schedule's own longest wait.
+    pub retry_after_max: Duration,
+}
+
+impl Default for Delivery {
+    fn default() -> Self {
+        Self {
+            concurrency: 2048,
+            slots_per_webhook: 64,
+            patience: Duration::from_millis(500),
+            timeout: Duration::from_secs(10),
+            user_agent: "Misskey-Hooks".to_owned(),
+            retry_schedule: [5, 30, 120, 600, 1800, 3600, 10_800, 21_600, 43_200, 86_400]
+                .map(Duration::from_secs)
+                .to_vec(),
+            max_age: Duration::from_secs(345_600),
+            retry_after_max: Duration::from_secs(86_400),
+        }
+    }
+}
+
+impl Delivery {
+    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
+        let default = Self::default();
+        let concurrency = section.whole("concurrency", 1..=65_536).unwrap_or(default.concurrency);
+        Self {
+            concurrency,
+            // Who lowers the concurrency alone has made no mistake.
+            slots_per_webhook: section
+                .whole("slots_per_webhook", 1..=65_536)
+                .unwrap_or_else(|| default.slots_per_webhook.min(concurrency)),
+            patience: section.millis("patience_ms", 0..=10_000).unwrap_or(default.patience),
+            timeout: timeout(section).unwrap_or(default.timeout),
+            user_agent: section.text("user_agent", user_agent).unwrap_or(default.user_agent),
+            retry_schedule: retry_schedule(section).unwrap_or(default.retry_schedule),
+            max_age: max_age(section).unwrap_or(default.max_age),
+            retry_after_max: section.whole_seconds("retry_after_max_s", 0..=604_800).unwrap_or(default.retry_after_max),
+        }
+    }
+}
+
+/// `timeout_ms` of the settings or of a webhook.
+pub(super) fn timeout(section: &mut Section<'_, '_>) -> Option<Duration> {
+    section.millis("timeout_ms", 100..=600_000)
+}
+
+/// `max_age_s` of the settings or of a webhook.
+pub(super) fn max_age(section: &mut Section<'_, '_>) -> Option<Duration> {
+    section.whole_seconds("max_age_s", 1..=31_536_000)
+}
+
+/// `retry_schedule_s` of the settings or of a webhook.
+pub(super) fn retry_schedule(section: &mut Section<'_, '_>) -> Option<Vec<Duration>> {
+    section.list("retry_schedule_s", RETRIES_MAX, |value| values::seconds(value, &(0.01..=604_800.0)))
+}
+
+fn user_agent(text: &str) -> Result<String, String> {
+    let chars = text.chars().count();
+    if !(1..=USER_AGENT_CHARS_MAX).contains(&chars) {
+        return Err(format!("it has {chars} characters, and 1 to {USER_AGENT_CHARS_MAX} are allowed"));
+    }
+    match text.chars().find(|c| !c.is_ascii_graphic() && *c != ' ') {
+        Some(found) => Err(format!("it has the character {found:?}; allowed are visible ASCII and spaces")),
+        None => Ok(text.to_owned()),
+    }
+}

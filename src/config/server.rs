@@ -1,0 +1,78 @@
+//! `[server]`: where we listen, who may ask, and how we stop.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use crate::model::Secret;
+
+use super::reader::Section;
+
+/// Characters of an admin token: 16 of base64 are 96 bits, out of reach of guessing; 1,024 fit into any server's
+/// header.
+const ADMIN_TOKEN_CHARS: std::ops::RangeInclusive<usize> = 16..=1024;
+
+/// Where we listen, who may ask, and how we stop.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Server {
+    /// `listen`: the IP address and port for HTTP. Port 0: any free port. Default 127.0.0.1:8787: a Misskey on the same
+    /// machine reaches it, and nobody else does before the admin says so.
+    pub listen: SocketAddr,
+    /// `metrics_listen`: an IP address and port of its own for `/metrics`, `/healthz` and `/readyz`. Empty, the
+    /// default: they are served on `listen`, one port to open and to watch.
+    pub metrics_listen: Option<SocketAddr>,
+    /// `admin_token`: the bearer token of API and console, 16 to 1024 visible ASCII characters (a header must carry
+    /// it). Empty, the default: there is no admin, since a token that everyone can read in the source would be none.
+    pub admin_token: Option<Secret>,
+    /// `shutdown_grace_s`: seconds that attempts in flight get to end at shutdown, 0 to 600, and not less than
+    /// `delivery.timeout_ms`. Default 15: the 10 s that an attempt may take, and time to settle; Kubernetes kills after
+    /// 30.
+    pub shutdown_grace: Duration,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8787),
+            metrics_listen: None,
+            admin_token: None,
+            shutdown_grace: Duration::from_secs(15),
+        }
+    }
+}
+
+impl Server {
+    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
+        let default = Self::default();
+        Self {
+            listen: section.text("listen", address).unwrap_or(default.listen),
+            metrics_listen: section.text("metrics_listen", |text| unless_empty(text, address)).flatten(),
+            admin_token: section.text("admin_token", |text| unless_empty(text, admin_token)).flatten(),
+            shutdown_grace: section.whole_seconds("shutdown_grace_s", 0..=600).unwrap_or(default.shutdown_grace),
+        }
+    }
+}
+
+/// Nothing of an empty text, else what `parse` makes of it.
+pub(super) fn unless_empty<T>(text: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<Option<T>, String> {
+    if text.is_empty() { Ok(None) } else { parse(text).map(Some) }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("{text:?} is no IP address with a port, such as 127.0.0.1:8787 or [::1]:8787"))
+}
+
+fn admin_token(text: &str) -> Result<Secret, String> {
+    let chars = text.chars().count();
+    if !ADMIN_TOKEN_CHARS.contains(&chars) {
+        let (least, most) = (ADMIN_TOKEN_CHARS.start(), ADMIN_TOKEN_CHARS.end());
+        return Err(format!(
+            "it has {chars} characters, and {least} to {most} are allowed; `openssl rand -hex 32` makes a good one"
+        ));
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("it has a character that is no visible ASCII, and no header carries such; `openssl rand -hex 32` \
+                    makes a good one"
+            .to_owned());
+    }
+    Ok(Secret::new(text))
+}

@@ -1,0 +1,72 @@
+//! `[store]`: where registrations and dead letters are kept.
+
+use std::path::PathBuf;
+
+use crate::sqlite::path_of_url;
+
+use super::reader::Section;
+
+/// Where registrations and dead letters are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Store {
+    /// `url`: `sqlite:PATH`, the file of the store, not the queue's; a relative path is one of the working directory.
+    /// Default `sqlite:store.db`: nothing to install.
+    pub path: PathBuf,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { path: PathBuf::from("store.db") }
+    }
+}
+
+impl Store {
+    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
+        Self { path: section.text("url", store_file).unwrap_or_else(|| Self::default().path) }
+    }
+}
+
+fn store_file(url: &str) -> Result<PathBuf, String> {
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        return Err(
+            "PostgreSQL is not in this version yet; it must be `sqlite:PATH`, such as sqlite:store.db".to_owned()
+        );
+    }
+    sqlite_file(url, "sqlite:store.db")
+}
+
+/// The file that a `sqlite:` URL names. The URL is not quoted: another kind of URL may hold a password.
+pub(super) fn sqlite_file(url: &str, example: &str) -> Result<PathBuf, String> {
+    let path = path_of_url(url).ok_or_else(|| format!("it must be `sqlite:PATH`, such as {example}"))?;
+    let text = path.to_string_lossy();
+    if text.starts_with(":memory:") {
+        return Err(format!("memory keeps nothing over a restart; it must be a file, such as {example}"));
+    }
+    if text.contains(['?', '\0']) {
+        return Err(format!("it must be `sqlite:PATH` without options after a '?', such as {example}"));
+    }
+    Ok(path.to_path_buf())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_url_of_a_file_that_lasts_is_taken() {
+        let file = |url| sqlite_file(url, "sqlite:store.db");
+        assert_eq!(file("sqlite:/var/lib/hikyaku/store.db"), Ok(PathBuf::from("/var/lib/hikyaku/store.db")));
+        for (url, words) in [
+            ("", "such as sqlite:store.db"),
+            ("store.db", "such as sqlite:store.db"),
+            ("sqlite:", "such as sqlite:store.db"),
+            ("mysql://root:hunter2@db/x", "such as sqlite:store.db"),
+            ("sqlite::memory:", "memory keeps nothing"),
+            ("sqlite:store.db?mode=ro", "without options"),
+        ] {
+            let message = file(url).expect_err(url);
+            assert!(message.contains(words) && !message.contains("hunter2"), "{url}: {message}");
+        }
+        assert!(store_file("postgres://u:hunter2@db/x").expect_err("not yet").starts_with("PostgreSQL is not in this"));
+    }
+}

@@ -1,0 +1,368 @@
+//! The settings as their users meet them: files and variables in, settings or a list of problems out.
+
+use std::time::Duration;
+
+use super::*;
+use crate::model::{EventType, Origin, Owner, Secret, Status, Timestamp};
+
+fn load(file: &str, env: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("hikyaku.toml"), file).expect("write");
+    let env = env.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
+    Settings::load_in(folder.path(), None, env)
+}
+
+/// The problems of `file` and `env`, one a line, without the folder before `hikyaku.toml`.
+fn problems(file: &str, env: &[(&str, &str)]) -> Vec<String> {
+    let error = load(file, env).expect_err("problems").to_string();
+    error.lines().map(|line| line.find("hikyaku.toml").map_or(line, |at| &line[at..]).to_owned()).collect()
+}
+
+#[test]
+fn nothing_said_gives_the_defaults() {
+    let settings = load("", &[]).expect("valid");
+    assert_eq!(format!("{settings:?}"), format!("{:?}", Settings::default()));
+    assert_eq!(settings.server.listen.to_string(), "127.0.0.1:8787");
+    assert_eq!(settings.delivery.retry_schedule.len(), 10);
+}
+
+#[test]
+fn a_file_given_by_name_is_read_and_must_be_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("mine.toml");
+    let missing = Settings::load(Some(&path), []).expect_err("absent").to_string();
+    assert!(missing.contains("mine.toml: the settings file cannot be opened"), "{missing}");
+    std::fs::write(&path, "[queue]\nprefetch = 5000\n").expect("write");
+    assert_eq!(Settings::load(Some(&path), []).expect("valid").queue.prefetch, 5000);
+}
+
+#[test]
+fn variables_win_over_the_file_and_the_file_over_the_defaults() {
+    let file =
+        "[delivery]\nconcurrency = 100\npatience_ms = 7\nretry_schedule_s = [1]\n[store]\nurl = \"sqlite:s.db\"\n";
+    let env = [
+        ("HIKYAKU__DELIVERY__CONCURRENCY", "200"),
+        ("HIKYAKU__DELIVERY__RETRY_SCHEDULE_S", "5, 0.25,60"),
+        ("HIKYAKU__SERVER__METRICS_LISTEN", "[::1]:0"),
+        ("HIKYAKU__MISSKEY__URL", "https://misskey.example"),
+        ("HIKYAKU_DELIVERY__CONCURRENCY", "not ours"),
+    ];
+    let settings = load(file, &env).expect("valid");
+    assert_eq!(settings.delivery.concurrency, 200);
+    assert_eq!(settings.delivery.patience, Duration::from_millis(7));
+    assert_eq!(settings.delivery.timeout, Duration::from_secs(10));
+    assert_eq!(settings.delivery.retry_schedule, [5000, 250, 60_000].map(Duration::from_millis));
+    assert_eq!(settings.store.path, Path::new("s.db"));
+    assert_eq!(settings.queue.path, Path::new("queue.db"));
+    assert_eq!(settings.server.metrics_listen.map(|address| address.to_string()).as_deref(), Some("[::1]:0"));
+    assert_eq!(settings.misskey.url.map(String::from).as_deref(), Some("https://misskey.example/"));
+}
+
+#[test]
+fn an_empty_variable_empties_a_list_and_unsets_what_may_be_unset() {
+    let file = "[server]\nadmin_token = \"0123456789abcdef\"\n";
+    let env = [("HIKYAKU__DELIVERY__RETRY_SCHEDULE_S", ""), ("HIKYAKU__SERVER__ADMIN_TOKEN", "")];
+    let settings = load(file, &env).expect("valid");
+    assert!(settings.delivery.retry_schedule.is_empty());
+    assert_eq!(settings.server.admin_token, None);
+}
+
+#[test]
+fn a_token_of_digits_in_a_variable_stays_a_text() {
+    let settings = load("", &[("HIKYAKU__SERVER__ADMIN_TOKEN", "0012345678901234")]).expect("valid");
+    assert_eq!(settings.server.admin_token, Some(Secret::new("0012345678901234")));
+}
+
+#[test]
+fn all_problems_are_reported_at_once_with_where_they_are() {
+    let file = r#"
+        [server]
+        listen = "localhost:8787"
+        [delivery]
+        concurency = 10
+        timeout_ms = 99
+        retry_schedule_s = [5, "soon", 0]
+        [ingest]
+        event_bytes_max = 2048
+        request_bytes_max = 1024
+        [logs]
+        level = "info"
+    "#;
+    let env = [("HIKYAKU__QUEUE__PREFETCH", "many"), ("HIKYAKU__STORE__PATH", "x"), ("HIKYAKU__A", "x")];
+    let expected = [
+        "HIKYAKU__A: unknown variable; those of settings are HIKYAKU__SECTION__KEY, such as HIKYAKU__DELIVERY__CONCURRENCY",
+        "hikyaku.toml: server.listen: \"localhost:8787\" is no IP address with a port, such as 127.0.0.1:8787 or [::1]:8787",
+        "HIKYAKU__QUEUE__PREFETCH: queue.prefetch: must be a whole number from 64 to 65536, and this is a text that is no such number",
+        "HIKYAKU__STORE__PATH: store.path: unknown setting; here are known: url",
+        "hikyaku.toml: delivery.timeout_ms: it is 99, and 100 to 600000 are allowed",
+        "hikyaku.toml: delivery.retry_schedule_s[1]: must be a number of seconds from 0.01 to 604800, and this is a text that is no number",
+        "hikyaku.toml: delivery.retry_schedule_s[2]: it is 0 s, and 0.01 to 604800 s are allowed",
+        "hikyaku.toml: delivery.concurency: unknown setting; did you mean `concurrency`?",
+        "hikyaku.toml: logs: unknown section; did you mean `log`?",
+        "ingest.request_bytes_max: it is 1024, and ingest.event_bytes_max is 2048: the largest event must fit into a request; raise this one or lower that one",
+    ];
+    assert_eq!(problems(file, &env), expected);
+}
+
+#[test]
+fn a_variable_of_an_unknown_section_is_named() {
+    let problems = problems("", &[("HIKYAKU__SERVR__LISTEN", "x")]);
+    assert_eq!(problems, ["HIKYAKU__SERVR__LISTEN: servr: unknown section; did you mean `server`?"]);
+}
+
+#[test]
+fn keys_are_told_apart_by_case() {
+    let problems = problems("[server]\nListen = \"127.0.0.1:1\"\n", &[]);
+    assert_eq!(problems, ["hikyaku.toml: server.Listen: unknown setting; did you mean `listen`?"]);
+}
+
+#[test]
+fn a_key_with_a_line_break_stays_one_line() {
+    let problems = problems("[server]\n\"a\\nb\" = 1\n", &[]);
+    assert!(problems.len() == 1 && problems[0].contains(r"server.a\nb: unknown setting"), "{problems:?}");
+}
+
+#[test]
+fn wrong_types_name_what_is_expected_and_what_was_found() {
+    let cases = [
+        ("server = 5", "server: must be a section headed [server], and this is a whole number"),
+        ("[server]\nlisten = 8787", "server.listen: must be a text, and this is a whole number"),
+        (
+            "[queue]\nprefetch = true",
+            "queue.prefetch: must be a whole number from 64 to 65536, and this is true or false",
+        ),
+        ("[queue]\nprefetch = 4096.0", "and this is a number with a fraction"),
+        ("[queue]\nprefetch = []", "and this is a list"),
+        ("[queue.url]\nx = 1", "queue.url: must be a text, and this is a section"),
+        ("[delivery]\nretry_schedule_s = \"5,30\"", "must be a list in square brackets, and this is a text"),
+        ("[delivery]\nuser_agent = false", "delivery.user_agent: must be a text, and this is true or false"),
+        ("webhooks = \"x\"", "webhooks: must be sections, each headed [[webhooks]], and this is a text"),
+        ("webhooks = [1]", "webhooks[0]: must be sections, each headed [[webhooks]], and this is a whole number"),
+        ("[webhooks]\nid = \"x\"", "webhooks: must be sections, each headed [[webhooks]], and this is a section"),
+    ];
+    for (file, expected) in cases {
+        let problems = problems(file, &[]);
+        assert!(problems.len() == 1 && problems[0].ends_with(expected), "{file}: {problems:?}");
+    }
+}
+
+#[test]
+fn numbers_given_as_texts_are_numbers() {
+    let settings =
+        load("[queue]\nprefetch = \"4100\"\n[delivery]\nretry_schedule_s = [\"1.5\"]\n", &[]).expect("valid");
+    assert_eq!(settings.queue.prefetch, 4100);
+    assert_eq!(settings.delivery.retry_schedule, [Duration::from_millis(1500)]);
+}
+
+/// Of each setting with limits: its section, its key, the least and the most that is allowed, what is one too few and
+/// one too many, and what else must be set for it to go together.
+const LIMITS: &[(&str, &str, [&str; 4], &str)] = &[
+    ("server", "shutdown_grace_s", ["0", "600", "-1", "601"], "[delivery]\ntimeout_ms = 100"),
+    ("queue", "prefetch", ["64", "65536", "63", "65537"], "[delivery]\nconcurrency = 1"),
+    ("queue", "prefetch_bytes", ["16777216", "1073741824", "16777215", "1073741825"], ""),
+    ("ingest", "event_bytes_max", ["1024", "16777216", "1023", "16777217"], ""),
+    ("ingest", "request_bytes_max", ["1024", "268435456", "1023", "268435457"], "event_bytes_max = 1024"),
+    ("delivery", "concurrency", ["1", "65536", "0", "65537"], "[queue]\nprefetch = 65536"),
+    ("delivery", "slots_per_webhook", ["1", "65536", "0", "65537"], "concurrency = 65536\n[queue]\nprefetch = 65536"),
+    ("delivery", "patience_ms", ["0", "10000", "-1", "10001"], ""),
+    ("delivery", "timeout_ms", ["100", "600000", "99", "600001"], "[server]\nshutdown_grace_s = 600"),
+    ("delivery", "retry_schedule_s", ["[0.01]", "[604800]", "[0.009]", "[604800.1]"], ""),
+    ("delivery", "max_age_s", ["1", "31536000", "0", "31536001"], ""),
+    ("delivery", "retry_after_max_s", ["0", "604800", "-1", "604801"], ""),
+    ("dead_letters", "retention_s", ["60", "315360000", "59", "315360001"], ""),
+    ("dead_letters", "count_max", ["1", "100000000", "0", "100000001"], ""),
+];
+
+#[test]
+fn limits_are_the_documented_ones_to_the_last_unit() {
+    for (section, key, [least, most, too_few, too_many], rest) in LIMITS {
+        let file = |value: &str| format!("[{section}]\n{key} = {value}\n{rest}\n");
+        // The least grace goes only with the shortest timeout, which is still longer.
+        if *key != "shutdown_grace_s" {
+            assert!(load(&file(least), &[]).is_ok(), "{key} = {least}: {:?}", load(&file(least), &[]));
+        }
+        assert!(load(&file(most), &[]).is_ok(), "{key} = {most}: {:?}", load(&file(most), &[]));
+        for value in [too_few, too_many] {
+            let problems = problems(&file(value), &[]);
+            assert!(problems.len() == 1 && problems[0].contains(key), "{key} = {value}: {problems:?}");
+            assert!(problems[0].contains("are allowed"), "{key} = {value}: {problems:?}");
+        }
+    }
+}
+
+#[test]
+fn a_schedule_has_at_most_100_waits() {
+    let file = |count: usize| format!("[delivery]\nretry_schedule_s = [{}]\n", "1,".repeat(count));
+    assert!(load(&file(100), &[]).is_ok());
+    assert!(problems(&file(101), &[])[0].ends_with("retry_schedule_s: it has 101 items, and 100 are allowed"));
+}
+
+#[test]
+fn texts_that_do_not_fit_are_refused_in_words() {
+    let cases = [
+        ("[server]\nlisten = \"\"", "is no IP address with a port"),
+        ("[server]\nmetrics_listen = \"9000\"", "is no IP address with a port"),
+        ("[server]\nadmin_token = \"hunter2\"", "it has 7 characters, and 16 to 1024 are allowed"),
+        ("[server]\nadmin_token = \"hunter2 hunter2 hunter2\"", "no visible ASCII"),
+        ("[queue]\nurl = \"amqp://user:hunter2@host/\"", "RabbitMQ is not in this version yet"),
+        ("[queue]\nurl = \"redis://:hunter2@host/\"", "it must be `sqlite:PATH`"),
+        ("[store]\nurl = \"postgres://user:hunter2@host/\"", "PostgreSQL is not in this version yet"),
+        ("[misskey]\nurl = \"https://misskey.example/api\"", "with nothing after the host and port"),
+        ("[delivery]\nuser_agent = \"\"", "it has 0 characters, and 1 to 256 are allowed"),
+        ("[delivery]\nuser_agent = \"a\\nb\"", "it has the character '\\n'; allowed are visible ASCII and spaces"),
+        ("[log]\nlevel = \"verbose\"", "allowed are `error`, `warn`, `info`, `debug`, `trace`"),
+        ("[log]\nformat = \"xml\"", "allowed are `text`, `json`"),
+    ];
+    for (file, expected) in cases {
+        let problems = problems(file, &[]);
+        assert!(problems.len() == 1 && problems[0].contains(expected), "{file}: {problems:?}");
+        assert!(!problems[0].contains("hunter2"), "{file}: {problems:?}");
+    }
+}
+
+#[test]
+fn settings_that_do_not_go_together_name_both() {
+    let cases = [
+        ("[server]\nshutdown_grace_s = 9", "server.shutdown_grace_s: it is 9 s, and delivery.timeout_ms is 10000"),
+        ("[delivery]\nconcurrency = 4097", "delivery.concurrency: it is 4097, and queue.prefetch is 4096"),
+        (
+            "[delivery]\nslots_per_webhook = 2049",
+            "delivery.slots_per_webhook: it is 2049, and delivery.concurrency is 2048",
+        ),
+        (
+            "[ingest]\nrequest_bytes_max = 1048575",
+            "ingest.request_bytes_max: it is 1048575, and ingest.event_bytes_max",
+        ),
+        ("[store]\nurl = \"sqlite:./queue.db\"", "store.url: it names the same file as queue.url"),
+        (
+            "[server]\nmetrics_listen = \"127.0.0.1:8787\"",
+            "server.metrics_listen: it is the same address as server.listen",
+        ),
+    ];
+    for (file, expected) in cases {
+        let problems = problems(file, &[]);
+        assert!(problems.len() == 1 && problems[0].starts_with(expected), "{file}: {problems:?}");
+    }
+    assert!(load("[server]\nshutdown_grace_s = 10", &[]).is_ok(), "a grace as long as the timeout is enough");
+    assert!(load("[server]\nlisten = \"[::1]:0\"\nmetrics_listen = \"[::1]:0\"", &[]).is_ok(), "two free ports differ");
+}
+
+#[test]
+fn what_clashes_with_a_default_only_because_of_a_typo_is_not_reported() {
+    let file = "[queue]\nprefetch = \"lots\"\n[delivery]\nconcurrency = 10000\n";
+    assert_eq!(problems(file, &[]).len(), 1);
+    let broken = problems("[queue\nprefetch = 20000\n", &[("HIKYAKU__DELIVERY__CONCURRENCY", "10000")]);
+    assert!(broken.len() == 1 && broken[0].starts_with("hikyaku.toml: line 1, column "), "{broken:?}");
+}
+
+#[test]
+fn lowering_the_concurrency_alone_lowers_the_slots_too() {
+    assert_eq!(load("[delivery]\nconcurrency = 8", &[]).expect("valid").delivery.slots_per_webhook, 8);
+}
+
+#[test]
+fn flags_that_changed_fields_can_be_checked_again() {
+    let mut settings = load("", &[]).expect("valid");
+    assert!(settings.check().is_empty());
+    settings.queue.prefetch_bytes = 1000;
+    settings.delivery.concurrency = 5000;
+    let problems = settings.check();
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert_eq!(problems[0].keys(), ["delivery.concurrency", "queue.prefetch"]);
+    assert_eq!(problems[1].keys(), ["queue.prefetch_bytes", "ingest.event_bytes_max"]);
+}
+
+#[test]
+fn a_declared_webhook_has_what_was_declared_and_defaults_for_the_rest() {
+    let file = r#"
+        [[webhooks]]
+        id = "wh1"
+        url = "https://ops.example/hook"
+        on = ["userCreated"]
+        [[webhooks]]
+        id = "wh2"
+        user_id = "9ks5o1w5k3x90001"
+        source = "other"
+        name = "Bot"
+        url = "https://bot.example/hook"
+        secret = "s3cr3t"
+        on = ["note", "mention"]
+        active = false
+        send_secret = false
+        signing_secret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+        retry_schedule_s = []
+        max_age_s = 60
+        timeout_ms = 5000
+    "#;
+    let webhooks = load(file, &[]).expect("valid").webhooks;
+    let [first, second] = webhooks.as_slice() else { panic!("{webhooks:?}") };
+    assert_eq!(first.owner, Owner::System);
+    assert_eq!((first.source.as_str(), first.name.as_str(), first.secret.expose()), ("default", "", ""));
+    assert_eq!((&first.status, first.origin), (&Status::Active, Origin::Settings));
+    assert_eq!((first.created_at, first.updated_at), (Timestamp::from_millis(0), Timestamp::from_millis(0)));
+    assert!(first.options.send_secret && first.options.retry_schedule.is_none() && first.options.timeout.is_none());
+    assert_eq!(second.owner.user().map(|user| user.as_str()), Some("9ks5o1w5k3x90001"));
+    assert_eq!((second.source.as_str(), second.name.as_str()), ("other", "Bot"));
+    assert_eq!(second.on.iter().map(EventType::as_str).collect::<Vec<_>>(), ["note", "mention"]);
+    assert_eq!(second.status, Status::Paused);
+    assert_eq!(second.options.retry_schedule, Some(Vec::new()));
+    assert_eq!(second.options.max_age, Some(Duration::from_secs(60)));
+    assert_eq!(second.options.timeout, Some(Duration::from_secs(5)));
+    assert!(!second.options.send_secret && second.options.signing_secret.is_some());
+}
+
+#[test]
+fn problems_of_webhooks_name_their_place() {
+    let file = r#"
+        [[webhooks]]
+        id = "wh1"
+        url = "https://bot.example/hook"
+        on = ["note"]
+        [[webhooks]]
+        id = "wh1"
+        url = "ftp://bot.example/hook"
+        on = []
+        activ = true
+        [[webhooks]]
+        name = 5
+        user_id = ""
+        secret = "a\nhunter2"
+        signing_secret = "hunter2"
+        on = ["note", ""]
+        active = "yes"
+        timeout_ms = 5
+    "#;
+    let expected = [
+        "hikyaku.toml: webhooks[1].id: webhooks[0] has the id wh1 too; ids must differ",
+        "hikyaku.toml: webhooks[1].url: the scheme is \"ftp\", and only http and https can be delivered to",
+        "hikyaku.toml: webhooks[1].on: it names no event type; to stop a webhook for a while, set active = false",
+        "hikyaku.toml: webhooks[1].activ: unknown setting; did you mean `active`?",
+        "hikyaku.toml: webhooks[2].id: it is missing",
+        "hikyaku.toml: webhooks[2].url: it is missing",
+        "hikyaku.toml: webhooks[2].user_id: it is empty",
+        "hikyaku.toml: webhooks[2].name: must be a text, and this is a whole number",
+        "hikyaku.toml: webhooks[2].secret: it has a control character (U+000A), which cannot be sent in a header",
+        "hikyaku.toml: webhooks[2].on[1]: it is empty",
+        "hikyaku.toml: webhooks[2].active: must be true or false without quotes, and this is a text",
+        "hikyaku.toml: webhooks[2].timeout_ms: it is 5, and 100 to 600000 are allowed",
+        "hikyaku.toml: webhooks[2].signing_secret: it must be `whsec_` followed by 24 to 64 bytes in base64",
+    ];
+    assert_eq!(problems(file, &[]), expected);
+}
+
+#[test]
+fn printing_the_settings_prints_no_secret() {
+    let file = r#"
+        [server]
+        admin_token = "hunter2hunter2hunter2"
+        [[webhooks]]
+        id = "wh1"
+        url = "https://bot.example/hook"
+        secret = "hunter2"
+        signing_secret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+        on = ["note"]
+    "#;
+    let printed = format!("{:?}", load(file, &[]).expect("valid"));
+    assert!(printed.contains("wh1"), "{printed}");
+    assert!(!printed.contains("hunter2") && !printed.contains("C2FVsBQ"), "{printed}");
+}
