@@ -3,4 +3,6 @@
 
 pub mod clock;
 pub mod model;
+pub mod record;
+pub mod registry;
 pub mod sqlite;
