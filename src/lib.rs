@@ -9,5 +9,7 @@ pub mod ingest;
 pub mod model;
 pub mod outbound;
 pub mod queue;
+pub mod record;
+pub mod registry;
 pub mod sqlite;
 pub mod telemetry;

@@ -1,0 +1,213 @@
+//! The dead letters: deliveries that were given up, with why, until they are replayed, purged or past retention.
+//!
+//! Letters come from the queue's drainer ([`DeadLetters::add`]), go out to replay, CLI and console, and are named by
+//! delivery id and generation.
+//!
+//! Contract, for every backend:
+//! - `add` is all or nothing and on the disk when it returns; a letter added again changes nothing.
+//! - Of a delivery only the latest generation is kept: a newer one removes the older, an older one that comes late is
+//!   ignored. Removing names the generation, so a replay that has died again meanwhile stays.
+//! - Listing is by pages, newest first, each letter once however many come and go meanwhile; memory is bounded by the page.
+//! - Large removals go in steps of [`STEP_ROWS`], so that adding never waits for more than one of them.
+//! - A row that cannot be read is told in [`Page::problems`] and hides no other.
+
+mod page;
+mod row;
+mod sqlite;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use page::{Cursor, CursorError, Filter, Page};
+
+use self::sqlite::SqliteDeadLetters;
+use super::RecordError;
+use crate::clock::SharedClock;
+use crate::model::{
+    DeathReason, Delivery, DeliveryId, Event, EventId, EventType, LastFailure, Source, Timestamp, UserId, WebhookId,
+};
+
+/// Letters removed in one transaction at most.
+pub const STEP_ROWS: u32 = 1000;
+
+/// Letters of one page at most, whatever is asked for.
+pub const PAGE_MAX: u32 = 1000;
+
+/// A delivery that was given up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// The delivery's id, which is that of `event` and `delivery.webhook`.
+    pub id: DeliveryId,
+    /// What was to be delivered.
+    pub event: Arc<Event>,
+    /// How far it came. Of its parks nothing is kept.
+    pub delivery: Delivery,
+    /// Why it was given up.
+    pub reason: DeathReason,
+    /// When it was given up.
+    pub died_at: Timestamp,
+}
+
+/// A dead letter without the body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// The delivery.
+    pub id: DeliveryId,
+    /// Where it was to go.
+    pub webhook: WebhookId,
+    /// How often it was replayed.
+    pub generation: u32,
+    /// Attempts spent in this generation.
+    pub attempts: u32,
+    /// When this generation began.
+    pub since: Timestamp,
+    /// What its last attempt came to.
+    pub last: Option<LastFailure>,
+    /// Why it was given up.
+    pub reason: DeathReason,
+    /// When it was given up.
+    pub died_at: Timestamp,
+    /// The event.
+    pub event_id: EventId,
+    /// What happened.
+    pub kind: EventType,
+    /// Whose event it is.
+    pub user: Option<UserId>,
+    /// Which Misskey it came from.
+    pub source: Source,
+    /// That Misskey's origin.
+    pub server: Option<String>,
+    /// When it happened.
+    pub created_at: Timestamp,
+    /// When we took it over.
+    pub accepted_at: Timestamp,
+    /// Bytes of its body.
+    pub body_bytes: u64,
+}
+
+/// How long, and how many, letters are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    /// Letters that died longer ago go.
+    pub age: Duration,
+    /// Of more than these the oldest go.
+    pub count_max: u64,
+}
+
+/// What [`DeadLetters::prune`] deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Letters that were too old.
+    pub by_age: u64,
+    /// Letters that were too many.
+    pub by_count: u64,
+}
+
+/// The dead letters of a store. See the module's head for what it promises.
+#[derive(Debug)]
+pub struct DeadLetters {
+    store: SqliteDeadLetters,
+    retention: Retention,
+    clock: SharedClock,
+}
+
+impl DeadLetters {
+    /// Opens the dead letters in the SQLite file at `path`, made if absent; at once, on the caller's thread.
+    ///
+    /// # Errors
+    /// What the store says; the file is as it was.
+    pub async fn open(path: &Path, retention: Retention, clock: SharedClock) -> Result<Self, RecordError> {
+        Ok(Self { store: SqliteDeadLetters::open(path).await?, retention, clock })
+    }
+
+    /// Keeps `letters`. `Ok` promises that all are on the disk, or superseded by what is there.
+    ///
+    /// # Errors
+    /// What the store says; none of them was added.
+    pub async fn add(&self, letters: Vec<DeadLetter>) -> Result<(), RecordError> {
+        Ok(self.store.add(letters).await?)
+    }
+
+    /// A page of what `filter` lets through, newest first, without bodies: at most `limit` and [`PAGE_MAX`] letters, those
+    /// after `after`. The page's `next` leads on; none: this was the last.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn list(&self, filter: &Filter, limit: u32, after: Option<Cursor>) -> Result<Page<Summary>, RecordError> {
+        Ok(self.store.list(filter.clone(), limit, after).await?)
+    }
+
+    /// As [`Self::list`], with the bodies; a page also ends once its bodies exceed 16 MiB.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn read(
+        &self,
+        filter: &Filter,
+        limit: u32,
+        after: Option<Cursor>,
+    ) -> Result<Page<DeadLetter>, RecordError> {
+        Ok(self.store.read(filter.clone(), limit, after).await?)
+    }
+
+    /// The letter of the delivery `id`, with its body.
+    ///
+    /// # Errors
+    /// [`RecordError::Damaged`], or what the store says.
+    pub async fn show(&self, id: &DeliveryId) -> Result<Option<DeadLetter>, RecordError> {
+        let letter = self.store.show(id).await?.transpose();
+        letter.map_err(|why| RecordError::Damaged { id: id.clone(), why })
+    }
+
+    /// How many letters `filter` lets through; it reads an index, so not for a scrape.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn count(&self, filter: &Filter) -> Result<u64, RecordError> {
+        Ok(self.store.count(filter.clone()).await?)
+    }
+
+    /// Removes the letter of that delivery and generation, and no other; tells whether there was one.
+    ///
+    /// # Errors
+    /// What the store says; nothing was removed.
+    pub async fn remove(&self, id: &DeliveryId, generation: u32) -> Result<bool, RecordError> {
+        Ok(self.remove_many(vec![(id.clone(), generation)]).await? > 0)
+    }
+
+    /// Removes the letters of those deliveries and generations, and tells how many there were.
+    ///
+    /// # Errors
+    /// What the store says; a part, in steps of [`STEP_ROWS`] from the front, may be removed.
+    pub async fn remove_many(&self, letters: Vec<(DeliveryId, u32)>) -> Result<u64, RecordError> {
+        Ok(self.store.remove(letters).await?)
+    }
+
+    /// Removes what `filter` lets through of the letters that are there now (an empty filter: all), and tells how many.
+    ///
+    /// # Errors
+    /// What the store says; a part may be removed.
+    pub async fn purge(&self, filter: &Filter) -> Result<u64, RecordError> {
+        Ok(self.store.purge(filter.clone()).await?)
+    }
+
+    /// Removes what is past retention, the oldest first, and brings [`Self::total`] up to date.
+    ///
+    /// # Errors
+    /// What the store says; a part may be removed.
+    pub async fn prune(&self) -> Result<Pruned, RecordError> {
+        let oldest = self.clock.now().minus(self.retention.age);
+        let by_age = self.store.prune_older(oldest).await?;
+        let by_count = self.store.prune_beyond(self.retention.count_max).await?;
+        Ok(Pruned { by_age, by_count })
+    }
+
+    /// How many letters there are, from memory: as of this process's last change or prune.
+    pub fn total(&self) -> u64 {
+        self.store.total()
+    }
+}
+
+#[cfg(test)]
+mod tests;

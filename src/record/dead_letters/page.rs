@@ -1,0 +1,62 @@
+//! What of the dead letters is meant, and how a listing goes on from page to page.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::model::{DeathReason, DeliveryId, EventType, Timestamp, WebhookId};
+
+/// Which dead letters are meant: those for which all that is given holds. Empty: all.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// For this webhook.
+    pub webhook: Option<WebhookId>,
+    /// Of this event type.
+    pub kind: Option<EventType>,
+    /// Given up for this reason.
+    pub reason: Option<DeathReason>,
+    /// Given up at this moment or later.
+    pub since: Option<Timestamp>,
+    /// Given up before this moment.
+    pub until: Option<Timestamp>,
+    /// These deliveries; none named: any.
+    pub ids: Vec<DeliveryId>,
+}
+
+/// Some of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The letters, newest first.
+    pub letters: Vec<T>,
+    /// Where the next page begins; none: there is no more.
+    pub next: Option<Cursor>,
+    /// Letters of this page that cannot be read, in words that name each.
+    pub problems: Vec<String>,
+}
+
+/// The place of a letter in the listing. As text: `died_at_ms.delivery_id`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    pub(super) died_at: Timestamp,
+    pub(super) id: String,
+}
+
+/// The text is no place in a listing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is no place in a list of dead letters; take the `next` of the page before, or begin without one")]
+pub struct CursorError;
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.died_at.as_millis(), self.id)
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = CursorError;
+
+    fn from_str(text: &str) -> Result<Self, CursorError> {
+        let (died_at, id) = text.split_once('.').ok_or(CursorError)?;
+        let died_at = died_at.parse().map(Timestamp::from_millis).map_err(|_| CursorError)?;
+        Ok(Self { died_at, id: id.to_owned() })
+    }
+}

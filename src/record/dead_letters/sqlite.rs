@@ -1,0 +1,371 @@
+//! The dead letters in a SQLite file.
+//!
+//! One connection writes and one reads, so that a count of a million rows holds up no drainer. `dead_letters_total` is
+//! kept by triggers: whoever changes the table, it is right. A listing walks one of the indexes, all of which end in the
+//! order of the listing; `delivery_id` alone makes that order total, since one generation of a delivery is kept.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params_from_iter};
+
+use super::row;
+use super::{Cursor, DeadLetter, Filter, PAGE_MAX, Page, STEP_ROWS, Summary};
+use crate::model::{DeliveryId, Timestamp};
+use crate::sqlite::{self, SqliteError, SqliteThread};
+
+const STEPS: &[&str] = &["
+    CREATE TABLE dead_letters (
+        delivery_id TEXT NOT NULL,
+        generation INTEGER NOT NULL,
+        webhook TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        died_at INTEGER NOT NULL,
+        event_id TEXT NOT NULL,
+        type TEXT NOT NULL,
+        user_id TEXT,
+        source TEXT NOT NULL,
+        server TEXT,
+        created_at INTEGER NOT NULL,
+        accepted_at INTEGER NOT NULL,
+        attempts INTEGER NOT NULL,
+        last_outcome TEXT,
+        last_status INTEGER,
+        last_error TEXT,
+        since INTEGER NOT NULL,
+        body BLOB NOT NULL, -- last, so that the other columns are read without walking over it
+        PRIMARY KEY (delivery_id, generation)
+    ) STRICT;
+    CREATE INDEX dead_letters_by_time ON dead_letters (died_at, delivery_id);
+    CREATE INDEX dead_letters_by_webhook ON dead_letters (webhook, died_at, delivery_id);
+    CREATE INDEX dead_letters_by_type ON dead_letters (type, died_at, delivery_id);
+    CREATE INDEX dead_letters_by_reason ON dead_letters (reason, died_at, delivery_id);
+    CREATE TABLE dead_letters_total (one INTEGER PRIMARY KEY CHECK (one = 1), total INTEGER NOT NULL) STRICT;
+    INSERT INTO dead_letters_total VALUES (1, 0);
+    CREATE TRIGGER dead_letters_added AFTER INSERT ON dead_letters
+        BEGIN UPDATE dead_letters_total SET total = total + 1; END;
+    CREATE TRIGGER dead_letters_removed AFTER DELETE ON dead_letters
+        BEGIN UPDATE dead_letters_total SET total = total - 1; END;
+"];
+
+/// Bytes of bodies after which a page ends.
+const PAGE_BODY_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// The tables in a file.
+#[derive(Debug)]
+pub(super) struct SqliteDeadLetters {
+    writer: SqliteThread,
+    reader: SqliteThread,
+    /// The total as of our last transaction.
+    total: Arc<AtomicU64>,
+}
+
+impl SqliteDeadLetters {
+    /// Opens the file, making it and the tables where they are absent.
+    pub(super) async fn open(path: &Path) -> Result<Self, SqliteError> {
+        let mut writer = sqlite::open(path)?;
+        sqlite::migrate(&mut writer, path, "dead_letters", STEPS)?;
+        let reader = sqlite::open(path)?;
+        let store = Self {
+            writer: SqliteThread::start("letters-write", path, writer)?,
+            reader: SqliteThread::start("letters-read", path, reader)?,
+            total: Arc::default(),
+        };
+        let total = store.reader.call(|connection| read_total(connection)).await?;
+        store.total.store(total, Ordering::Relaxed);
+        Ok(store)
+    }
+
+    pub(super) fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
+    }
+
+    pub(super) async fn add(&self, letters: Vec<DeadLetter>) -> Result<(), SqliteError> {
+        if letters.is_empty() {
+            return Ok(());
+        }
+        self.write(move |transaction| letters.iter().try_for_each(|letter| add_one(transaction, letter))).await
+    }
+
+    pub(super) async fn list(
+        &self,
+        filter: Filter,
+        limit: u32,
+        after: Option<Cursor>,
+    ) -> Result<Page<Summary>, SqliteError> {
+        let job = move |connection: &mut Connection| {
+            let (terms, bounds) = (Terms::new(&filter, after.as_ref()), Bounds::new(limit, u64::MAX));
+            page(connection, row::SUMMARY_COLUMNS, &terms, bounds, row::read_summary)
+        };
+        self.reader.call(job).await
+    }
+
+    pub(super) async fn read(
+        &self,
+        filter: Filter,
+        limit: u32,
+        after: Option<Cursor>,
+    ) -> Result<Page<DeadLetter>, SqliteError> {
+        let job = move |connection: &mut Connection| {
+            let (terms, bounds) = (Terms::new(&filter, after.as_ref()), Bounds::new(limit, PAGE_BODY_BYTES_MAX));
+            page(connection, &format!("{}, body", row::SUMMARY_COLUMNS), &terms, bounds, row::read_letter)
+        };
+        self.reader.call(job).await
+    }
+
+    pub(super) async fn show(&self, id: &DeliveryId) -> Result<Option<Result<DeadLetter, String>>, SqliteError> {
+        let id = id.as_str().to_owned();
+        let sql = format!(
+            "SELECT {}, body FROM dead_letters WHERE delivery_id = ?1 ORDER BY generation DESC LIMIT 1",
+            row::SUMMARY_COLUMNS
+        );
+        let job = move |connection: &mut Connection| {
+            connection.prepare_cached(&sql)?.query_row([id], |row| Ok(row::read_letter(row))).optional()
+        };
+        self.reader.call(job).await
+    }
+
+    pub(super) async fn count(&self, filter: Filter) -> Result<u64, SqliteError> {
+        let job = move |connection: &mut Connection| {
+            let terms = Terms::new(&filter, None);
+            let sql = format!("SELECT count(*) FROM dead_letters WHERE {}", terms.sql());
+            connection.prepare_cached(&sql)?.query_row(params_from_iter(terms.values), |row| row.get(0))
+        };
+        self.reader.call(job).await
+    }
+
+    pub(super) async fn remove(&self, letters: Vec<(DeliveryId, u32)>) -> Result<u64, SqliteError> {
+        let mut removed = 0;
+        for step in letters.chunks(STEP_ROWS as usize) {
+            let step = step.to_vec();
+            removed += self.write(move |transaction| remove_step(transaction, &step)).await?;
+        }
+        Ok(removed)
+    }
+
+    /// Removes what `filter` lets through of the rows that are there now; those that come meanwhile have a higher rowid, or
+    /// the place of one that was removed, and then they may go too.
+    pub(super) async fn purge(&self, filter: Filter) -> Result<u64, SqliteError> {
+        let newest = |connection: &mut Connection| {
+            connection.query_row("SELECT coalesce(max(rowid), 0) FROM dead_letters", [], |row| row.get(0))
+        };
+        let newest: i64 = self.reader.call(newest).await?;
+        let mut terms = Terms::new(&filter, None);
+        terms.add("rowid <= ?", [Value::from(newest)]);
+        self.remove_steps(&terms, "", u64::MAX).await
+    }
+
+    /// Removes what died before `oldest`.
+    pub(super) async fn prune_older(&self, oldest: Timestamp) -> Result<u64, SqliteError> {
+        let filter = Filter { until: Some(oldest), ..Filter::default() };
+        self.remove_steps(&Terms::new(&filter, None), "ORDER BY died_at", u64::MAX).await
+    }
+
+    /// Removes the oldest beyond `count_max`.
+    pub(super) async fn prune_beyond(&self, count_max: u64) -> Result<u64, SqliteError> {
+        let total = self.reader.call(|connection| read_total(connection)).await?;
+        self.total.store(total, Ordering::Relaxed);
+        let excess = total.saturating_sub(count_max);
+        self.remove_steps(&Terms::new(&Filter::default(), None), "ORDER BY died_at, delivery_id", excess).await
+    }
+
+    /// Removes at most `rows_max` rows for which `terms` hold, in `order`, a step at a time.
+    async fn remove_steps(&self, terms: &Terms, order: &'static str, rows_max: u64) -> Result<u64, SqliteError> {
+        let mut removed: u64 = 0;
+        while removed < rows_max {
+            let step = (rows_max - removed).min(u64::from(STEP_ROWS));
+            let terms = terms.clone();
+            let gone = self
+                .write(move |transaction| {
+                    let sql = format!(
+                        "DELETE FROM dead_letters WHERE rowid IN \
+                            (SELECT rowid FROM dead_letters WHERE {} {order} LIMIT {step})",
+                        terms.sql()
+                    );
+                    transaction.prepare_cached(&sql)?.execute(params_from_iter(terms.values))
+                })
+                .await?;
+            let gone = gone as u64;
+            removed += gone;
+            if gone < step {
+                break;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Runs `job` as one transaction and takes the total over.
+    async fn write<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, SqliteError> {
+        let total = Arc::clone(&self.total);
+        let job = move |connection: &mut Connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let value = job(&transaction)?;
+            let now = read_total(&transaction)?;
+            transaction.commit()?;
+            // Here and not by the caller, who may be gone by now.
+            total.store(now, Ordering::Relaxed);
+            Ok(value)
+        };
+        self.writer.call(job).await
+    }
+}
+
+fn read_total(connection: &Connection) -> rusqlite::Result<u64> {
+    connection.query_row("SELECT max(total, 0) FROM dead_letters_total", [], |row| row.get(0))
+}
+
+fn add_one(transaction: &Transaction<'_>, letter: &DeadLetter) -> rusqlite::Result<()> {
+    let key = (letter.id.as_str(), letter.delivery.generation);
+    let newer = "SELECT 1 FROM dead_letters WHERE delivery_id = ?1 AND generation > ?2";
+    if transaction.prepare_cached(newer)?.exists(key)? {
+        return Ok(());
+    }
+    let older = "DELETE FROM dead_letters WHERE delivery_id = ?1 AND generation < ?2";
+    transaction.prepare_cached(older)?.execute(key)?;
+    row::insert(transaction, letter)?;
+    Ok(())
+}
+
+fn remove_step(transaction: &Transaction<'_>, letters: &[(DeliveryId, u32)]) -> rusqlite::Result<u64> {
+    let mut statement =
+        transaction.prepare_cached("DELETE FROM dead_letters WHERE delivery_id = ?1 AND generation = ?2")?;
+    let mut removed = 0;
+    for (id, generation) in letters {
+        removed += statement.execute((id.as_str(), generation))? as u64;
+    }
+    Ok(removed)
+}
+
+/// What a page holds at most.
+#[derive(Clone, Copy)]
+struct Bounds {
+    rows: u32,
+    body_bytes: u64,
+}
+
+impl Bounds {
+    fn new(rows: u32, body_bytes: u64) -> Self {
+        Self { rows: rows.clamp(1, PAGE_MAX), body_bytes }
+    }
+}
+
+/// The statement of a page, which asks for one row more than it holds: that one tells whether there is another page.
+fn page_sql(columns: &str, terms: &Terms, bounds: Bounds) -> String {
+    format!(
+        "SELECT {columns} FROM dead_letters WHERE {} ORDER BY died_at DESC, delivery_id DESC LIMIT {}",
+        terms.sql(),
+        bounds.rows + 1
+    )
+}
+
+fn page<T>(
+    connection: &Connection,
+    columns: &str,
+    terms: &Terms,
+    bounds: Bounds,
+    read: fn(&Row<'_>) -> Result<T, String>,
+) -> rusqlite::Result<Page<T>> {
+    let mut statement = connection.prepare_cached(&page_sql(columns, terms, bounds))?;
+    let mut rows = statement.query(params_from_iter(&terms.values))?;
+    let mut page = Page { letters: Vec::new(), next: None, problems: Vec::new() };
+    let (mut seen, mut body_bytes, mut last) = (0, 0, None);
+    while let Some(row) = rows.next()? {
+        if seen == bounds.rows || body_bytes >= bounds.body_bytes {
+            page.next = last;
+            break;
+        }
+        let here = row::cursor(row)?;
+        match read(row) {
+            Ok(letter) => page.letters.push(letter),
+            Err(why) => page.problems.push(format!("the dead letter {} cannot be read: {why}", here.id)),
+        }
+        seen += 1;
+        body_bytes += row.get::<_, u64>("body_bytes")?;
+        last = Some(here);
+    }
+    Ok(page)
+}
+
+/// Conditions and their values, all of which must hold.
+#[derive(Clone, Debug, Default)]
+struct Terms {
+    conditions: Vec<&'static str>,
+    values: Vec<Value>,
+}
+
+impl Terms {
+    fn new(filter: &Filter, after: Option<&Cursor>) -> Self {
+        let mut terms = Self::default();
+        let text = |text: &str| Value::from(text.to_owned());
+        if let Some(webhook) = &filter.webhook {
+            terms.add("webhook = ?", [text(webhook.as_str())]);
+        }
+        if let Some(kind) = &filter.kind {
+            terms.add("type = ?", [text(kind.as_str())]);
+        }
+        if let Some(reason) = filter.reason {
+            terms.add("reason = ?", [text(reason.as_str())]);
+        }
+        if let Some(since) = filter.since {
+            terms.add("died_at >= ?", [Value::from(since.as_millis())]);
+        }
+        if let Some(until) = filter.until {
+            terms.add("died_at < ?", [Value::from(until.as_millis())]);
+        }
+        if !filter.ids.is_empty() {
+            let ids: Vec<&str> = filter.ids.iter().map(DeliveryId::as_str).collect();
+            let ids = serde_json::Value::from(ids).to_string();
+            terms.add("delivery_id IN (SELECT value FROM json_each(?))", [Value::from(ids)]);
+        }
+        if let Some(after) = after {
+            let place = [Value::from(after.died_at.as_millis()), text(&after.id)];
+            terms.add("(died_at, delivery_id) < (?, ?)", place);
+        }
+        terms
+    }
+
+    fn add<const N: usize>(&mut self, condition: &'static str, values: [Value; N]) {
+        self.conditions.push(condition);
+        self.values.extend(values);
+    }
+
+    fn sql(&self) -> String {
+        if self.conditions.is_empty() { "true".to_owned() } else { self.conditions.join(" AND ") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{DeathReason, EventType, WebhookId};
+
+    #[test]
+    fn every_page_is_found_by_an_index_that_has_it_in_order() {
+        let connection = Connection::open_in_memory().expect("open");
+        STEPS.iter().for_each(|step| connection.execute_batch(step).expect("schema"));
+        let cursor = Cursor { died_at: Timestamp::from_millis(5), id: "msg_x".to_owned() };
+        let filters = [
+            ("by_time", Filter::default()),
+            ("by_time", Filter { since: Some(Timestamp::from_millis(1)), ..Filter::default() }),
+            ("by_webhook", Filter { webhook: WebhookId::new("wh1").ok(), ..Filter::default() }),
+            ("by_type", Filter { kind: EventType::new("note").ok(), ..Filter::default() }),
+            ("by_reason", Filter { reason: Some(DeathReason::Gone), ..Filter::default() }),
+        ];
+        for (index, filter) in filters {
+            let terms = Terms::new(&filter, Some(&cursor));
+            let sql = format!("EXPLAIN QUERY PLAN {}", page_sql("body", &terms, Bounds::new(100, 0)));
+            let mut statement = connection.prepare(&sql).expect("plan");
+            let plan = statement.query_map(params_from_iter(&terms.values), |row| row.get::<_, String>(3));
+            let plan: Vec<String> = plan.expect("plan").map(|line| line.expect("line")).collect();
+            let plan = plan.join("; ");
+            assert!(plan.starts_with(&format!("SEARCH dead_letters USING INDEX dead_letters_{index} ")), "{plan}");
+            assert!(plan.contains("died_at") || plan.contains("(died_at,delivery_id)"), "{plan}");
+            assert!(!plan.contains("TEMP B-TREE"), "{plan}");
+        }
+    }
+}

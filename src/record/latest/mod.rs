@@ -1,0 +1,197 @@
+//! How each webhook's latest attempt went: Misskey's `latestSentAt` and `latestStatus`.
+//!
+//! The worker notes every attempt ([`Latest::note`]): that touches a map in memory and nothing else. A task of ours writes
+//! the map to the store, in one transaction, at most every [`WRITE_EVERY`] and only when something was noted. While the
+//! store cannot be written, the map keeps the latest of each webhook, up to [`WEBHOOKS_MAX`] of them, and the task tries
+//! again. A crash loses what was noted since the last writing; [`Latest::flush`] at shutdown loses nothing.
+
+mod sqlite;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use self::sqlite::SqliteLatest;
+use super::RecordError;
+use crate::model::{Timestamp, WebhookId};
+use crate::sqlite::SqliteError;
+
+/// Webhooks of which the latest attempt waits to be written, at most; beyond them it is dropped and counted.
+pub const WEBHOOKS_MAX: usize = 100_000;
+
+/// How often the map is written, at most.
+const WRITE_EVERY: Duration = Duration::from_millis(500);
+
+/// A webhook's latest attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LatestAttempt {
+    /// When it was made.
+    pub sent_at: Timestamp,
+    /// The HTTP status; 1 when there was no answer, as Misskey writes it.
+    pub status: u16,
+}
+
+/// The latest attempt of each webhook. See the module's head for what it promises.
+#[derive(Debug)]
+pub struct Latest {
+    shared: Arc<Shared>,
+    /// The writing task; it ends with this.
+    _writer: JoinSet<()>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    store: SqliteLatest,
+    /// What the store does not have yet.
+    waiting: Mutex<HashMap<WebhookId, LatestAttempt>>,
+    noted: Notify,
+    dropped: AtomicU64,
+    trouble: Mutex<Option<String>>,
+    /// Held while writing, so that a flush waits for the writing under way.
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl Latest {
+    /// Opens the latest attempts in the SQLite file at `path`, made if absent; at once, on the caller's thread. Starts the
+    /// task that writes, which ends when this is dropped.
+    ///
+    /// # Errors
+    /// What the store says; the file is as it was.
+    pub async fn open(path: &Path) -> Result<Self, RecordError> {
+        let shared = Arc::new(Shared {
+            store: SqliteLatest::open(path)?,
+            waiting: Mutex::default(),
+            noted: Notify::new(),
+            dropped: AtomicU64::new(0),
+            trouble: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+        });
+        let mut writer = JoinSet::new();
+        writer.spawn(Arc::clone(&shared).keep_writing());
+        Ok(Self { shared, _writer: writer })
+    }
+
+    /// Notes an attempt made at `at` that was answered with `status` (1: not answered). Of one webhook's attempts the
+    /// latest counts, in whatever order they are noted. Does no I/O and never waits.
+    pub fn note(&self, webhook: &WebhookId, at: Timestamp, status: u16) {
+        let mut waiting = locked(&self.shared.waiting);
+        let attempt = LatestAttempt { sent_at: at, status };
+        if let Some(known) = waiting.get_mut(webhook) {
+            *known = later(*known, attempt);
+        } else if waiting.len() < WEBHOOKS_MAX {
+            waiting.insert(webhook.clone(), attempt);
+        } else {
+            self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        drop(waiting);
+        self.shared.noted.notify_one();
+    }
+
+    /// Writes what was noted so far. `Ok` promises that it is on the disk.
+    ///
+    /// # Errors
+    /// What the store says; what was noted is still kept in memory.
+    pub async fn flush(&self) -> Result<(), RecordError> {
+        Ok(self.shared.write().await?)
+    }
+
+    /// The latest attempt for `webhook`, if any was noted.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn of(&self, webhook: &WebhookId) -> Result<Option<LatestAttempt>, RecordError> {
+        // In this order: what is written meanwhile is then seen twice rather than not at all.
+        let waiting = locked(&self.shared.waiting).get(webhook).copied();
+        let stored = self.shared.store.of(webhook).await?;
+        Ok(match (stored, waiting) {
+            (Some(stored), Some(waiting)) => Some(later(stored, waiting)),
+            (stored, waiting) => waiting.or(stored),
+        })
+    }
+
+    /// The latest attempt of every webhook for which one was noted.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn all(&self) -> Result<HashMap<WebhookId, LatestAttempt>, RecordError> {
+        let waiting = locked(&self.shared.waiting).clone();
+        let mut all = self.shared.store.all().await?;
+        for (webhook, attempt) in waiting {
+            all.entry(webhook).and_modify(|known| *known = later(*known, attempt)).or_insert(attempt);
+        }
+        Ok(all)
+    }
+
+    /// Forgets a webhook that was deleted.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn forget(&self, webhook: &WebhookId) -> Result<(), RecordError> {
+        let _turn = self.shared.turn.lock().await;
+        locked(&self.shared.waiting).remove(webhook);
+        Ok(self.shared.store.forget(webhook).await?)
+    }
+
+    /// Attempts that were not noted because too many webhooks waited to be written.
+    pub fn dropped(&self) -> u64 {
+        self.shared.dropped.load(Ordering::Relaxed)
+    }
+
+    /// What keeps the map from being written, in words; nothing when it was written last time.
+    pub fn health(&self) -> Option<String> {
+        locked(&self.shared.trouble).clone()
+    }
+}
+
+impl Shared {
+    /// Writes whenever something was noted, and again while it cannot.
+    async fn keep_writing(self: Arc<Self>) {
+        loop {
+            self.noted.notified().await;
+            while self.write().await.is_err() {
+                tokio::time::sleep(WRITE_EVERY).await;
+            }
+            tokio::time::sleep(WRITE_EVERY).await;
+        }
+    }
+
+    /// Writes the map and forgets of it what has not changed meanwhile.
+    async fn write(&self) -> Result<(), SqliteError> {
+        let _turn = self.turn.lock().await;
+        let batch: Vec<_> = locked(&self.waiting).iter().map(|(webhook, at)| (webhook.clone(), *at)).collect();
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let batch = Arc::new(batch);
+        let written = self.store.write(Arc::clone(&batch)).await;
+        *locked(&self.trouble) = written.as_ref().err().map(|error| {
+            format!("the latest attempts of {} webhooks wait in memory to be written: {error}", batch.len())
+        });
+        written?;
+        let mut waiting = locked(&self.waiting);
+        for (webhook, attempt) in batch.iter() {
+            if waiting.get(webhook) == Some(attempt) {
+                waiting.remove(webhook);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The later of two attempts; of two at the same moment, the one noted last.
+fn later(known: LatestAttempt, noted: LatestAttempt) -> LatestAttempt {
+    if noted.sent_at >= known.sent_at { noted } else { known }
+}
+
+/// What was held is whole at every moment, so a panic elsewhere has not broken it.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

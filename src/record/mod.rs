@@ -1,0 +1,32 @@
+//! What is kept of deliveries: the dead letters, and how each webhook's latest attempt went.
+//!
+//! [`DeadLetters`] is the store's half of the hand-over from the queue: a letter that it has added is on the disk, and the
+//! queue may let go of it. [`Latest`] is a courtesy to people looking at a webhook, and may lose half a second in a crash.
+//! Both lie in the store, each in tables of its own, on connections of its own. The history of attempts is neither.
+
+mod dead_letters;
+mod latest;
+
+pub use dead_letters::{
+    Cursor, CursorError, DeadLetter, DeadLetters, Filter, PAGE_MAX, Page, Pruned, Retention, STEP_ROWS, Summary,
+};
+pub use latest::{Latest, LatestAttempt, WEBHOOKS_MAX};
+
+use crate::model::DeliveryId;
+use crate::sqlite::SqliteError;
+
+/// Why the record did not do what was asked.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The store does not answer, or cannot write. Ours to mend; what was asked can be asked again.
+    #[error("the record's store did not do what was asked of it")]
+    Store(#[from] SqliteError),
+    /// A dead letter cannot be read.
+    #[error("the dead letter {id} is kept, but cannot be read: {why}. All that can be done with it is to purge it")]
+    Damaged {
+        /// The delivery.
+        id: DeliveryId,
+        /// What cannot be read.
+        why: String,
+    },
+}

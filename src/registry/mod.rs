@@ -1,0 +1,385 @@
+//! The registry: which webhooks there are, kept in the store or declared in the settings file.
+//!
+//! Changes come from the CLI and the APIs, deactivations from the worker; each is one transaction of the store. Readers
+//! take a [`Snapshot`], which is in memory and never waits for the store.
+//!
+//! Contract, for every backend:
+//! - What a call changed is on the disk, and in the snapshot, before the call returns `Ok`. After an `Err` nothing of it
+//!   was changed. A caller that goes away midway may have changed it; then the snapshot has it within a second.
+//! - With [`Registry::watch`], what another process changed is in the snapshot within a second.
+//! - While the store cannot be read the last snapshot stays, and [`Registry::health`] says so.
+//! - A row that cannot be read costs that webhook only; [`Snapshot::problems`] names it.
+//! - A deleted webhook's id is known as deleted, and cannot be used again, for [`TOMBSTONE_AGE_MAX`].
+//! - A declared webhook cannot be changed or deleted here. We can deactivate it, which outlives a restart, and its owner
+//!   can activate it again.
+//!
+//! Secrets lie in the store in clear text, and are never printed. This module sends nothing and decides nothing about
+//! deliveries.
+
+mod cache;
+mod error;
+mod row;
+mod sqlite;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, watch};
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+use url::Url;
+
+use self::cache::{Loaded, Step};
+use self::sqlite::{Created, SqliteStore, Updated};
+use crate::clock::SharedClock;
+use crate::model::{
+    Deactivation, DeactivationReason, EventType, Options, Origin, Owner, Secret, Source, Status, Timestamp, Webhook,
+    WebhookId,
+};
+
+pub use cache::{Known, Snapshot};
+pub use error::RegistryError;
+
+/// How long a deleted webhook's id stays known and taken: far longer than a delivery, or a dead letter by default, lives.
+pub const TOMBSTONE_AGE_MAX: Duration = Duration::from_secs(TOMBSTONE_DAYS * 24 * 60 * 60);
+const TOMBSTONE_DAYS: u64 = 90;
+
+/// How often a watching registry looks whether another process has changed something; thrice in the second promised.
+const POLL_EVERY: Duration = Duration::from_millis(300);
+
+/// Characters of an id made here: 60 random bits, as long as Misskey's own.
+const ID_CHARS: usize = 16;
+
+/// A webhook to be made. Its parts have been checked by the model's `check_*`.
+#[derive(Clone, Debug)]
+pub struct NewWebhook {
+    /// Its id; none: one is made.
+    pub id: Option<WebhookId>,
+    /// Whose events it gets.
+    pub owner: Owner,
+    /// The Misskey whose events it gets.
+    pub source: Source,
+    /// What its owner calls it.
+    pub name: String,
+    /// Where its events go.
+    pub url: Url,
+    /// Goes out as `X-Misskey-Hook-Secret`.
+    pub secret: Secret,
+    /// The event types it gets.
+    pub on: Vec<EventType>,
+    /// Whether it gets events at once.
+    pub active: bool,
+    /// How its deliveries differ from the settings.
+    pub options: Options,
+}
+
+/// What to change of a webhook; `None` leaves it as it is.
+#[derive(Clone, Debug, Default)]
+pub struct Change {
+    /// What its owner calls it.
+    pub name: Option<String>,
+    /// Where its events go.
+    pub url: Option<Url>,
+    /// Goes out as `X-Misskey-Hook-Secret`.
+    pub secret: Option<Secret>,
+    /// The event types it gets.
+    pub on: Option<Vec<EventType>>,
+    /// `true` activates it, also after we have deactivated it; `false` pauses it.
+    pub active: Option<bool>,
+    /// How its deliveries differ from the settings, all options anew.
+    pub options: Option<Options>,
+}
+
+impl Change {
+    /// Whether it asks for nothing but an active webhook.
+    fn only_activates(&self) -> bool {
+        let Self { name, url, secret, on, active, options } = self;
+        *active == Some(true)
+            && name.is_none()
+            && url.is_none()
+            && secret.is_none()
+            && on.is_none()
+            && options.is_none()
+    }
+}
+
+/// Which webhooks to list; empty: all.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Those that get this owner's events.
+    pub owner: Option<Owner>,
+    /// Those of this Misskey.
+    pub source: Option<Source>,
+}
+
+/// The webhooks. See the module's head for what it promises.
+#[derive(Debug)]
+pub struct Registry {
+    shared: Arc<Shared>,
+    /// The watching task, if any; it ends with this.
+    watcher: JoinSet<()>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    store: SqliteStore,
+    declared: HashMap<WebhookId, Arc<Webhook>>,
+    clock: SharedClock,
+    snapshot: watch::Sender<Arc<Snapshot>>,
+    trouble: watch::Sender<Option<String>>,
+    /// Held from the store's answer until the snapshot has it, so that an older reading cannot replace a newer one.
+    turn: Mutex<()>,
+}
+
+impl Registry {
+    /// Opens the registry in the SQLite file at `path`, made if absent, beside the webhooks `declared` in the settings
+    /// file. The file is opened at once, on the caller's thread: at start, not while serving.
+    ///
+    /// # Errors
+    /// [`RegistryError::DeclaredAndStored`] or [`RegistryError::DeclaredTwice`] when an id is not unique (who wants to
+    /// delete the stored one opens the registry without the declared ones), or what the store says.
+    pub async fn open(path: &Path, declared: Vec<Webhook>, clock: SharedClock) -> Result<Self, RegistryError> {
+        let declared = by_id(declared)?;
+        let store = SqliteStore::open(path)?;
+        store.prune_tombstones(clock.now().minus(TOMBSTONE_AGE_MAX)).await?;
+        let loaded = store.load_unless(None).await?.unwrap_or_default();
+        check_apart(&declared, &loaded)?;
+        let snapshot = watch::Sender::new(Arc::new(Snapshot::new(&declared, loaded)));
+        let (trouble, turn) = (watch::Sender::new(None), Mutex::new(()));
+        let shared = Shared { store, declared, clock, snapshot, trouble, turn };
+        Ok(Self { shared: Arc::new(shared), watcher: JoinSet::new() })
+    }
+
+    /// Follows what other processes change, in a task that ends when the registry is dropped.
+    #[must_use]
+    pub fn watch(mut self) -> Self {
+        let shared = Arc::clone(&self.shared);
+        self.watcher.abort_all();
+        self.watcher.spawn(async move {
+            let mut ticks = tokio::time::interval(POLL_EVERY);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                shared.poll().await;
+            }
+        });
+        self
+    }
+
+    /// The webhooks as they are now, from memory.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.shared.snapshot.borrow())
+    }
+
+    /// Tells of every new snapshot.
+    pub fn changes(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.shared.snapshot.subscribe()
+    }
+
+    /// What keeps the snapshot from following the store, in words; nothing when it does.
+    pub fn health(&self) -> Option<String> {
+        self.shared.trouble.borrow().clone()
+    }
+
+    /// The webhooks that `filter` lets through, the oldest first, from memory.
+    pub fn list(&self, filter: &Filter) -> Vec<Arc<Webhook>> {
+        let snapshot = self.snapshot();
+        let fits = |webhook: &&Arc<Webhook>| {
+            filter.owner.as_ref().is_none_or(|owner| webhook.owner == *owner)
+                && filter.source.as_ref().is_none_or(|source| webhook.source == *source)
+        };
+        let mut found: Vec<Arc<Webhook>> = match (&filter.source, &filter.owner) {
+            (Some(source), Some(owner)) => snapshot.of_owner(source.clone(), owner.clone()).cloned().collect(),
+            _ => snapshot.all().filter(fits).cloned().collect(),
+        };
+        found.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+        found
+    }
+
+    /// The webhook `id`, from memory.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`].
+    pub fn show(&self, id: &WebhookId) -> Result<Arc<Webhook>, RegistryError> {
+        match self.snapshot().find(id) {
+            Known::Webhook(webhook) => Ok(Arc::clone(webhook)),
+            Known::Deleted | Known::Unknown => Err(RegistryError::NotFound { id: id.clone() }),
+        }
+    }
+
+    /// Adds a webhook to the store and tells how it turned out.
+    ///
+    /// # Errors
+    /// [`RegistryError::Taken`] or [`RegistryError::Deleted`] when it may not have its id, or what the store says.
+    pub async fn create(&self, new: NewWebhook) -> Result<Arc<Webhook>, RegistryError> {
+        let shared = &self.shared;
+        let webhook = Arc::new(new.into_webhook(shared.clock.now()));
+        let id = &webhook.id;
+        if shared.declared.contains_key(id) {
+            return Err(RegistryError::Taken { id: id.clone() });
+        }
+        let _turn = shared.turn.lock().await;
+        match shared.store.create(Arc::clone(&webhook)).await? {
+            Created::Done(step) => {
+                shared.follow(step, |snapshot| snapshot.put(Arc::clone(&webhook)));
+                Ok(webhook)
+            }
+            Created::Taken => Err(RegistryError::Taken { id: id.clone() }),
+            Created::Deleted => Err(RegistryError::Deleted { id: id.clone(), days: TOMBSTONE_DAYS }),
+        }
+    }
+
+    /// Changes a webhook and tells how it turned out. Of a declared one all that can be asked is to be active again.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`], [`RegistryError::Declared`], [`RegistryError::Damaged`] when the row is unreadable
+    /// even with the change, or what the store says.
+    pub async fn update(&self, id: &WebhookId, change: Change) -> Result<Arc<Webhook>, RegistryError> {
+        let shared = &self.shared;
+        if let Some(declared) = shared.declared.get(id) {
+            return shared.reactivate(declared, &change).await;
+        }
+        let _turn = shared.turn.lock().await;
+        match shared.store.update(id, change, shared.clock.now()).await? {
+            Updated::Done(webhook, stopped, step) => {
+                let webhook = match stopped {
+                    Some(stopped) => cache::deactivated(&webhook, stopped),
+                    None => Arc::from(webhook),
+                };
+                shared.follow(step, |snapshot| snapshot.put(Arc::clone(&webhook)));
+                Ok(webhook)
+            }
+            Updated::Absent => Err(RegistryError::NotFound { id: id.clone() }),
+            Updated::Damaged(why) => Err(RegistryError::Damaged { id: id.clone(), why }),
+        }
+    }
+
+    /// Deletes a webhook of the store; its id is known as deleted from then on.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`], [`RegistryError::Declared`], or what the store says.
+    pub async fn delete(&self, id: &WebhookId) -> Result<(), RegistryError> {
+        let shared = &self.shared;
+        if shared.declared.contains_key(id) {
+            return Err(RegistryError::Declared { id: id.clone() });
+        }
+        let _turn = shared.turn.lock().await;
+        let Some(step) = shared.store.delete(id, shared.clock.now()).await? else {
+            return Err(RegistryError::NotFound { id: id.clone() });
+        };
+        shared.follow(step, |snapshot| snapshot.delete(id));
+        Ok(())
+    }
+
+    /// Notes that we stop sending to a webhook, stored or declared. `false`: we had already, and that reason and time
+    /// stand; or there is no such webhook.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn deactivate(&self, id: &WebhookId, reason: DeactivationReason) -> Result<bool, RegistryError> {
+        let shared = &self.shared;
+        let stopped = Deactivation { reason, at: shared.clock.now() };
+        let declared = shared.declared.contains_key(id);
+        let _turn = shared.turn.lock().await;
+        let Some(step) = shared.store.deactivate(id, stopped.clone(), declared).await? else {
+            return Ok(false);
+        };
+        shared.follow(step, |snapshot| {
+            if let Known::Webhook(webhook) = snapshot.find(id) {
+                let webhook = cache::deactivated(webhook, stopped);
+                snapshot.put(webhook);
+            }
+        });
+        Ok(true)
+    }
+}
+
+impl NewWebhook {
+    fn into_webhook(self, now: Timestamp) -> Webhook {
+        Webhook {
+            id: self.id.unwrap_or_else(made_id),
+            owner: self.owner,
+            source: self.source,
+            name: self.name,
+            url: self.url,
+            secret: self.secret,
+            on: self.on,
+            status: if self.active { Status::Active } else { Status::Paused },
+            options: self.options,
+            origin: Origin::Store,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+}
+
+impl Shared {
+    /// Puts one change of ours into the snapshot. The caller holds the turn.
+    fn follow(&self, step: Step, change: impl FnOnce(&mut Snapshot)) {
+        let mut next = Snapshot::clone(&self.snapshot.borrow());
+        change(&mut next);
+        next.follow(step);
+        self.snapshot.send_replace(Arc::new(next));
+    }
+
+    /// Looks whether the store has changed, and if so reads it.
+    async fn poll(&self) {
+        let _turn = self.turn.lock().await;
+        let known = self.snapshot.borrow().revision();
+        let trouble = match self.store.load_unless(Some(known)).await {
+            Ok(None) => None,
+            Ok(Some(loaded)) => {
+                self.snapshot.send_replace(Arc::new(Snapshot::new(&self.declared, loaded)));
+                None
+            }
+            Err(error) => Some(format!("the webhooks last known are in use, since the store cannot be read: {error}")),
+        };
+        self.trouble.send_if_modified(|said| {
+            let differs = *said != trouble;
+            *said = trouble;
+            differs
+        });
+    }
+
+    /// Does what can be done to a declared webhook: activates it after we deactivated it.
+    async fn reactivate(&self, declared: &Arc<Webhook>, change: &Change) -> Result<Arc<Webhook>, RegistryError> {
+        if !change.only_activates() || declared.status == Status::Paused {
+            return Err(RegistryError::Declared { id: declared.id.clone() });
+        }
+        let _turn = self.turn.lock().await;
+        if let Some(step) = self.store.reactivate(&declared.id).await? {
+            self.follow(step, |snapshot| snapshot.put(Arc::clone(declared)));
+        }
+        Ok(Arc::clone(declared))
+    }
+}
+
+fn by_id(webhooks: Vec<Webhook>) -> Result<HashMap<WebhookId, Arc<Webhook>>, RegistryError> {
+    let mut declared = HashMap::new();
+    for webhook in webhooks {
+        let id = webhook.id.clone();
+        if declared.insert(id.clone(), Arc::new(webhook)).is_some() {
+            return Err(RegistryError::DeclaredTwice { id });
+        }
+    }
+    Ok(declared)
+}
+
+/// Checks that nothing is both declared and stored.
+fn check_apart(declared: &HashMap<WebhookId, Arc<Webhook>>, loaded: &Loaded) -> Result<(), RegistryError> {
+    let both = loaded.webhooks.iter().map(|webhook| &webhook.id).filter(|id| declared.contains_key(*id));
+    let ids: Vec<WebhookId> = both.cloned().collect();
+    if ids.is_empty() { Ok(()) } else { Err(RegistryError::DeclaredAndStored { ids }) }
+}
+
+fn made_id() -> WebhookId {
+    let mut id = uuid::Uuid::new_v4().simple().to_string();
+    id.truncate(ID_CHARS);
+    #[expect(clippy::expect_used, reason = "hexadecimal digits are an id")]
+    WebhookId::new(&id).expect("hexadecimal digits are an id")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,135 @@
+//! A webhook as a row: what the columns hold, written and read back.
+//!
+//! `on` is a JSON array of event types; `options` a JSON object, to which later versions add keys:
+//!
+//! ```json
+//! {"retryScheduleMs":[5000,30000],"maxAgeMs":345600000,"timeoutMs":10000,"sendSecret":true,"signingSecret":"whsec_..."}
+//! ```
+//!
+//! Absent or null is "as the settings say". What cannot be read back is told without the values: some are secret.
+
+use std::time::Duration;
+
+use rusqlite::Row;
+use rusqlite::types::FromSql;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::model::{
+    EventType, IdError, Options, Origin, Owner, Secret, Source, Status, Timestamp, UserId, Webhook, WebhookError,
+    WebhookId, check_name, check_secret, check_signing_secret,
+};
+
+/// The columns that [`read`] wants, in its order.
+pub(super) const COLUMNS: &str =
+    r#"id, user_id, source, name, url, secret, "on", active, options, created_at, updated_at"#;
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StoredOptions {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retry_schedule_ms: Option<Vec<u64>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_age_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    timeout_ms: Option<u64>,
+    #[serde(default = "yes")]
+    send_secret: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signing_secret: Option<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn ms_of(wait: Duration) -> u64 {
+    u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The text of the column `options`.
+pub(super) fn write_options(options: &Options) -> rusqlite::Result<String> {
+    let stored = StoredOptions {
+        retry_schedule_ms: options.retry_schedule.as_ref().map(|waits| waits.iter().copied().map(ms_of).collect()),
+        max_age_ms: options.max_age.map(ms_of),
+        timeout_ms: options.timeout.map(ms_of),
+        send_secret: options.send_secret,
+        signing_secret: options.signing_secret.as_ref().map(|secret| secret.expose().to_owned()),
+    };
+    to_json(&stored)
+}
+
+/// The text of the column `on`.
+pub(super) fn write_on(on: &[EventType]) -> rusqlite::Result<String> {
+    to_json(&on)
+}
+
+fn to_json<T: Serialize>(value: &T) -> rusqlite::Result<String> {
+    serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}
+
+/// Reads a row of [`COLUMNS`], without its deactivation.
+///
+/// # Errors
+/// The column that cannot be read, and why, in words without the value of a secret.
+pub(super) fn read(row: &Row<'_>) -> Result<Webhook, String> {
+    let user: Option<String> = column(row, "user_id")?;
+    Ok(Webhook {
+        id: text(row, "id", WebhookId::new)?,
+        owner: match user {
+            Some(user) => Owner::User(UserId::new(&user).map_err(|error| format!("user_id: {error}"))?),
+            None => Owner::System,
+        },
+        source: text(row, "source", Source::new)?,
+        name: check_name(&column::<String>(row, "name")?).map_err(|error| error.to_string())?,
+        url: read_url(&column::<String>(row, "url")?)?,
+        secret: check_secret(&column::<String>(row, "secret")?).map_err(|error| error.to_string())?,
+        on: read_on(&column::<String>(row, "on")?)?,
+        status: if column::<bool>(row, "active")? { Status::Active } else { Status::Paused },
+        options: read_options(&column::<String>(row, "options")?)?,
+        origin: Origin::Store,
+        created_at: Timestamp::from_millis(column(row, "created_at")?),
+        updated_at: Timestamp::from_millis(column(row, "updated_at")?),
+    })
+}
+
+fn column<T: FromSql>(row: &Row<'_>, name: &str) -> Result<T, String> {
+    row.get(name).map_err(|error| format!("{name}: {error}"))
+}
+
+fn text<T>(row: &Row<'_>, name: &str, make: fn(&str) -> Result<T, IdError>) -> Result<T, String> {
+    make(&column::<String>(row, name)?).map_err(|error| format!("{name}: {error}"))
+}
+
+/// As `check_url`, but for the length: that was checked when the URL came in, and percent-encoding has lengthened it since.
+fn read_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("url: it is no URL ({error})"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(WebhookError::UrlScheme { scheme: url.scheme().to_owned() }.to_string());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(WebhookError::UrlCredentials.to_string());
+    }
+    Ok(url)
+}
+
+fn read_on(text: &str) -> Result<Vec<EventType>, String> {
+    let kinds: Vec<String> =
+        serde_json::from_str(text).map_err(|error| format!("on: it is no JSON array of texts ({error})"))?;
+    kinds.iter().map(|kind| EventType::new(kind).map_err(|error| format!("on: {error}"))).collect()
+}
+
+fn read_options(text: &str) -> Result<Options, String> {
+    // The parser's words would quote the value, and that may be the signing secret.
+    let stored: StoredOptions = serde_json::from_str(text)
+        .map_err(|error| format!("options: no JSON object of the right shape, at its character {}", error.column()))?;
+    let signing_secret: Result<Option<Secret>, WebhookError> =
+        stored.signing_secret.as_deref().map(check_signing_secret).transpose();
+    Ok(Options {
+        retry_schedule: stored.retry_schedule_ms.map(|waits| waits.into_iter().map(Duration::from_millis).collect()),
+        max_age: stored.max_age_ms.map(Duration::from_millis),
+        timeout: stored.timeout_ms.map(Duration::from_millis),
+        send_secret: stored.send_secret,
+        signing_secret: signing_secret.map_err(|error| format!("options: {error}"))?,
+    })
+}

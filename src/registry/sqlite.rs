@@ -1,0 +1,367 @@
+//! The registry in a SQLite file, in tables of its own beside those of other modules.
+//!
+//! Two connections: one writes, one reads; the reader's `PRAGMA data_version` therefore moves with every change of the
+//! file, ours and other processes' (sqlite.org/pragma.html#pragma_data_version). Since the dead letters move it too,
+//! `registry_revision` counts the changes of the registry alone, in the transaction that makes them.
+//!
+//! `webhook_state` is what we found out at run time. It is kept apart from `webhooks` because the webhooks of the settings
+//! file have a state and no row.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use super::Change;
+use super::cache::{Loaded, Step};
+use super::row;
+use crate::model::{Deactivation, DeactivationReason, Status, Timestamp, Webhook, WebhookId};
+use crate::sqlite::{self, SqliteError, SqliteThread};
+
+const STEPS: &[&str] = &[r#"
+    CREATE TABLE webhooks (
+        id TEXT PRIMARY KEY,
+        user_id TEXT,
+        source TEXT NOT NULL,
+        name TEXT NOT NULL,
+        url TEXT NOT NULL,
+        secret TEXT NOT NULL,
+        "on" TEXT NOT NULL,
+        active INTEGER NOT NULL,
+        options TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        updated_at INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE webhook_state (
+        id TEXT PRIMARY KEY,
+        deactivated_reason TEXT NOT NULL,
+        deactivated_at INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE webhook_tombstones (id TEXT PRIMARY KEY, deleted_at INTEGER NOT NULL) STRICT;
+    CREATE TABLE registry_revision (one INTEGER PRIMARY KEY CHECK (one = 1), revision INTEGER NOT NULL) STRICT;
+    INSERT INTO registry_revision VALUES (1, 0);
+"#];
+
+/// Problems told of one reading; the rest are counted.
+const PROBLEMS_MAX: usize = 100;
+
+/// No data version that SQLite has.
+const NOTHING_SEEN: i64 = i64::MIN;
+
+/// What became of a webhook to be created.
+pub(super) enum Created {
+    Done(Step),
+    Taken,
+    Deleted,
+}
+
+/// What became of a webhook to be changed.
+pub(super) enum Updated {
+    Done(Box<Webhook>, Option<Deactivation>, Step),
+    Absent,
+    Damaged(String),
+}
+
+/// The tables in a file.
+#[derive(Debug)]
+pub(super) struct SqliteStore {
+    writer: SqliteThread,
+    reader: SqliteThread,
+    /// The reader's data version when it last read.
+    seen: Arc<AtomicI64>,
+}
+
+impl SqliteStore {
+    /// Opens the file, making it and the tables where they are absent.
+    pub(super) fn open(path: &Path) -> Result<Self, SqliteError> {
+        let mut writer = sqlite::open(path)?;
+        sqlite::migrate(&mut writer, path, "registry", STEPS)?;
+        let reader = sqlite::open(path)?;
+        Ok(Self {
+            writer: SqliteThread::start("registry-write", path, writer)?,
+            reader: SqliteThread::start("registry-read", path, reader)?,
+            seen: Arc::new(AtomicI64::new(NOTHING_SEEN)),
+        })
+    }
+
+    /// Reads everything, unless the registry is still at the revision `known`.
+    pub(super) async fn load_unless(&self, known: Option<i64>) -> Result<Option<Loaded>, SqliteError> {
+        let seen = Arc::clone(&self.seen);
+        let job = move |connection: &mut Connection| {
+            let version: i64 = connection.query_row("PRAGMA data_version", [], |row| row.get(0))?;
+            if known.is_some() && seen.load(Ordering::Relaxed) == version {
+                return Ok(None);
+            }
+            let transaction = connection.transaction()?;
+            let loaded = match revision(&transaction)? {
+                now if known == Some(now) => None,
+                now => Some(load(&transaction, now)?),
+            };
+            // Noted last: what fails above is tried again.
+            seen.store(version, Ordering::Relaxed);
+            Ok(loaded)
+        };
+        self.reader.call(job).await
+    }
+
+    /// Forgets the webhooks that were deleted before `before`.
+    pub(super) async fn prune_tombstones(&self, before: Timestamp) -> Result<(), SqliteError> {
+        let job = move |connection: &mut Connection| {
+            let transaction = immediate(connection)?;
+            let gone =
+                transaction.execute("DELETE FROM webhook_tombstones WHERE deleted_at < ?1", [before.as_millis()])?;
+            if gone > 0 {
+                bump(&transaction)?;
+            }
+            transaction.commit()
+        };
+        self.writer.call(job).await
+    }
+
+    /// Adds a webhook.
+    pub(super) async fn create(&self, webhook: Arc<Webhook>) -> Result<Created, SqliteError> {
+        let job = move |connection: &mut Connection| {
+            let transaction = immediate(connection)?;
+            let id = webhook.id.as_str();
+            if exists(&transaction, "SELECT 1 FROM webhooks WHERE id = ?1", id)? {
+                return Ok(Created::Taken);
+            }
+            if exists(&transaction, "SELECT 1 FROM webhook_tombstones WHERE id = ?1", id)? {
+                return Ok(Created::Deleted);
+            }
+            insert(&transaction, &webhook)?;
+            // A webhook of the settings file may have had the id once, and been stopped.
+            clear_state(&transaction, id)?;
+            let step = bump(&transaction)?;
+            transaction.commit()?;
+            Ok(Created::Done(step))
+        };
+        self.writer.call(job).await
+    }
+
+    /// Changes a webhook. What was not readable may be so afterwards; if it is not, nothing is changed.
+    pub(super) async fn update(&self, id: &WebhookId, change: Change, now: Timestamp) -> Result<Updated, SqliteError> {
+        let id = id.clone();
+        let job = move |connection: &mut Connection| {
+            let transaction = immediate(connection)?;
+            if !change_row(&transaction, &id, &change, now)? {
+                return Ok(Updated::Absent);
+            }
+            if change.active == Some(true) {
+                clear_state(&transaction, id.as_str())?;
+            }
+            let select = format!("SELECT {} FROM webhooks WHERE id = ?1", row::COLUMNS);
+            let webhook = match transaction.query_row(&select, [id.as_str()], |row| Ok(row::read(row)))? {
+                Ok(webhook) => Box::new(webhook),
+                Err(why) => return Ok(Updated::Damaged(why)),
+            };
+            let stopped = load_states(&transaction, &mut Vec::new(), Some(&id))?.remove(&id);
+            let step = bump(&transaction)?;
+            transaction.commit()?;
+            Ok(Updated::Done(webhook, stopped, step))
+        };
+        self.writer.call(job).await
+    }
+
+    /// Deletes a webhook and leaves a tombstone; nothing when there is no such webhook.
+    pub(super) async fn delete(&self, id: &WebhookId, now: Timestamp) -> Result<Option<Step>, SqliteError> {
+        let id = id.clone();
+        let job = move |connection: &mut Connection| {
+            let transaction = immediate(connection)?;
+            let id = id.as_str();
+            if transaction.execute("DELETE FROM webhooks WHERE id = ?1", [id])? == 0 {
+                return Ok(None);
+            }
+            clear_state(&transaction, id)?;
+            transaction.execute("INSERT OR REPLACE INTO webhook_tombstones VALUES (?1, ?2)", (id, now.as_millis()))?;
+            let step = bump(&transaction)?;
+            transaction.commit()?;
+            Ok(Some(step))
+        };
+        self.writer.call(job).await
+    }
+
+    /// Notes that we stopped a webhook; nothing when we had, or when it is neither in the store nor `declared`.
+    pub(super) async fn deactivate(
+        &self,
+        id: &WebhookId,
+        stopped: Deactivation,
+        declared: bool,
+    ) -> Result<Option<Step>, SqliteError> {
+        let id = id.clone();
+        let job = move |connection: &mut Connection| {
+            let transaction = immediate(connection)?;
+            if !declared && !exists(&transaction, "SELECT 1 FROM webhooks WHERE id = ?1", id.as_str())? {
+                return Ok(None);
+            }
+            let added = transaction.execute(
+                "INSERT OR IGNORE INTO webhook_state VALUES (?1, ?2, ?3)",
+                (id.as_str(), stopped.reason.as_str(), stopped.at.as_millis()),
+            )?;
+            if added == 0 {
+                return Ok(None);
+            }
+            let step = bump(&transaction)?;
+            transaction.commit()?;
+            Ok(Some(step))
+        };
+        self.writer.call(job).await
+    }
+
+    /// Forgets that we stopped a webhook; nothing when we had not.
+    pub(super) async fn reactivate(&self, id: &WebhookId) -> Result<Option<Step>, SqliteError> {
+        let id = id.clone();
+        let job = move |connection: &mut Connection| {
+            let transaction = immediate(connection)?;
+            if clear_state(&transaction, id.as_str())? == 0 {
+                return Ok(None);
+            }
+            let step = bump(&transaction)?;
+            transaction.commit()?;
+            Ok(Some(step))
+        };
+        self.writer.call(job).await
+    }
+}
+
+fn immediate(connection: &mut Connection) -> rusqlite::Result<Transaction<'_>> {
+    connection.transaction_with_behavior(TransactionBehavior::Immediate)
+}
+
+fn exists(connection: &Connection, sql: &str, id: &str) -> rusqlite::Result<bool> {
+    connection.prepare_cached(sql)?.exists([id])
+}
+
+fn revision(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("SELECT revision FROM registry_revision", [], |row| row.get(0))
+}
+
+/// Counts a change; the last statement of every transaction that makes one.
+fn bump(transaction: &Transaction<'_>) -> rusqlite::Result<Step> {
+    let before = revision(transaction)?;
+    let after = before.wrapping_add(1);
+    transaction.execute("UPDATE registry_revision SET revision = ?1", [after])?;
+    Ok(Step { before, after })
+}
+
+fn clear_state(transaction: &Transaction<'_>, id: &str) -> rusqlite::Result<usize> {
+    transaction.execute("DELETE FROM webhook_state WHERE id = ?1", [id])
+}
+
+fn insert(transaction: &Transaction<'_>, webhook: &Webhook) -> rusqlite::Result<usize> {
+    let sql = format!("INSERT INTO webhooks ({}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)", row::COLUMNS);
+    transaction.prepare_cached(&sql)?.execute((
+        webhook.id.as_str(),
+        webhook.owner.user().map(|user| user.as_str()),
+        webhook.source.as_str(),
+        &webhook.name,
+        webhook.url.as_str(),
+        webhook.secret.expose(),
+        row::write_on(&webhook.on)?,
+        webhook.status == Status::Active,
+        row::write_options(&webhook.options)?,
+        webhook.created_at.as_millis(),
+        webhook.updated_at.as_millis(),
+    ))
+}
+
+/// Sets what `change` has, leaving the rest even where it cannot be read; tells whether there is such a row.
+fn change_row(
+    transaction: &Transaction<'_>,
+    id: &WebhookId,
+    change: &Change,
+    now: Timestamp,
+) -> rusqlite::Result<bool> {
+    let sql = r#"
+        UPDATE webhooks SET name = coalesce(?2, name), url = coalesce(?3, url), secret = coalesce(?4, secret),
+            "on" = coalesce(?5, "on"), active = coalesce(?6, active), options = coalesce(?7, options), updated_at = ?8
+        WHERE id = ?1"#;
+    let changed = transaction.prepare_cached(sql)?.execute((
+        id.as_str(),
+        change.name.as_deref(),
+        change.url.as_ref().map(|url| url.as_str()),
+        change.secret.as_ref().map(|secret| secret.expose()),
+        change.on.as_deref().map(row::write_on).transpose()?,
+        change.active,
+        change.options.as_ref().map(row::write_options).transpose()?,
+        now.as_millis(),
+    ))?;
+    Ok(changed > 0)
+}
+
+fn load(connection: &Connection, revision: i64) -> rusqlite::Result<Loaded> {
+    let mut problems = Vec::new();
+    let webhooks = load_webhooks(connection, &mut problems)?;
+    let deactivated = load_states(connection, &mut problems, None)?;
+    let tombstones = load_tombstones(connection)?;
+    if problems.len() > PROBLEMS_MAX {
+        let more = problems.len() - PROBLEMS_MAX;
+        problems.truncate(PROBLEMS_MAX);
+        problems.push(format!("and {more} more"));
+    }
+    Ok(Loaded { revision, webhooks, deactivated, tombstones, problems })
+}
+
+fn load_webhooks(connection: &Connection, problems: &mut Vec<String>) -> rusqlite::Result<Vec<Webhook>> {
+    let mut webhooks = Vec::new();
+    let mut statement =
+        connection.prepare_cached(&format!("SELECT {} FROM webhooks ORDER BY created_at, id", row::COLUMNS))?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        match row::read(row) {
+            Ok(webhook) => webhooks.push(webhook),
+            Err(why) => {
+                let id: String = row.get("id").unwrap_or_else(|_| "(whose id is no text)".to_owned());
+                problems.push(format!(
+                    "the webhook {id} of the store is skipped and gets nothing: {why}. Set that field anew with `hikyaku \
+                     webhooks update {id}`, or delete the webhook"
+                ));
+            }
+        }
+    }
+    Ok(webhooks)
+}
+
+/// Which webhooks we stopped: all, or only `one`.
+fn load_states(
+    connection: &Connection,
+    problems: &mut Vec<String>,
+    one: Option<&WebhookId>,
+) -> rusqlite::Result<HashMap<WebhookId, Deactivation>> {
+    let sql = "SELECT id, deactivated_reason, deactivated_at FROM webhook_state WHERE ?1 IS NULL OR id = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut states = HashMap::new();
+    let mut rows = statement.query([one.map(WebhookId::as_str)])?;
+    while let Some(row) = rows.next()? {
+        let (Ok(id), Ok(reason), Ok(at)) = (row.get::<_, String>(0), row.get::<_, String>(1), row.get(2)) else {
+            problems.push("a row of webhook_state is skipped: it is no text".to_owned());
+            continue;
+        };
+        let Ok(id) = WebhookId::new(&id) else {
+            problems.push(format!("a row of webhook_state is skipped: {id:?} is no webhook's id"));
+            continue;
+        };
+        // Stopped for a reason unknown here is still stopped: a newer hikyaku may have written it.
+        let reason = DeactivationReason::from_name(&reason).unwrap_or_else(|| {
+            problems.push(format!(
+                "the webhook {id} was deactivated for a reason that is unknown here, {reason:?}; it is taken for failing"
+            ));
+            DeactivationReason::Failing
+        });
+        states.insert(id, Deactivation { reason, at: Timestamp::from_millis(at) });
+    }
+    Ok(states)
+}
+
+fn load_tombstones(connection: &Connection) -> rusqlite::Result<HashSet<WebhookId>> {
+    let mut statement = connection.prepare_cached("SELECT id FROM webhook_tombstones")?;
+    let ids = statement.query_map([], |row| Ok(row.get::<_, String>(0).ok()))?;
+    let mut tombstones = HashSet::new();
+    for id in ids {
+        // What is no id cannot be asked for.
+        tombstones.extend(id?.and_then(|id| WebhookId::new(&id).ok()));
+    }
+    Ok(tombstones)
+}

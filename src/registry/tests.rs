@@ -1,0 +1,451 @@
+//! What the registry promises, on real files.
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use tempfile::TempDir;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::model::{Body, Event, EventId, UserId, check_signing_secret};
+
+const START: Timestamp = Timestamp::from_millis(1_774_960_496_789);
+
+struct World {
+    folder: TempDir,
+    clock: Arc<ManualClock>,
+}
+
+impl World {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        Self { folder, clock: Arc::new(ManualClock::new(START, 0.5)) }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("store.db")
+    }
+
+    async fn open(&self) -> Registry {
+        self.declaring(Vec::new()).await.expect("opens")
+    }
+
+    async fn declaring(&self, declared: Vec<Webhook>) -> Result<Registry, RegistryError> {
+        Registry::open(&self.path(), declared, self.clock.clone()).await
+    }
+
+    fn execute(&self, sql: &str) {
+        crate::sqlite::open(&self.path()).expect("opens").execute_batch(sql).expect(sql);
+    }
+}
+
+fn id(text: &str) -> WebhookId {
+    WebhookId::new(text).expect("id")
+}
+
+fn kinds(names: &[&str]) -> Vec<EventType> {
+    names.iter().map(|name| EventType::new(name).expect("type")).collect()
+}
+
+fn user(name: &str) -> Owner {
+    Owner::User(UserId::new(name).expect("user"))
+}
+
+fn new(name: &str) -> NewWebhook {
+    NewWebhook {
+        id: Some(id(name)),
+        owner: user("alice"),
+        source: Source::default(),
+        name: "a bot".to_owned(),
+        url: Url::parse("https://bot.example/hook").expect("url"),
+        secret: Secret::new("hunter2"),
+        on: kinds(&["note", "mention"]),
+        active: true,
+        options: Options::default(),
+    }
+}
+
+fn declared(name: &str, status: Status) -> Webhook {
+    Webhook { origin: Origin::Settings, status, ..new(name).into_webhook(START) }
+}
+
+fn event(kind: &str, owner: &Owner) -> Event {
+    Event {
+        id: EventId::new("event1").expect("id"),
+        kind: EventType::new(kind).expect("type"),
+        user: owner.user().cloned(),
+        source: Source::default(),
+        server: None,
+        created_at: START,
+        accepted_at: START,
+        body: Body::from_checked(Bytes::from_static(b"{}")),
+    }
+}
+
+fn active(active: bool) -> Change {
+    Change { active: Some(active), ..Change::default() }
+}
+
+fn stopped(reason: DeactivationReason, at: Timestamp) -> Status {
+    Status::Deactivated(Deactivation { reason, at })
+}
+
+/// Waits until a snapshot fits. A second is promised; the rest is for a machine that has other things to do.
+async fn followed(registry: &Registry, what: &str, fits: impl FnMut(&Arc<Snapshot>) -> bool) {
+    let mut changes = registry.changes();
+    let wait = changes.wait_for(fits);
+    tokio::time::timeout(Duration::from_secs(5), wait).await.expect(what).expect("the registry is open");
+}
+
+#[tokio::test]
+async fn a_webhook_comes_back_as_it_was_made() {
+    let world = World::new();
+    let options = Options {
+        retry_schedule: Some(vec![Duration::from_secs(5), Duration::from_millis(30_500)]),
+        max_age: Some(Duration::from_secs(86_400)),
+        timeout: Some(Duration::from_millis(2500)),
+        send_secret: false,
+        signing_secret: Some(check_signing_secret("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD").expect("secret")),
+    };
+    let system = NewWebhook { owner: Owner::System, options, active: false, on: Vec::new(), ..new("wh2") };
+    let registry = world.open().await;
+    for new in [new("wh1"), system] {
+        let made = registry.create(new).await.expect("creates");
+        let read = world.open().await.show(&made.id).expect("shows");
+        assert_eq!(format!("{made:?}"), format!("{read:?}"));
+        assert_eq!(made.secret, read.secret);
+        assert_eq!(made.options.signing_secret, read.options.signing_secret);
+    }
+}
+
+#[tokio::test]
+async fn a_long_url_of_other_letters_is_read_back_though_encoding_lengthened_it() {
+    let world = World::new();
+    let url = crate::model::check_url(&format!("https://bot.example/{}", "配".repeat(1000))).expect("allowed");
+    assert!(url.as_str().len() > crate::model::URL_CHARS_MAX);
+    world.open().await.create(NewWebhook { url: url.clone(), ..new("wh1") }).await.expect("creates");
+    assert_eq!(world.open().await.show(&id("wh1")).expect("shows").url, url);
+}
+
+#[tokio::test]
+async fn a_webhook_without_an_id_gets_a_short_one_of_its_own() {
+    let world = World::new();
+    let registry = world.open().await;
+    let first = registry.create(NewWebhook { id: None, ..new("x") }).await.expect("creates");
+    let second = registry.create(NewWebhook { id: None, ..new("x") }).await.expect("creates");
+    assert_ne!(first.id, second.id);
+    let text = first.id.as_str();
+    assert!(text.len() == 16 && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()), "{text}");
+}
+
+#[tokio::test]
+async fn what_a_call_changed_is_in_the_snapshot_when_it_returns() {
+    let world = World::new();
+    let registry = world.open().await;
+    registry.create(new("wh1")).await.expect("creates");
+    let note = event("note", &user("alice"));
+    assert_eq!(registry.snapshot().subscribers(&note).count(), 1);
+    let change = Change { on: Some(kinds(&["follow"])), name: Some("other".to_owned()), ..Change::default() };
+    world.clock.advance(Duration::from_secs(1));
+    let changed = registry.update(&id("wh1"), change).await.expect("updates");
+    assert_eq!((changed.name.as_str(), changed.secret.expose()), ("other", "hunter2"));
+    assert_eq!((changed.created_at, changed.updated_at), (START, START.plus(Duration::from_secs(1))));
+    assert_eq!(registry.snapshot().subscribers(&note).count(), 0);
+    assert_eq!(registry.snapshot().subscribers(&event("follow", &user("alice"))).count(), 1);
+    registry.delete(&id("wh1")).await.expect("deletes");
+    assert_eq!(registry.snapshot().subscribers(&event("follow", &user("alice"))).count(), 0);
+    assert_eq!(registry.snapshot().count(), 0);
+}
+
+#[tokio::test]
+async fn an_event_finds_its_owners_webhooks_of_any_status_and_no_others() {
+    let world = World::new();
+    let registry = world.declaring(vec![declared("settings", Status::Active)]).await.expect("opens");
+    registry.create(new("active")).await.expect("creates");
+    registry.create(NewWebhook { active: false, ..new("paused") }).await.expect("creates");
+    registry.create(NewWebhook { owner: user("bob"), ..new("bobs") }).await.expect("creates");
+    registry.create(NewWebhook { owner: Owner::System, ..new("system") }).await.expect("creates");
+    registry
+        .create(NewWebhook { source: Source::new("other").expect("source"), ..new("other") })
+        .await
+        .expect("creates");
+    registry.deactivate(&id("active"), DeactivationReason::Gone).await.expect("deactivates");
+    let found = |owner: &Owner| {
+        let event = event("note", owner);
+        let mut ids: Vec<String> = registry.snapshot().subscribers(&event).map(|found| found.id.to_string()).collect();
+        ids.sort();
+        ids
+    };
+    assert_eq!(found(&user("alice")), ["active", "paused", "settings"]);
+    assert_eq!(found(&user("bob")), ["bobs"]);
+    assert_eq!(found(&Owner::System), ["system"]);
+    assert_eq!(found(&user("carol")), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_list_has_what_the_filter_lets_through_the_oldest_first() {
+    let world = World::new();
+    let registry = world.open().await;
+    for (name, owner) in [("c", user("alice")), ("a", user("bob")), ("b", user("alice"))] {
+        registry.create(NewWebhook { owner, ..new(name) }).await.expect("creates");
+        world.clock.advance(Duration::from_secs(1));
+    }
+    let listed = |owner: Option<Owner>, source: Option<Source>| {
+        let found = registry.list(&Filter { owner, source });
+        found.iter().map(|webhook| webhook.id.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(None, None), ["c", "a", "b"]);
+    assert_eq!(listed(Some(user("alice")), None), ["c", "b"]);
+    assert_eq!(listed(Some(user("alice")), Some(Source::default())), ["c", "b"]);
+    assert_eq!(listed(None, Source::new("other").ok()), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_deleted_id_is_known_as_deleted_and_free_again_after_90_days() {
+    let world = World::new();
+    let registry = world.open().await;
+    registry.create(new("wh1")).await.expect("creates");
+    registry.delete(&id("wh1")).await.expect("deletes");
+    assert!(matches!(registry.snapshot().find(&id("wh1")), Known::Deleted));
+    assert!(matches!(registry.snapshot().find(&id("wh2")), Known::Unknown));
+    let error = registry.create(new("wh1")).await.expect_err("taken");
+    assert!(matches!(error, RegistryError::Deleted { .. }) && error.to_string().contains("wh1"), "{error}");
+    assert!(matches!(registry.show(&id("wh1")), Err(RegistryError::NotFound { .. })));
+
+    world.clock.advance(TOMBSTONE_AGE_MAX);
+    let registry = world.open().await;
+    assert!(matches!(registry.snapshot().find(&id("wh1")), Known::Deleted));
+    world.clock.advance(Duration::from_secs(1));
+    let registry = world.open().await;
+    assert!(matches!(registry.snapshot().find(&id("wh1")), Known::Unknown));
+    registry.create(new("wh1")).await.expect("free again");
+}
+
+#[tokio::test]
+async fn what_is_not_there_or_taken_is_named() {
+    let world = World::new();
+    let registry = world.declaring(vec![declared("settings", Status::Active)]).await.expect("opens");
+    registry.create(new("wh1")).await.expect("creates");
+    for taken in ["wh1", "settings"] {
+        let error = registry.create(new(taken)).await.expect_err("taken");
+        assert!(matches!(error, RegistryError::Taken { .. }) && error.to_string().contains(taken), "{error}");
+    }
+    let errors = [
+        registry.show(&id("wh9")).expect_err("absent"),
+        registry.update(&id("wh9"), active(true)).await.expect_err("absent"),
+        registry.delete(&id("wh9")).await.expect_err("absent"),
+    ];
+    for error in errors {
+        assert!(matches!(error, RegistryError::NotFound { .. }) && error.to_string().contains("wh9"), "{error}");
+    }
+    assert!(!registry.deactivate(&id("wh9"), DeactivationReason::Gone).await.expect("answers"));
+}
+
+#[tokio::test]
+async fn the_first_deactivation_stands_until_the_owner_activates_again() {
+    let world = World::new();
+    let registry = world.open().await;
+    registry.create(new("wh1")).await.expect("creates");
+    assert!(registry.deactivate(&id("wh1"), DeactivationReason::Gone).await.expect("deactivates"));
+    world.clock.advance(Duration::from_secs(1));
+    assert!(!registry.deactivate(&id("wh1"), DeactivationReason::Failing).await.expect("answers"));
+    for registry in [&registry, &world.open().await] {
+        assert_eq!(registry.show(&id("wh1")).expect("shows").status, stopped(DeactivationReason::Gone, START));
+    }
+    let renamed = Change { name: Some("new".to_owned()), ..Change::default() };
+    let renamed = registry.update(&id("wh1"), renamed).await.expect("updates");
+    assert_eq!(renamed.status, stopped(DeactivationReason::Gone, START));
+    assert_eq!(registry.update(&id("wh1"), active(false)).await.expect("pauses").status, Status::Paused);
+    assert_eq!(registry.update(&id("wh1"), active(true)).await.expect("activates").status, Status::Active);
+    assert_eq!(world.open().await.show(&id("wh1")).expect("shows").status, Status::Active);
+}
+
+#[tokio::test]
+async fn a_declared_webhooks_deactivation_outlives_a_restart_until_it_is_activated() {
+    let world = World::new();
+    let webhooks = || vec![declared("wh1", Status::Active)];
+    let registry = world.declaring(webhooks()).await.expect("opens");
+    assert!(registry.deactivate(&id("wh1"), DeactivationReason::Failing).await.expect("deactivates"));
+    assert!(!registry.deactivate(&id("wh1"), DeactivationReason::Gone).await.expect("answers"));
+    for registry in [registry, world.declaring(webhooks()).await.expect("opens")] {
+        assert_eq!(registry.show(&id("wh1")).expect("shows").status, stopped(DeactivationReason::Failing, START));
+    }
+    let paused = world.declaring(vec![declared("wh1", Status::Paused)]).await.expect("opens");
+    assert_eq!(paused.show(&id("wh1")).expect("shows").status, Status::Paused);
+    let registry = world.declaring(webhooks()).await.expect("opens");
+    assert_eq!(registry.update(&id("wh1"), active(true)).await.expect("activates").status, Status::Active);
+    assert_eq!(registry.show(&id("wh1")).expect("shows").status, Status::Active);
+    let registry = world.declaring(webhooks()).await.expect("opens");
+    assert_eq!(registry.show(&id("wh1")).expect("shows").status, Status::Active);
+}
+
+#[tokio::test]
+async fn a_declared_webhook_can_neither_be_changed_nor_deleted() {
+    let world = World::new();
+    let webhooks = vec![declared("wh1", Status::Active), declared("wh2", Status::Paused)];
+    let registry = world.declaring(webhooks).await.expect("opens");
+    let renamed = Change { name: Some("new".to_owned()), ..active(true) };
+    let errors = [
+        registry.update(&id("wh1"), renamed).await.expect_err("refused"),
+        registry.update(&id("wh1"), active(false)).await.expect_err("refused"),
+        registry.update(&id("wh1"), Change::default()).await.expect_err("refused"),
+        registry.update(&id("wh2"), active(true)).await.expect_err("refused"),
+        registry.delete(&id("wh1")).await.expect_err("refused"),
+    ];
+    for error in errors {
+        assert!(error.to_string().contains("declared in the settings file: change it there"), "{error}");
+    }
+    assert_eq!(registry.snapshot().count(), 2);
+}
+
+#[tokio::test]
+async fn an_id_both_declared_and_stored_or_declared_twice_is_refused_with_a_way_out() {
+    let world = World::new();
+    world.open().await.create(new("wh1")).await.expect("creates");
+    let both = vec![declared("wh1", Status::Active), declared("wh2", Status::Active)];
+    let error = world.declaring(both).await.expect_err("both").to_string();
+    assert!(error.contains("wh1") && !error.contains("wh2"), "{error}");
+    assert!(error.contains("another id") && error.contains("hikyaku webhooks delete"), "{error}");
+    let twice = vec![declared("wh3", Status::Active), declared("wh3", Status::Active)];
+    assert!(matches!(world.declaring(twice).await, Err(RegistryError::DeclaredTwice { .. })));
+}
+
+#[tokio::test]
+async fn what_another_process_changes_is_followed_within_a_second() {
+    assert!(POLL_EVERY * 3 <= Duration::from_secs(1));
+    let world = World::new();
+    let server = world.declaring(vec![declared("settings", Status::Active)]).await.expect("opens").watch();
+    let cli = world.declaring(vec![declared("settings", Status::Active)]).await.expect("opens");
+    cli.create(new("wh1")).await.expect("creates");
+    followed(&server, "created", |snapshot| matches!(snapshot.find(&id("wh1")), Known::Webhook(_))).await;
+    cli.update(&id("wh1"), active(false)).await.expect("updates");
+    let status = |snapshot: &Snapshot, name: &str| match snapshot.find(&id(name)) {
+        Known::Webhook(webhook) => Some(webhook.status.clone()),
+        Known::Deleted | Known::Unknown => None,
+    };
+    followed(&server, "paused", |snapshot| status(snapshot, "wh1") == Some(Status::Paused)).await;
+    cli.deactivate(&id("settings"), DeactivationReason::Gone).await.expect("deactivates");
+    let gone = stopped(DeactivationReason::Gone, START);
+    followed(&server, "deactivated", |snapshot| status(snapshot, "settings").as_ref() == Some(&gone)).await;
+    cli.delete(&id("wh1")).await.expect("deletes");
+    followed(&server, "deleted", |snapshot| matches!(snapshot.find(&id("wh1")), Known::Deleted)).await;
+}
+
+#[tokio::test]
+async fn a_change_of_ours_on_top_of_anothers_hides_neither() {
+    let world = World::new();
+    let (ours, theirs) = (world.open().await, world.open().await);
+    theirs.create(new("theirs")).await.expect("creates");
+    ours.create(new("ours")).await.expect("creates");
+    assert_eq!(ours.snapshot().count(), 1, "not followed yet");
+    let ours = ours.watch();
+    followed(&ours, "theirs", |snapshot| snapshot.count() == 2).await;
+}
+
+#[tokio::test]
+async fn changes_of_the_file_that_are_not_of_the_registry_are_not_read() {
+    let world = World::new();
+    let registry = world.open().await;
+    registry.create(new("wh1")).await.expect("creates");
+    world.execute("CREATE TABLE other (x); INSERT INTO other VALUES (1)");
+    let before = registry.snapshot();
+    registry.shared.poll().await;
+    assert!(Arc::ptr_eq(&before, &registry.snapshot()));
+}
+
+#[tokio::test]
+async fn while_the_store_cannot_be_read_the_last_snapshot_stays_and_health_says_so() {
+    let world = World::new();
+    let registry = world.open().await.watch();
+    registry.create(new("wh1")).await.expect("creates");
+    let mut trouble = registry.shared.trouble.subscribe();
+    world.execute("ALTER TABLE webhooks RENAME TO away; UPDATE registry_revision SET revision = revision + 1");
+    let wait = trouble.wait_for(Option::is_some);
+    tokio::time::timeout(Duration::from_secs(5), wait).await.expect("trouble is told").expect("open");
+    let words = registry.health().expect("trouble");
+    assert!(words.contains("store.db") && words.contains("last known"), "{words}");
+    assert_eq!(registry.snapshot().count(), 1);
+    world.execute("ALTER TABLE away RENAME TO webhooks");
+    let wait = trouble.wait_for(Option::is_none);
+    tokio::time::timeout(Duration::from_secs(5), wait).await.expect("recovery is told").expect("open");
+    assert_eq!((registry.health(), registry.snapshot().count()), (None, 1));
+}
+
+#[tokio::test]
+async fn a_change_that_cannot_be_stored_is_not_in_the_snapshot() {
+    let world = World::new();
+    let registry = world.open().await;
+    world.execute("CREATE TRIGGER full BEFORE INSERT ON webhooks BEGIN SELECT raise(ABORT, 'no room'); END");
+    assert!(matches!(registry.create(new("wh1")).await, Err(RegistryError::Store(_))));
+    assert_eq!(registry.snapshot().count(), 0);
+}
+
+#[tokio::test]
+async fn a_damaged_row_is_told_and_costs_no_other() {
+    let world = World::new();
+    let registry = world.open().await;
+    registry.create(new("good")).await.expect("creates");
+    registry.create(new("bad")).await.expect("creates");
+    let damages = [
+        ("url = 'nonsense'", "url: "),
+        ("url = 'ftp://bot.example/'", "ftp"),
+        ("url = 'https://a:b@bot.example/'", "password"),
+        (r#""on" = 'note'"#, "on: "),
+        (r#""on" = '[""]'"#, "on: it is empty"),
+        (r#"options = '{"signingSecret":"hunter3"}'"#, "options: "),
+        (r#"options = '{"maxAgeMs":"hunter3"}'"#, "options: "),
+        ("user_id = ''", "user_id: "),
+        ("name = CAST(x'ff' AS TEXT)", "name: "),
+    ];
+    for (damage, words) in damages {
+        world.execute(&format!(
+            "CREATE TABLE kept AS SELECT * FROM webhooks WHERE id = 'bad'; \
+            UPDATE webhooks SET {damage} WHERE id = 'bad'"
+        ));
+        let registry = world.open().await;
+        assert_eq!(registry.snapshot().count(), 1, "{damage}");
+        let problems = registry.snapshot().problems().join("\n");
+        assert!(problems.contains("the webhook bad") && problems.contains(words), "{damage}: {problems}");
+        assert!(!problems.contains("hunter"), "{problems}");
+        assert_eq!(registry.health(), None);
+        let error = registry.update(&id("bad"), active(true)).await.expect_err("still damaged");
+        assert!(matches!(error, RegistryError::Damaged { .. }) && error.to_string().contains(words), "{error}");
+        world
+            .execute("DELETE FROM webhooks WHERE id = 'bad'; INSERT INTO webhooks SELECT * FROM kept; DROP TABLE kept");
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_row_is_mended_by_setting_the_field_anew_or_deleted() {
+    let world = World::new();
+    world.open().await.create(new("wh1")).await.expect("creates");
+    world.execute("UPDATE webhooks SET url = 'nonsense'");
+    let registry = world.open().await;
+    let url = Url::parse("https://bot.example/new").expect("url");
+    let change = Change { url: Some(url.clone()), ..Change::default() };
+    assert_eq!(registry.update(&id("wh1"), change).await.expect("mends").url, url);
+    world.execute("UPDATE webhooks SET url = 'nonsense'");
+    let registry = world.open().await;
+    registry.delete(&id("wh1")).await.expect("deletes");
+    assert_eq!(world.open().await.snapshot().problems(), &[] as &[String]);
+}
+
+#[tokio::test]
+async fn a_webhook_stopped_for_a_reason_of_a_newer_version_is_still_stopped() {
+    let world = World::new();
+    world.open().await.create(new("wh1")).await.expect("creates");
+    world.execute("INSERT INTO webhook_state VALUES ('wh1', 'bored', 5)");
+    let registry = world.open().await;
+    let failing = stopped(DeactivationReason::Failing, Timestamp::from_millis(5));
+    assert_eq!(registry.show(&id("wh1")).expect("shows").status, failing);
+    assert!(registry.snapshot().problems()[0].contains("bored"));
+}
+
+#[tokio::test]
+async fn no_secret_is_printed() {
+    let world = World::new();
+    let registry = world.open().await;
+    let made = registry.create(new("wh1")).await.expect("creates");
+    let printed = format!("{made:?} {registry:?} {:?} {:?}", registry.snapshot(), new("wh2"));
+    assert!(!printed.contains("hunter2"), "{printed}");
+}
