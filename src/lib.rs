@@ -1,10 +1,13 @@
 #![forbid(unsafe_code)]
 //! hikyaku: durable webhook delivery beside a Misskey server.
 
+pub mod api;
 pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod decide;
+pub mod deliver;
 pub mod ingest;
 pub mod model;
 pub mod outbound;

@@ -1,3 +1,8 @@
 #![forbid(unsafe_code)]
-//! hikyaku.
-fn main() {}
+//! The program `hikyaku`: everything is in the library, `hikyaku --help` lists the commands.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hikyaku::app::main()
+}

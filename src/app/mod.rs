@@ -2,4 +2,79 @@
 //!
 //! This is the outermost layer: it may import everything, and nobody imports it but `main`.
 
+mod bench;
+mod commands;
 pub mod demo;
+mod logging;
+mod serve;
+mod service;
+mod signals;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+
+use crate::cli::{Args, CliError, Command, Output};
+use crate::config::{Settings, SettingsError};
+
+/// Done, but something was wrong; the command has said what.
+const FAILED: u8 = 1;
+/// The settings or the arguments are wrong; nothing was done.
+const MISUSED: u8 = 2;
+/// How long blocking work (name look-ups, a read of standard input) may hold up the end of the process.
+const LEFTOVERS_WAIT_MAX: Duration = Duration::from_millis(200);
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    // A wrong argument ends here, with clap's words and exit code 2.
+    let args = Args::parse();
+    let mut output = Output::default();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output.note(&format!("error: no thread can be started: {error}"));
+            return ExitCode::from(FAILED);
+        }
+    };
+    let result = runtime.block_on(run(args, &mut output));
+    runtime.shutdown_timeout(LEFTOVERS_WAIT_MAX);
+    match result {
+        Ok(code) => code,
+        Err(error) => explain(&error, &mut output),
+    }
+}
+
+async fn run(args: Args, output: &mut Output) -> anyhow::Result<ExitCode> {
+    if let Command::Demo(demo) = args.command {
+        return demo::run(&demo, output).await;
+    }
+    if let Command::Bench(bench) = args.command {
+        return bench::run(&bench, output).await;
+    }
+    // Not `vars()`, which panics at a variable that is no Unicode; ours are.
+    let variables =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let settings = Settings::load(args.config.as_deref(), variables)?;
+    match args.command {
+        Command::Serve(serve) => serve::run(settings, &serve).await,
+        Command::Publish(publish) => commands::publish(&settings, &publish, output).await,
+        Command::Webhooks(command) => commands::webhooks(settings, command, output).await,
+        Command::Dead(command) => commands::dead(&settings, command, output).await,
+        Command::Demo(_) | Command::Bench(_) => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Says what went wrong, with all its causes, and with which exit code that ends.
+fn explain(error: &anyhow::Error, output: &mut Output) -> ExitCode {
+    if let Some(settings) = error.downcast_ref::<SettingsError>() {
+        output.note(&format!("error: the settings are wrong; nothing was started\n{settings}"));
+        return ExitCode::from(MISUSED);
+    }
+    let cli = error.downcast_ref::<CliError>();
+    if cli.is_some_and(CliError::is_closed_pipe) {
+        return ExitCode::SUCCESS;
+    }
+    output.note(&format!("error: {}", crate::telemetry::chain(error.as_ref())));
+    ExitCode::from(if matches!(cli, Some(CliError::Usage(_))) { MISUSED } else { FAILED })
+}

@@ -31,6 +31,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{Ingest, ItemResult, ItemsError, split};
 use crate::model::Secret;
+use crate::telemetry::chain;
 
 /// Bytes of request bodies that are held at a time, over all requests, in units of a mebibyte.
 const BODIES_MIB_MAX: usize = 64;
@@ -88,7 +89,7 @@ impl Door {
             ItemsError::TooMany => Refusal::TooLarge(error.to_string()),
             ItemsError::Empty | ItemsError::NotJson(_) => Refusal::Malformed(chain(&error)),
         })?;
-        self.ingest.offer(&items).await.map_err(|error| Refusal::NotStored(error.to_string()))
+        self.ingest.offer(&items).await.map_err(|error| Refusal::NotStored(chain(&error)))
     }
 
     fn check_token(&self, headers: &HeaderMap) -> Result<(), Refusal> {
@@ -145,16 +146,6 @@ fn is_ndjson(headers: &HeaderMap) -> bool {
     ["application/x-ndjson", "application/ndjson", "application/jsonl"]
         .iter()
         .any(|known| media_type.eq_ignore_ascii_case(known))
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        words = format!("{words}: {cause}");
-        next = cause.source();
-    }
-    words
 }
 
 fn report(results: &[ItemResult]) -> Response {

@@ -134,6 +134,11 @@ impl Default for Source {
     }
 }
 
+/// A text that is no delivery id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a delivery id is `msg_` and 32 letters a-z and digits 2-7, as `hikyaku dead list` shows it")]
+pub struct DeliveryIdError;
+
 /// Names one delivery: one event for one webhook. The same after every crash, retry and replay.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeliveryId(Arc<str>);
@@ -155,6 +160,18 @@ impl DeliveryId {
         id.push_str(&data_encoding::BASE32_NOPAD.encode(&hash.finalize()).to_ascii_lowercase());
         id.truncate("msg_".len() + DELIVERY_ID_CHARS);
         Self(Arc::from(id))
+    }
+
+    /// Reads an id that a person typed or a program sent.
+    ///
+    /// # Errors
+    /// When it is not `msg_` and 32 characters of lower-case base32.
+    pub fn from_text(text: &str) -> Result<Self, DeliveryIdError> {
+        let is_base32 = |c: u8| c.is_ascii_lowercase() || (b'2'..=b'7').contains(&c);
+        match text.strip_prefix("msg_") {
+            Some(rest) if rest.len() == DELIVERY_ID_CHARS && rest.bytes().all(is_base32) => Ok(Self(Arc::from(text))),
+            _ => Err(DeliveryIdError),
+        }
     }
 
     /// The text.
@@ -185,6 +202,15 @@ mod tests {
         let webhook = WebhookId::new("wh1").expect("valid");
         // Computed apart from this code, by Python's hashlib and base64.b32encode.
         assert_eq!(DeliveryId::of(&event, &webhook).as_str(), "msg_5ytoxm3jgm6es4gna34r7fkcv3hbpamg");
+    }
+
+    #[test]
+    fn a_delivery_id_is_read_back_and_anything_else_refused() {
+        let id = DeliveryId::of(&EventId::new("e").expect("valid"), &WebhookId::new("w").expect("valid"));
+        assert_eq!(DeliveryId::from_text(id.as_str()), Ok(id));
+        for text in ["", "msg_", "msg_ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", "msg_abcdefghijklmnopqrstuvwxyz2345678"] {
+            assert_eq!(DeliveryId::from_text(text), Err(DeliveryIdError), "{text}");
+        }
     }
 
     #[test]

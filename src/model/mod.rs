@@ -18,7 +18,7 @@ pub use body::Body;
 pub use delivery::{Delivery, LAST_ERROR_BYTES_MAX, LastFailure, Message, Target};
 pub use event::{Event, SERVER_BYTES_MAX};
 pub use fate::{DeactivationReason, DeathReason, DropReason, Outcome, ParkReason};
-pub use ids::{DeliveryId, EventId, EventType, ID_BYTES_MAX, IdError, Source, UserId, WebhookId};
+pub use ids::{DeliveryId, DeliveryIdError, EventId, EventType, ID_BYTES_MAX, IdError, Source, UserId, WebhookId};
 pub use parse::{Arrival, EventError, JsonKind};
 pub use time::Timestamp;
 pub use webhook::{

@@ -11,6 +11,7 @@ mod line_limit;
 mod metrics;
 
 use std::collections::HashSet;
+use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -86,9 +87,10 @@ impl Telemetry {
     }
 
     /// Events could not be stored; their producer was told to keep them.
-    pub fn events_not_stored(&self, count: u64, error: &dyn std::fmt::Display) {
+    pub fn events_not_stored(&self, count: u64, error: &dyn Error) {
         self.metrics.events_not_stored.inc_by(count);
         if let Some(silenced) = self.trouble_lines.allow() {
+            let error = chain(error);
             tracing::error!(count, silenced, "events not stored, the producer was told to send them again: {error}");
         }
     }
@@ -191,9 +193,10 @@ impl Telemetry {
     }
 
     /// A part of ours does not work for now; `what` is the part. Nothing is lost, and it is tried again.
-    pub fn trouble(&self, what: &str, error: &dyn std::fmt::Display) {
+    pub fn trouble(&self, what: &str, error: &dyn Error) {
         self.metrics.troubles.inc();
         if let Some(silenced) = self.trouble_lines.allow() {
+            let error = chain(error);
             tracing::error!(silenced, "{what}: {error}");
         }
     }
@@ -219,6 +222,20 @@ impl Telemetry {
         sources.insert(source.as_str().to_owned());
         source.as_str().to_owned()
     }
+}
+
+/// An error and all that caused it, in words; nothing is said twice.
+pub fn chain(error: &dyn Error) -> String {
+    let mut words = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_words = cause.to_string();
+        if !words.contains(&cause_words) {
+            words = format!("{words}: {cause_words}");
+        }
+        next = cause.source();
+    }
+    words
 }
 
 fn to_i64(count: u64) -> i64 {

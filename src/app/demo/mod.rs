@@ -10,8 +10,10 @@ mod contract;
 pub mod progress;
 pub mod receivers;
 pub mod report;
+mod run;
 pub mod samples;
 mod table;
 mod words;
 
+pub(super) use run::run;
 pub use words::{DeliveryRef, ReceiverKind, Violations};

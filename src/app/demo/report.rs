@@ -56,7 +56,8 @@ pub struct RegisteredWebhook {
 }
 
 impl RegisteredWebhook {
-    fn wants(&self, event: &AcceptedEvent) -> bool {
+    /// Whether `event` is one that it subscribes to.
+    pub(super) fn wants(&self, event: &AcceptedEvent) -> bool {
         self.owner == event.owner && self.on.contains(&event.kind)
     }
 }

@@ -21,7 +21,7 @@ impl Health {
     }
 
     /// A write failed.
-    pub(super) fn failed(&self, error: &dyn std::fmt::Display, telemetry: &Telemetry) {
+    pub(super) fn failed(&self, error: &dyn std::error::Error, telemetry: &Telemetry) {
         telemetry.trouble("the queue cannot be written", error);
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         if trouble.replace(format!("the queue cannot be written: {error}")).is_none() {

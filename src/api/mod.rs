@@ -1,0 +1,47 @@
+//! What hikyaku answers by HTTP about itself: alive, ready, measured.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `GET /healthz` | 200 `ok` while the process runs |
+//! | `GET /readyz` | 200 `ready`, or 503 with the reasons, a line each |
+//! | `GET /metrics` | Prometheus' text format 0.0.4 |
+//!
+//! None of them asks a database or the queue; what they tell is kept in memory by those who know.
+
+mod listener;
+mod readiness;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use crate::telemetry::SharedTelemetry;
+
+pub use listener::{CONNECTIONS_MAX, Limited};
+pub use readiness::Readiness;
+
+/// The routes of health and metrics.
+pub fn router(readiness: Arc<Readiness>, telemetry: SharedTelemetry) -> Router {
+    let health = Router::new().route("/readyz", get(ready)).with_state(readiness);
+    let metrics = Router::new().route("/metrics", get(metrics)).with_state(telemetry);
+    Router::new().route("/healthz", get(|| async { "ok\n" })).merge(health).merge(metrics)
+}
+
+async fn ready(State(readiness): State<Arc<Readiness>>) -> Response {
+    let reasons = readiness.reasons();
+    if reasons.is_empty() {
+        return "ready\n".into_response();
+    }
+    let mut words = reasons.join("\n");
+    words.push('\n');
+    (StatusCode::SERVICE_UNAVAILABLE, words).into_response()
+}
+
+async fn metrics(State(telemetry): State<SharedTelemetry>) -> Response {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], telemetry.render()).into_response()
+}

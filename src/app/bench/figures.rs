@@ -1,0 +1,92 @@
+//! What was measured, as medians and ratios.
+
+use serde_json::{Value, json};
+
+use super::Load;
+use super::queue_run::Drained;
+
+/// One run of each kind, in events a second.
+pub(super) struct Run {
+    pub(super) bare: f64,
+    pub(super) queue: Drained,
+    pub(super) end_to_end: f64,
+}
+
+/// Medians over the runs.
+pub(super) struct Figures {
+    load: Load,
+    runs: usize,
+    bare: f64,
+    accept: f64,
+    drain: f64,
+    end_to_end: f64,
+    /// Medians of the ratios of each run.
+    drain_to_bare: f64,
+    end_to_end_to_bare: f64,
+}
+
+impl Figures {
+    pub(super) fn of(load: &Load, runs: &[Run]) -> Self {
+        let of = |figure: fn(&Run) -> f64| median(runs.iter().map(figure).collect());
+        Self {
+            load: load.clone(),
+            runs: runs.len(),
+            bare: of(|run| run.bare),
+            accept: of(|run| run.queue.accept),
+            drain: of(|run| run.queue.drain),
+            end_to_end: of(|run| run.end_to_end),
+            drain_to_bare: of(|run| run.queue.drain / run.bare),
+            end_to_end_to_bare: of(|run| run.end_to_end / run.bare),
+        }
+    }
+
+    pub(super) fn json(&self) -> Value {
+        json!({
+            "events": self.load.events,
+            "bytes": self.load.bytes,
+            "concurrency": self.load.concurrency,
+            "runs": self.runs,
+            "bare_per_s": self.bare.round(),
+            "accept_per_s": self.accept.round(),
+            "drain_per_s": self.drain.round(),
+            "end_to_end_per_s": self.end_to_end.round(),
+            "drain_to_bare": round2(self.drain_to_bare),
+            "end_to_end_to_bare": round2(self.end_to_end_to_bare),
+        })
+    }
+
+    pub(super) fn lines(&self) -> Vec<String> {
+        let Load { events, bytes, concurrency } = &self.load;
+        vec![
+            format!("{events} events of {bytes} bytes, concurrency {concurrency}, medians of {} runs", self.runs),
+            format!("bare POSTs             {:>8.0} /s   1.00", self.bare),
+            format!("accept (fsynced)       {:>8.0} /s", self.accept),
+            format!("drain queue, deliver   {:>8.0} /s   {:.2} of the bare POSTs", self.drain, self.drain_to_bare),
+            format!(
+                "accept and deliver     {:>8.0} /s   {:.2} of the bare POSTs",
+                self.end_to_end, self.end_to_end_to_bare
+            ),
+        ]
+    }
+}
+
+fn round2(number: f64) -> f64 {
+    (number * 100.0).round() / 100.0
+}
+
+/// The middle one; of an even number the lower of the two.
+fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    numbers.get((numbers.len().max(1) - 1) / 2).copied().unwrap_or(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle_one() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]).to_bits(), 2.0_f64.to_bits());
+        assert_eq!(median(Vec::new()).to_bits(), 0.0_f64.to_bits());
+    }
+}

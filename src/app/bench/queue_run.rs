@@ -1,0 +1,155 @@
+//! The same events over the SQLite queue and the worker.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use bytes::Bytes;
+use tokio::sync::Notify;
+use url::Url;
+
+use super::Load;
+use crate::app::service::Service;
+use crate::clock::SystemClock;
+use crate::config::Settings;
+use crate::decide::Step;
+use crate::deliver::Observer;
+use crate::ingest::Ingest;
+use crate::model::{Delivery, Event, EventType, Options, Owner, Secret, Source, UserId};
+use crate::queue::{Access, Queue};
+use crate::registry::{NewWebhook, Registry};
+use crate::telemetry::Telemetry;
+
+/// Events offered in one batch, and batches offered at a time.
+const BATCH: usize = 256;
+const PRODUCERS: usize = 8;
+/// A run that takes longer has hung.
+const RUN_MAX: Duration = Duration::from_secs(600);
+
+/// What a filled queue came to.
+pub(super) struct Drained {
+    /// Events stored a second.
+    pub(super) accept: f64,
+    /// Deliveries a second.
+    pub(super) drain: f64,
+}
+
+/// Stores all, then delivers all.
+pub(super) async fn drain(load: &Load, url: &Url) -> anyhow::Result<Drained> {
+    let folder = tempfile::tempdir()?;
+    let settings = settings(folder.path(), load)?;
+    register(&settings, url).await?;
+    let began = Instant::now();
+    fill(&settings, load).await?;
+    let accept = f64::from(load.events) / began.elapsed().as_secs_f64();
+    let settled = Arc::new(Settled::default());
+    let began = Instant::now();
+    let service = Service::start(settings, Some(Arc::clone(&settled) as Arc<dyn Observer>)).await?;
+    settled.reach(u64::from(load.events)).await?;
+    let drain = f64::from(load.events) / began.elapsed().as_secs_f64();
+    service.stop().await;
+    Ok(Drained { accept, drain })
+}
+
+/// Stores and delivers at the same time; deliveries a second.
+pub(super) async fn end_to_end(load: &Load, url: &Url) -> anyhow::Result<f64> {
+    let folder = tempfile::tempdir()?;
+    let settings = settings(folder.path(), load)?;
+    register(&settings, url).await?;
+    let settled = Arc::new(Settled::default());
+    let service = Service::start(settings, Some(Arc::clone(&settled) as Arc<dyn Observer>)).await?;
+    let began = Instant::now();
+    offer_all(&service.ingest, load).await?;
+    settled.reach(u64::from(load.events)).await?;
+    let rate = f64::from(load.events) / began.elapsed().as_secs_f64();
+    service.stop().await;
+    Ok(rate)
+}
+
+pub(super) fn settings(folder: &Path, load: &Load) -> anyhow::Result<Settings> {
+    let mut settings = Settings::default();
+    settings.server.listen = "127.0.0.1:0".parse()?;
+    settings.queue.path = folder.join("queue.db");
+    settings.store.path = folder.join("store.db");
+    settings.delivery.concurrency = load.concurrency;
+    settings.delivery.slots_per_webhook = load.concurrency;
+    Ok(settings)
+}
+
+pub(super) async fn register(settings: &Settings, url: &Url) -> anyhow::Result<()> {
+    let registry = Registry::open(&settings.store.path, Vec::new(), SystemClock::shared()).await?;
+    let webhook = NewWebhook {
+        id: None,
+        owner: Owner::User(UserId::new("bench")?),
+        source: Source::default(),
+        name: "bench".to_owned(),
+        url: url.clone(),
+        secret: Secret::new("bench"),
+        on: vec![EventType::new("note")?],
+        active: true,
+        options: Options::default(),
+    };
+    registry.create(webhook).await?;
+    Ok(())
+}
+
+/// Stores all events, without a worker.
+pub(super) async fn fill(settings: &Settings, load: &Load) -> anyhow::Result<()> {
+    let (clock, telemetry) = (SystemClock::shared(), Telemetry::shared()?);
+    let queue =
+        Queue::open_sqlite(&settings.queue.path, Access::Producer, Arc::clone(&clock), telemetry.clone()).await?;
+    let ingest = Ingest::new(queue, clock, telemetry, settings.ingest.event_bytes_max);
+    offer_all(&ingest, load).await
+}
+
+async fn offer_all(ingest: &Ingest, load: &Load) -> anyhow::Result<()> {
+    let numbers: Vec<u32> = (0..load.events).collect();
+    let batches = std::sync::Mutex::new(numbers.chunks(BATCH));
+    let next = || batches.lock().ok().and_then(|mut batches| batches.next());
+    let producer = || async {
+        while let Some(batch) = next() {
+            let items: Vec<Bytes> = batch.iter().map(|number| super::event(*number, load.bytes)).collect();
+            for result in ingest.offer(&items).await? {
+                result?;
+            }
+        }
+        anyhow::Ok(())
+    };
+    futures_util::future::try_join_all((0..PRODUCERS).map(|_| producer())).await?;
+    Ok(())
+}
+
+/// Counts deliveries.
+#[derive(Debug, Default)]
+pub(super) struct Settled {
+    count: AtomicU64,
+    target: AtomicU64,
+    reached: Notify,
+}
+
+impl Settled {
+    /// Waits until `target` deliveries are done.
+    pub(super) async fn reach(&self, target: u64) -> anyhow::Result<()> {
+        self.target.store(target, Ordering::SeqCst);
+        if self.count.load(Ordering::SeqCst) >= target {
+            return Ok(());
+        }
+        tokio::time::timeout(RUN_MAX, self.reached.notified()).await.context("the run has hung")?;
+        Ok(())
+    }
+}
+
+impl Observer for Settled {
+    fn settled(&self, _event: &Event, _delivery: &Delivery, step: &Step) {
+        if *step != Step::Done {
+            return;
+        }
+        let count = self.count.fetch_add(1, Ordering::SeqCst) + 1;
+        let target = self.target.load(Ordering::SeqCst);
+        if target > 0 && count == target {
+            self.reached.notify_one();
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Opens what the short commands need, and hands it over.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use super::service::ingest_of;
+use super::{FAILED, logging};
+use crate::cli::{self, CliError, DeadCommand, Output, PublishArgs, WebhooksCommand};
+use crate::clock::SystemClock;
+use crate::config::{Log, LogLevel, Settings};
+use crate::queue::{Access, Queue};
+use crate::record::{DeadLetters, Latest, Retention};
+use crate::registry::Registry;
+use crate::sqlite;
+use crate::telemetry::Telemetry;
+
+/// `hikyaku publish`.
+pub(super) async fn publish(settings: &Settings, args: &PublishArgs, output: &mut Output) -> anyhow::Result<ExitCode> {
+    log_errors(settings);
+    let path = match &args.queue {
+        None => settings.queue.path.clone(),
+        Some(url) => sqlite::path_of_url(url)
+            .ok_or_else(|| CliError::Usage(format!("--queue: {url:?} is no queue; this version knows sqlite:PATH")))?
+            .to_owned(),
+    };
+    let (clock, telemetry) = (SystemClock::shared(), Telemetry::shared()?);
+    let queue = Queue::open_sqlite(&path, Access::Producer, Arc::clone(&clock), telemetry.clone()).await?;
+    let ingest = ingest_of(settings, &queue, &clock, &telemetry);
+    let on_terminal = std::io::stderr().is_terminal();
+    let published = cli::publish(args, &ingest, settings.ingest.event_bytes_max, on_terminal, output).await?;
+    Ok(if published.refused == 0 { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+}
+
+/// `hikyaku webhooks ...`.
+pub(super) async fn webhooks(
+    settings: Settings,
+    command: WebhooksCommand,
+    output: &mut Output,
+) -> anyhow::Result<ExitCode> {
+    log_errors(&settings);
+    let store = &settings.store.path;
+    // Deleting is the way out when the settings file declares what the store has too, so it must not fail for that.
+    let declared = match &command {
+        WebhooksCommand::Delete { id } if !settings.webhooks.iter().any(|webhook| webhook.id.as_str() == id) => {
+            settings.webhooks.clone()
+        }
+        WebhooksCommand::Delete { .. } => Vec::new(),
+        _ => settings.webhooks.clone(),
+    };
+    let registry = Registry::open(store, declared, SystemClock::shared()).await?;
+    let latest = Latest::open(store).await?;
+    cli::webhooks(command, &registry, &latest, output).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `hikyaku dead ...`.
+pub(super) async fn dead(settings: &Settings, command: DeadCommand, output: &mut Output) -> anyhow::Result<ExitCode> {
+    log_errors(settings);
+    let (clock, telemetry) = (SystemClock::shared(), Telemetry::shared()?);
+    let retention = Retention { age: settings.dead_letters.retention, count_max: settings.dead_letters.count_max };
+    let letters = DeadLetters::open(&settings.store.path, retention, Arc::clone(&clock)).await?;
+    let queue = Queue::open_sqlite(&settings.queue.path, Access::Producer, Arc::clone(&clock), telemetry).await?;
+    cli::dead(command, &letters, &queue, &clock, output).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// These commands say themselves what happened; the log is for what they cannot say.
+fn log_errors(settings: &Settings) {
+    logging::start(&Log { level: LogLevel::Error, ..settings.log.clone() });
+}

@@ -1,0 +1,302 @@
+//! Runs the demo: a sidecar in a temporary folder, receivers, webhooks, samples, and the account at the end.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io::IsTerminal;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use super::progress::Progress;
+use super::receivers::{Receivers, SECRET};
+use super::report::{AcceptedEvent, Inputs, RegisteredWebhook, Report, Skipped};
+use super::samples::samples;
+use super::words::{DeliveryRef, ReceiverKind};
+use crate::app::service::Service;
+use crate::app::signals::Signals;
+use crate::app::{FAILED, logging};
+use crate::cli::{DemoArgs, Output};
+use crate::config::{Log, LogLevel, Settings};
+use crate::decide::Step;
+use crate::deliver::Observer;
+use crate::model::{
+    Arrival, Delivery, Event, EventId, EventType, Options, Owner, Source, Timestamp, WebhookId, check_secret,
+};
+use crate::queue::Depths;
+use crate::record::Filter;
+use crate::registry::NewWebhook;
+
+/// What is not done by then is shown as waiting.
+const RUN_MAX: Duration = Duration::from_secs(15);
+/// How often progress is shown, at least.
+const SHOW_EVERY: Duration = Duration::from_millis(100);
+/// The demo's retries come soon: a dead receiver is given up after two seconds.
+const RETRY_SCHEDULE_MS: [u64; 3] = [300, 600, 1200];
+
+/// Runs the demo and prints its account.
+pub(in crate::app) async fn run(args: &DemoArgs, output: &mut Output) -> anyhow::Result<ExitCode> {
+    logging::start(&Log { level: LogLevel::Error, ..Log::default() });
+    let mut signals = Signals::catch().context("signals cannot be caught")?;
+    let folder = tempfile::tempdir().context("no temporary folder can be made")?;
+    let demo = tokio::select! {
+        demo = Demo::play(folder.path(), args.json) => demo?,
+        signal = signals.next() => anyhow::bail!("interrupted by {signal}"),
+    };
+    let report = demo.report().await?;
+    if args.json {
+        output.line(&serde_json::to_string(&report)?)?;
+    } else {
+        report.table().lines().try_for_each(|line| output.line(line))?;
+    }
+    for problem in report.problems() {
+        output.note(&format!("problem: {problem}"));
+    }
+    if args.keep {
+        let (api, metrics) = (demo.service.address, demo.service.metrics_address);
+        output.note(&format!("still running: events to http://{api}/v1/events, metrics on http://{metrics}/metrics"));
+        output.note("the bearer token is demo-admin-token; Ctrl-C ends it");
+        signals.next().await;
+    }
+    demo.service.stop().await;
+    demo.receivers.stop().await;
+    Ok(if report.problems().is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+}
+
+/// A demo that has run.
+struct Demo {
+    service: Service,
+    receivers: Receivers,
+    account: Arc<Account>,
+    events: Vec<AcceptedEvent>,
+    webhooks: Vec<RegisteredWebhook>,
+    elapsed: Duration,
+}
+
+impl Demo {
+    async fn play(folder: &Path, quiet: bool) -> anyhow::Result<Self> {
+        let began = Instant::now();
+        let receivers = Receivers::start().await.context("the receivers cannot be started")?;
+        let account = Arc::new(Account::default());
+        let observer = Arc::clone(&account) as Arc<dyn Observer>;
+        let service = Service::start(settings(folder)?, Some(observer)).await?;
+        let parsed = sample_events()?;
+        let webhooks = register(&service, &receivers, &parsed).await?;
+        let items: Vec<Bytes> = samples().iter().map(|sample| Bytes::from_static(sample.json.as_bytes())).collect();
+        let results = service.ingest.offer(&items).await.context("the samples cannot be stored")?;
+        let refused = results.iter().filter(|result| result.is_err()).count();
+        anyhow::ensure!(refused == 0, "{refused} samples were refused");
+        let events: Vec<AcceptedEvent> = parsed.iter().map(AcceptedEvent::from).collect();
+        let expected = expected_deliveries(&events, &webhooks);
+        let progress =
+            if quiet { Progress::quiet() } else { Progress::start(expected, std::io::stderr().is_terminal()) };
+        wait_until_done(&service, &account, expected, began, progress).await;
+        Ok(Self { service, receivers, account, events, webhooks, elapsed: began.elapsed() })
+    }
+
+    async fn report(&self) -> anyhow::Result<Report> {
+        let depths = self.service.queue.depths().await?;
+        let mut inputs = Inputs {
+            events: self.events.clone(),
+            webhooks: self.webhooks.clone(),
+            delivered: self.receivers.delivered(),
+            dead: Vec::new(),
+            waiting: self.account.waiting(),
+            skipped: self.account.skipped(),
+            attempts: self.account.attempts(),
+            violations: self.receivers.violations(),
+            elapsed: self.elapsed,
+        };
+        let mut after = None;
+        loop {
+            let page = self.service.letters.list(&Filter::default(), u32::MAX, after).await?;
+            for letter in page.letters {
+                let delivery =
+                    DeliveryRef { webhook: letter.webhook, delivery: letter.id.to_string(), kind: letter.kind };
+                inputs.dead.push((delivery, letter.reason));
+            }
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        if let Some(words) = queue_disagrees(&depths, inputs.waiting.len() as u64) {
+            inputs.violations.note(words);
+        }
+        Ok(Report::new(&inputs))
+    }
+}
+
+/// What the queue holds must be what the worker left waiting.
+fn queue_disagrees(depths: &Depths, waiting: u64) -> Option<String> {
+    let Depths { work, delay, dead, .. } = *depths;
+    (work > 0 || dead > 0 || delay != waiting).then(|| {
+        format!("the queue holds {work} fresh events, {delay} waiting deliveries and {dead} dead letters, and {waiting} deliveries should wait")
+    })
+}
+
+fn settings(folder: &Path) -> anyhow::Result<Settings> {
+    let mut settings = Settings::default();
+    settings.server.listen = "127.0.0.1:0".parse()?;
+    settings.server.admin_token = Some(check_secret("demo-admin-token")?);
+    settings.queue.path = folder.join("queue.db");
+    settings.store.path = folder.join("store.db");
+    settings.delivery.retry_schedule = RETRY_SCHEDULE_MS.map(Duration::from_millis).to_vec();
+    Ok(settings)
+}
+
+fn sample_events() -> anyhow::Result<Vec<Event>> {
+    let parse = |json: &'static str| -> anyhow::Result<Event> {
+        let arrival = Arrival {
+            now: Timestamp::default(),
+            event_id: EventId::new("a-sample-without-an-id")?,
+            event_bytes_max: usize::MAX,
+        };
+        Ok(Event::parse(&Bytes::from_static(json.as_bytes()), arrival)?)
+    };
+    samples().iter().map(|sample| parse(sample.json).with_context(|| format!("the sample {}", sample.name))).collect()
+}
+
+/// One webhook for each receiver and each owner of events.
+async fn register(
+    service: &Service,
+    receivers: &Receivers,
+    events: &[Event],
+) -> anyhow::Result<Vec<RegisteredWebhook>> {
+    let mut types: HashMap<Owner, BTreeSet<EventType>> = HashMap::new();
+    for event in events {
+        let owner = event.user.clone().map_or(Owner::System, Owner::User);
+        types.entry(owner).or_default().insert(event.kind.clone());
+    }
+    // The system's first, then the users' by the number of types they have.
+    let mut owners: Vec<(Owner, Vec<EventType>)> =
+        types.into_iter().map(|(owner, types)| (owner, types.into_iter().collect())).collect();
+    owners.sort_by_key(|(owner, types)| (owner.user().is_none(), std::cmp::Reverse(types.len())));
+    let mut webhooks = Vec::new();
+    for receiver in ReceiverKind::ALL {
+        for (number, (owner, on)) in owners.iter().enumerate() {
+            let name = match owner {
+                Owner::System => "system".to_owned(),
+                Owner::User(_) => format!("user{}", number + 1),
+            };
+            let id = WebhookId::new(&format!("{}-{name}", receiver.as_str()))?;
+            let new = NewWebhook {
+                id: Some(id.clone()),
+                owner: owner.clone(),
+                source: Source::default(),
+                name: format!("a receiver that is {}", receiver.as_str()),
+                url: receivers.url(receiver),
+                secret: check_secret(SECRET)?,
+                on: on.clone(),
+                active: true,
+                options: Options::default(),
+            };
+            service.registry.create(new).await?;
+            webhooks.push(RegisteredWebhook { id, receiver, owner: owner.clone(), on: on.clone() });
+        }
+    }
+    Ok(webhooks)
+}
+
+fn expected_deliveries(events: &[AcceptedEvent], webhooks: &[RegisteredWebhook]) -> u64 {
+    let of = |event: &AcceptedEvent| webhooks.iter().filter(|webhook| webhook.wants(event)).count() as u64;
+    events.iter().map(of).sum()
+}
+
+async fn wait_until_done(service: &Service, account: &Account, expected: u64, began: Instant, mut progress: Progress) {
+    while began.elapsed() < RUN_MAX {
+        let counts = account.counts();
+        progress.set_total(expected.saturating_sub(counts.skipped));
+        progress.update(counts.delivered, counts.dead, counts.waiting);
+        let all_ended = counts.delivered + counts.dead + counts.skipped >= expected;
+        // The dead letters must have reached the store too.
+        if all_ended && service.queue.depths().await.is_ok_and(|depths| depths == Depths::default()) {
+            break;
+        }
+        let _or_not = tokio::time::timeout(SHOW_EVERY, account.changed.notified()).await;
+    }
+    progress.finish();
+}
+
+/// What the worker says became of each delivery.
+#[derive(Debug, Default)]
+struct Account {
+    entries: Mutex<Entries>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    counts: Counts,
+    waiting: HashMap<String, DeliveryRef>,
+    skipped: HashMap<(WebhookId, EventType), u64>,
+    attempts: HashMap<WebhookId, u64>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    delivered: u64,
+    dead: u64,
+    waiting: u64,
+    skipped: u64,
+}
+
+impl Account {
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn counts(&self) -> Counts {
+        let entries = self.entries();
+        Counts { waiting: entries.waiting.len() as u64, ..entries.counts }
+    }
+
+    fn waiting(&self) -> Vec<DeliveryRef> {
+        self.entries().waiting.values().cloned().collect()
+    }
+
+    fn skipped(&self) -> Vec<Skipped> {
+        let skipped = self.entries().skipped.clone();
+        skipped.into_iter().map(|((webhook, kind), count)| Skipped { webhook, kind, count }).collect()
+    }
+
+    fn attempts(&self) -> Vec<(WebhookId, u64)> {
+        self.entries().attempts.clone().into_iter().collect()
+    }
+}
+
+impl Observer for Account {
+    fn settled(&self, event: &Event, before: &Delivery, step: &Step) {
+        let mut entries = self.entries();
+        let id = before.id(event).to_string();
+        entries.waiting.remove(&id);
+        let spent = match step {
+            Step::Done => {
+                entries.counts.delivered += 1;
+                1
+            }
+            Step::Later { delivery, .. } => {
+                let waiting =
+                    DeliveryRef { webhook: before.webhook.clone(), delivery: id.clone(), kind: event.kind.clone() };
+                entries.waiting.insert(id, waiting);
+                delivery.attempts - before.attempts
+            }
+            Step::Dead { delivery, .. } => {
+                entries.counts.dead += 1;
+                delivery.attempts - before.attempts
+            }
+            Step::Skip(_) => {
+                entries.counts.skipped += 1;
+                *entries.skipped.entry((before.webhook.clone(), event.kind.clone())).or_default() += 1;
+                0
+            }
+            Step::Drop(_) | Step::Attempt => 0,
+        };
+        *entries.attempts.entry(before.webhook.clone()).or_default() += u64::from(spent);
+        drop(entries);
+        self.changed.notify_one();
+    }
+}

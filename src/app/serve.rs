@@ -1,0 +1,44 @@
+//! `hikyaku serve`: the sidecar, until SIGTERM or SIGINT.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use super::service::Service;
+use super::signals::Signals;
+use super::{FAILED, logging};
+use crate::cli::ServeArgs;
+use crate::config::Settings;
+
+/// Runs until it is told to end. A second signal ends it at once; what is unfinished stays in the queue either way.
+pub(super) async fn run(mut settings: Settings, args: &ServeArgs) -> anyhow::Result<ExitCode> {
+    if let Some(listen) = args.listen {
+        settings.server.listen = listen;
+    }
+    logging::start(&settings.log);
+    let mut signals = Signals::catch().context("signals cannot be caught")?;
+    let (queue, store) = (settings.queue.path.clone(), settings.store.path.clone());
+    let service = Service::start(settings, None).await?;
+    let telemetry = service.telemetry.clone();
+    telemetry.lifecycle(&format!(
+        "hikyaku {} listens on http://{}; metrics on http://{}/metrics; queue {}; store {}; {} webhooks",
+        env!("CARGO_PKG_VERSION"),
+        service.address,
+        service.metrics_address,
+        queue.display(),
+        store.display(),
+        service.registry.snapshot().count(),
+    ));
+    let signal = signals.next().await;
+    telemetry.lifecycle(&format!("{signal}: finishing what is in flight; the rest stays in the queue"));
+    tokio::select! {
+        () = service.stop() => {
+            telemetry.lifecycle("stopped");
+            Ok(ExitCode::SUCCESS)
+        }
+        signal = signals.next() => {
+            telemetry.lifecycle(&format!("{signal} again: stopped at once; what was in flight is sent again at the next start"));
+            Ok(ExitCode::from(FAILED))
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The sidecar put together: ingest, worker, drainer, health and metrics in one process.
+//!
+//! Started in the order in which a failure costs least: settings that cannot work (a port in use, a file that is locked) are
+//! found before the first message is taken. Stopped in the order of the flow: no more events in, no more messages taken,
+//! what is in flight finished, dead letters handed over.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::api::{self, Limited, Readiness};
+use crate::clock::{SharedClock, SystemClock};
+use crate::config::Settings;
+use crate::decide;
+use crate::deliver::{Drainer, Observer, Parts, Policy, Sampler, Worker};
+use crate::ingest::{self, HttpPolicy, Ingest};
+use crate::outbound::Client;
+use crate::queue::{Access, Prefetch, Queue};
+use crate::record::{DeadLetters, Latest, Retention};
+use crate::registry::Registry;
+use crate::telemetry::{SharedTelemetry, Telemetry};
+
+/// A running sidecar.
+pub(super) struct Service {
+    pub(super) ingest: Ingest,
+    pub(super) queue: Queue,
+    pub(super) registry: Arc<Registry>,
+    pub(super) letters: Arc<DeadLetters>,
+    pub(super) telemetry: SharedTelemetry,
+    /// Where it listens.
+    pub(super) address: SocketAddr,
+    /// Where it is measured: the same, unless the settings say otherwise.
+    pub(super) metrics_address: SocketAddr,
+    readiness: Arc<Readiness>,
+    worker: Worker,
+    drainer: Drainer,
+    _sampler: Sampler,
+    servers: JoinSet<std::io::Result<()>>,
+    stop_servers: watch::Sender<bool>,
+    grace: std::time::Duration,
+}
+
+impl Service {
+    /// Starts everything; `observer` is told what becomes of each delivery.
+    pub(super) async fn start(settings: Settings, observer: Option<Arc<dyn Observer>>) -> anyhow::Result<Self> {
+        let clock = SystemClock::shared();
+        let telemetry = Telemetry::shared()?;
+        let listeners = Listeners::bind(&settings).await?;
+        let store = &settings.store.path;
+        let registry = Registry::open(store, settings.webhooks.clone(), Arc::clone(&clock)).await?.watch();
+        let retention = Retention { age: settings.dead_letters.retention, count_max: settings.dead_letters.count_max };
+        let letters = Arc::new(DeadLetters::open(store, retention, Arc::clone(&clock)).await?);
+        let latest = Arc::new(Latest::open(store).await?);
+        let queue =
+            Queue::open_sqlite(&settings.queue.path, Access::Worker, Arc::clone(&clock), telemetry.clone()).await?;
+        let client = Client::new(&settings.delivery.user_agent, settings.delivery.timeout)?;
+        let registry = Arc::new(registry);
+        let parts = Parts {
+            queue: queue.clone(),
+            registry: Arc::clone(&registry),
+            latest: Arc::clone(&latest),
+            client,
+            clock: Arc::clone(&clock),
+            telemetry: telemetry.clone(),
+            observer,
+        };
+        let worker = Worker::start(parts, worker_policy(&settings)).await?;
+        let drainer = Drainer::start(&queue, Arc::clone(&letters), telemetry.clone()).await?;
+        let sampler = Sampler::start(queue.clone(), Arc::clone(&clock), telemetry.clone());
+        let readiness = Arc::new(Readiness::new(queue.clone(), Arc::clone(&registry), latest));
+        let ingest = ingest_of(&settings, &queue, &clock, &telemetry);
+        let (address, metrics_address) = listeners.addresses()?;
+        let (servers, stop_servers) = listeners.serve(
+            ingest::router(
+                ingest.clone(),
+                HttpPolicy {
+                    token: settings.server.admin_token.clone(),
+                    request_bytes_max: settings.ingest.request_bytes_max,
+                },
+            ),
+            api::router(Arc::clone(&readiness), telemetry.clone()),
+        );
+        Ok(Self {
+            ingest,
+            queue,
+            registry,
+            letters,
+            telemetry,
+            address,
+            metrics_address,
+            readiness,
+            worker,
+            drainer,
+            _sampler: sampler,
+            servers,
+            stop_servers,
+            grace: settings.server.shutdown_grace,
+        })
+    }
+
+    /// Stops everything, in the order of the flow.
+    pub(super) async fn stop(mut self) {
+        self.readiness.stop();
+        self.stop_servers.send_replace(true);
+        self.worker.stop().await;
+        self.drainer.stop().await;
+        let finish = async { while self.servers.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.grace, finish).await.is_err() {
+            self.telemetry.lifecycle("some HTTP requests to us were not finished within the grace");
+        }
+        self.queue.stop_consuming();
+    }
+}
+
+/// The way in for `settings`.
+pub(super) fn ingest_of(
+    settings: &Settings,
+    queue: &Queue,
+    clock: &SharedClock,
+    telemetry: &SharedTelemetry,
+) -> Ingest {
+    Ingest::new(queue.clone(), Arc::clone(clock), telemetry.clone(), settings.ingest.event_bytes_max)
+}
+
+fn worker_policy(settings: &Settings) -> Policy {
+    let delivery = &settings.delivery;
+    Policy {
+        concurrency: delivery.concurrency,
+        slots_per_webhook: delivery.slots_per_webhook,
+        patience: delivery.patience,
+        prefetch: Prefetch { messages: settings.queue.prefetch, bytes: settings.queue.prefetch_bytes },
+        retry: decide::Policy {
+            schedule: delivery.retry_schedule.clone(),
+            max_age: delivery.max_age,
+            retry_after_max: delivery.retry_after_max,
+        },
+        grace: settings.server.shutdown_grace,
+    }
+}
+
+/// The sockets, bound before anything else is started.
+struct Listeners {
+    main: TcpListener,
+    metrics: Option<TcpListener>,
+}
+
+impl Listeners {
+    async fn bind(settings: &Settings) -> anyhow::Result<Self> {
+        let bind = async |name: &str, address: SocketAddr| {
+            TcpListener::bind(address).await.with_context(|| {
+                format!("{name} = \"{address}\" cannot be listened on; is another program there? Set another address")
+            })
+        };
+        let main = bind("server.listen", settings.server.listen).await?;
+        let metrics = match settings.server.metrics_listen {
+            Some(address) => Some(bind("server.metrics_listen", address).await?),
+            None => None,
+        };
+        Ok(Self { main, metrics })
+    }
+
+    fn addresses(&self) -> std::io::Result<(SocketAddr, SocketAddr)> {
+        let main = self.main.local_addr()?;
+        let metrics = self.metrics.as_ref().map_or(Ok(main), TcpListener::local_addr)?;
+        Ok((main, metrics))
+    }
+
+    /// Serves `events` on the main address, and `health` there or on its own.
+    fn serve(self, events: Router, health: Router) -> (JoinSet<std::io::Result<()>>, watch::Sender<bool>) {
+        let (stop, stopped) = watch::channel(false);
+        let mut servers = JoinSet::new();
+        let mut serve = |listener: TcpListener, router: Router| {
+            let mut stopped = stopped.clone();
+            let until = async move {
+                let _told_or_gone = stopped.wait_for(|stop| *stop).await;
+            };
+            let server = axum::serve(Limited::new(listener), router).with_graceful_shutdown(until);
+            servers.spawn(async move { server.await });
+        };
+        match self.metrics {
+            Some(metrics) => {
+                serve(self.main, events);
+                serve(metrics, health);
+            }
+            None => serve(self.main, events.merge(health)),
+        }
+        (servers, stop)
+    }
+}

@@ -1,0 +1,287 @@
+//! The command line, as clap reads it.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// hikyaku delivers Misskey's webhooks durably: it takes every event over, and does not let go of it until the receiver
+/// has it or a person can see why not.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, arg_required_else_help = true)]
+pub struct Args {
+    /// The settings file [default: hikyaku.toml, if it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Take events in and deliver them: the sidecar
+    Serve(ServeArgs),
+    /// Show the whole job with built-in receivers and sample events, no set-up
+    Demo(DemoArgs),
+    /// Publish events from NDJSON (one event a line) to the queue
+    Publish(PublishArgs),
+    /// Manage webhooks
+    #[command(subcommand)]
+    Webhooks(WebhooksCommand),
+    /// Dead letters: deliveries that were given up
+    #[command(subcommand)]
+    Dead(DeadCommand),
+    /// Measure this machine: deliveries per second against bare POSTs
+    Bench(BenchArgs),
+}
+
+/// Arguments of `serve`.
+#[derive(Debug, clap::Args)]
+pub struct ServeArgs {
+    /// The address to listen on, instead of server.listen
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<std::net::SocketAddr>,
+}
+
+/// Arguments of `demo`.
+#[derive(Debug, clap::Args)]
+pub struct DemoArgs {
+    /// Print the summary as one JSON document
+    #[arg(long)]
+    pub json: bool,
+    /// Go on running, with the addresses printed, until interrupted
+    #[arg(long)]
+    pub keep: bool,
+}
+
+/// Arguments of `publish`.
+#[derive(Debug, clap::Args)]
+pub struct PublishArgs {
+    /// The file to read [default: standard input]
+    pub file: Option<PathBuf>,
+    /// The queue, instead of queue.url
+    #[arg(long, value_name = "URL")]
+    pub queue: Option<String>,
+    /// Print what became of each line as a JSON document of its own
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `bench`.
+#[derive(Debug, clap::Args)]
+pub struct BenchArgs {
+    /// Events to deliver
+    #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
+    pub events: u32,
+    /// Requests in flight
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub concurrency: u32,
+    /// Bytes of an event
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(300..=1_000_000))]
+    pub bytes: u32,
+    /// Runs of each kind; the medians are compared
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
+    pub runs: u32,
+    /// Instead: fill the queue with this many waiting events and tell the memory used while some are delivered
+    #[arg(long, value_name = "EVENTS")]
+    pub backlog: Option<u32>,
+    /// Print the figures as one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What to do with webhooks.
+#[derive(Debug, Subcommand)]
+pub enum WebhooksCommand {
+    /// List webhooks
+    List {
+        /// Only this user's
+        #[arg(long, value_name = "ID", conflicts_with = "system")]
+        user: Option<String>,
+        /// Only system webhooks
+        #[arg(long)]
+        system: bool,
+        /// Only those of this source
+        #[arg(long)]
+        source: Option<String>,
+        /// Print a JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one webhook
+    Show {
+        /// The webhook's id
+        id: String,
+        /// Print the secrets too
+        #[arg(long)]
+        reveal: bool,
+        /// Print a JSON document
+        #[arg(long)]
+        json: bool,
+    },
+    /// Register a webhook
+    Create(CreateArgs),
+    /// Change a webhook; what is not given stays
+    Update(UpdateArgs),
+    /// Delete a webhook; what is under way to it is dropped and counted
+    Delete {
+        /// The webhook's id
+        id: String,
+    },
+}
+
+/// Arguments of `webhooks create`.
+#[derive(Debug, clap::Args)]
+pub struct CreateArgs {
+    /// Where events go
+    #[arg(long)]
+    pub url: String,
+    /// Event types, comma-separated, e.g. note,mention
+    #[arg(long, value_delimiter = ',', required = true)]
+    pub on: Vec<String>,
+    /// Whose events it gets [default: a system webhook]
+    #[arg(long, value_name = "ID")]
+    pub user: Option<String>,
+    /// Which Misskey's events it gets
+    #[arg(long, default_value = "default")]
+    pub source: String,
+    /// What to call it
+    #[arg(long, default_value = "")]
+    pub name: String,
+    /// The webhook's id [default: a new one]
+    #[arg(long)]
+    pub id: Option<String>,
+    /// Sent in clear text as X-Misskey-Hook-Secret; `-` reads it from standard input
+    #[arg(long, default_value = "")]
+    pub secret: String,
+    /// Register it paused
+    #[arg(long)]
+    pub paused: bool,
+    /// How its deliveries differ from the settings.
+    #[command(flatten)]
+    pub options: OptionArgs,
+    /// Print a JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `webhooks update`.
+#[derive(Debug, clap::Args)]
+pub struct UpdateArgs {
+    /// The webhook's id
+    pub id: String,
+    /// Where events go
+    #[arg(long)]
+    pub url: Option<String>,
+    /// Event types, comma-separated
+    #[arg(long, value_delimiter = ',')]
+    pub on: Option<Vec<String>>,
+    /// What to call it
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Sent in clear text as X-Misskey-Hook-Secret; `-` reads it from standard input
+    #[arg(long)]
+    pub secret: Option<String>,
+    /// true: it gets events, also after it was deactivated; false: it is paused
+    #[arg(long)]
+    pub active: Option<bool>,
+    /// How its deliveries differ from the settings.
+    #[command(flatten)]
+    pub options: OptionArgs,
+    /// Print a JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How a webhook's deliveries differ from the settings.
+#[derive(Debug, clap::Args)]
+pub struct OptionArgs {
+    /// Signs each request (Standard Webhooks): whsec_ and base64; `none` takes it away
+    #[arg(long, value_name = "SECRET")]
+    pub signing_secret: Option<String>,
+    /// Whether the clear-text secret is sent
+    #[arg(long, value_name = "BOOL")]
+    pub send_secret: Option<bool>,
+    /// Waits between attempts in seconds, comma-separated; `default` goes back to the settings
+    #[arg(long, value_name = "SECONDS,...")]
+    pub retry_schedule: Option<String>,
+    /// Age in seconds at which a delivery is given up; `default` goes back to the settings
+    #[arg(long, value_name = "SECONDS")]
+    pub max_age: Option<String>,
+    /// Milliseconds for one attempt; `default` goes back to the settings
+    #[arg(long, value_name = "MS")]
+    pub timeout: Option<String>,
+}
+
+/// What to do with dead letters.
+#[derive(Debug, Subcommand)]
+pub enum DeadCommand {
+    /// List dead letters, newest first
+    List {
+        /// Which.
+        #[command(flatten)]
+        filter: FilterArgs,
+        /// Letters to list
+        #[arg(long, default_value_t = 100, value_name = "COUNT")]
+        limit: u64,
+        /// Print a JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one dead letter with its event
+    Show {
+        /// The delivery's id
+        id: String,
+        /// Print a JSON document
+        #[arg(long)]
+        json: bool,
+    },
+    /// Put dead letters back to work
+    Replay {
+        /// Which.
+        #[command(flatten)]
+        filter: FilterArgs,
+        /// Every dead letter
+        #[arg(long)]
+        all: bool,
+        /// Only tell how many
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Delete dead letters for good
+    Purge {
+        /// Which.
+        #[command(flatten)]
+        filter: FilterArgs,
+        /// Every dead letter
+        #[arg(long)]
+        all: bool,
+        /// Only tell how many
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// Which dead letters.
+#[derive(Debug, clap::Args)]
+pub struct FilterArgs {
+    /// Those of this webhook
+    #[arg(long, value_name = "ID")]
+    pub webhook: Option<String>,
+    /// Those of this event type
+    #[arg(long = "type", value_name = "TYPE")]
+    pub kind: Option<String>,
+    /// Those given up for this reason
+    #[arg(long)]
+    pub reason: Option<String>,
+    /// Those that died at or after this moment: 2026-11-22T10:00:00Z, or an age such as 2h or 3days
+    #[arg(long, value_name = "WHEN")]
+    pub since: Option<String>,
+    /// Those that died before this moment
+    #[arg(long, value_name = "WHEN")]
+    pub until: Option<String>,
+    /// This delivery; may be given several times
+    #[arg(long, value_name = "DELIVERY")]
+    pub id: Vec<String>,
+}

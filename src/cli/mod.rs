@@ -1,0 +1,16 @@
+//! The commands that people type, one file each. `app` opens what a command needs and hands it over; a command reads its
+//! arguments, does its work through the seams, and writes for a person or, with `--json`, for a program.
+
+mod args;
+mod dead;
+mod output;
+mod publish;
+mod table;
+mod webhooks;
+
+pub use args::{Args, BenchArgs, Command, DeadCommand, DemoArgs, PublishArgs, ServeArgs, WebhooksCommand};
+pub use dead::dead;
+pub use output::{CliError, Output};
+pub use publish::{Published, publish};
+pub use table::Table;
+pub use webhooks::webhooks;

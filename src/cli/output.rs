@@ -1,0 +1,77 @@
+//! Where commands write, and how they fail.
+
+use std::io::{self, Write};
+
+use crate::queue::QueueError;
+use crate::record::RecordError;
+use crate::registry::RegistryError;
+
+/// Why a command did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The arguments make no sense together; exit code 2.
+    #[error("{0}")]
+    Usage(String),
+    /// There is nothing of that name; exit code 1.
+    #[error("{0}")]
+    NotFound(String),
+    /// The registry.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The record.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The queue.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// Reading a file, or writing the answer.
+    #[error("{what}: {error}")]
+    Io {
+        /// What was read or written.
+        what: String,
+        /// The system's words.
+        error: io::Error,
+    },
+}
+
+impl CliError {
+    /// Whether whoever read our output went away, as `head` does; that is no failure.
+    pub fn is_closed_pipe(&self) -> bool {
+        matches!(self, Self::Io { error, .. } if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+/// Standard output and standard error.
+pub struct Output {
+    /// For the answer.
+    out: Box<dyn Write + Send>,
+    /// For what is told beside it.
+    err: Box<dyn Write + Send>,
+}
+
+impl std::fmt::Debug for Output {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Output")
+    }
+}
+
+impl Default for Output {
+    fn default() -> Self {
+        Self { out: Box::new(io::stdout()), err: Box::new(io::stderr()) }
+    }
+}
+
+impl Output {
+    /// Writes a line of the answer.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn line(&mut self, line: &str) -> Result<(), CliError> {
+        writeln!(self.out, "{line}").map_err(|error| CliError::Io { what: "standard output".to_owned(), error })
+    }
+
+    /// Writes a line beside the answer; who closed it does not want it.
+    pub fn note(&mut self, line: &str) {
+        let _not_wanted = writeln!(self.err, "{line}");
+    }
+}

@@ -1,0 +1,289 @@
+//! `hikyaku webhooks ...`: registrations, for a person at a shell.
+//!
+//! Secrets are shown only when asked for (`show --reveal`).
+
+use std::io::Read;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::args::{CreateArgs, OptionArgs, UpdateArgs};
+use super::{CliError, Output, Table, WebhooksCommand};
+use crate::model::{
+    EventType, Options, Origin, Owner, Secret, Source, Status, UserId, Webhook, WebhookId, check_name, check_secret,
+    check_signing_secret, check_url,
+};
+use crate::record::{Latest, LatestAttempt};
+use crate::registry::{Change, Filter, NewWebhook, Registry};
+
+/// Does what `command` says.
+///
+/// # Errors
+/// When an argument is not allowed, or the registry does not do it; nothing was changed.
+pub async fn webhooks(
+    command: WebhooksCommand,
+    registry: &Registry,
+    latest: &Latest,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    match command {
+        WebhooksCommand::List { user, system, source, json } => {
+            let filter = Filter { owner: owner_filter(user, system)?, source: source.map(source_of).transpose()? };
+            list(registry, latest, &filter, json, output).await
+        }
+        WebhooksCommand::Show { id, reveal, json } => {
+            let webhook = registry.show(&webhook_id(&id)?)?;
+            let attempt = latest.of(&webhook.id).await?;
+            show(&webhook, attempt, reveal, json, output)
+        }
+        WebhooksCommand::Create(args) => {
+            let json = args.json;
+            let webhook = registry.create(new_webhook(args)?).await?;
+            show(&webhook, None, false, json, output)
+        }
+        WebhooksCommand::Update(args) => {
+            let id = webhook_id(&args.id)?;
+            let json = args.json;
+            let change = change(args, &registry.show(&id)?.options)?;
+            let webhook = registry.update(&id, change).await?;
+            let attempt = latest.of(&webhook.id).await?;
+            show(&webhook, attempt, false, json, output)
+        }
+        WebhooksCommand::Delete { id } => {
+            let id = webhook_id(&id)?;
+            registry.delete(&id).await?;
+            latest.forget(&id).await?;
+            output.line(&format!("deleted {id}"))
+        }
+    }
+}
+
+fn usage(field: &str, why: &dyn std::fmt::Display) -> CliError {
+    CliError::Usage(format!("{field}: {why}"))
+}
+
+fn webhook_id(text: &str) -> Result<WebhookId, CliError> {
+    WebhookId::new(text).map_err(|error| usage("id", &error))
+}
+
+fn source_of(text: String) -> Result<Source, CliError> {
+    Source::new(&text).map_err(|error| usage("--source", &error))
+}
+
+fn owner_of(user: Option<String>) -> Result<Owner, CliError> {
+    match user {
+        None => Ok(Owner::System),
+        Some(user) => UserId::new(&user).map(Owner::User).map_err(|error| usage("--user", &error)),
+    }
+}
+
+fn owner_filter(user: Option<String>, system: bool) -> Result<Option<Owner>, CliError> {
+    if user.is_none() && !system { Ok(None) } else { owner_of(user).map(Some) }
+}
+
+fn event_types(texts: &[String]) -> Result<Vec<EventType>, CliError> {
+    let types = texts.iter().map(|text| EventType::new(text.trim()));
+    types.collect::<Result<_, _>>().map_err(|error| usage("--on", &error))
+}
+
+/// The secret; `-` stands for the first line of standard input, so that it is in no history and no process list.
+fn secret_of(text: &str) -> Result<Secret, CliError> {
+    let mut typed = String::new();
+    let text = if text == "-" {
+        let read = std::io::stdin().take(8192).read_to_string(&mut typed);
+        read.map_err(|error| CliError::Io { what: "the secret cannot be read".to_owned(), error })?;
+        typed.lines().next().unwrap_or_default()
+    } else {
+        text
+    };
+    check_secret(text).map_err(|error| CliError::Usage(error.to_string()))
+}
+
+fn new_webhook(args: CreateArgs) -> Result<NewWebhook, CliError> {
+    let checked = |error: crate::model::WebhookError| CliError::Usage(error.to_string());
+    Ok(NewWebhook {
+        id: args.id.as_deref().map(webhook_id).transpose()?,
+        owner: owner_of(args.user)?,
+        source: source_of(args.source)?,
+        name: check_name(&args.name).map_err(checked)?,
+        url: check_url(&args.url).map_err(checked)?,
+        secret: secret_of(&args.secret)?,
+        on: event_types(&args.on)?,
+        active: !args.paused,
+        options: options(&args.options, Options::default())?.unwrap_or_default(),
+    })
+}
+
+fn change(args: UpdateArgs, options_now: &Options) -> Result<Change, CliError> {
+    let checked = |error: crate::model::WebhookError| CliError::Usage(error.to_string());
+    let change = Change {
+        name: args.name.as_deref().map(check_name).transpose().map_err(checked)?,
+        url: args.url.as_deref().map(check_url).transpose().map_err(checked)?,
+        secret: args.secret.as_deref().map(secret_of).transpose()?,
+        on: args.on.as_deref().map(event_types).transpose()?,
+        active: args.active,
+        options: options(&args.options, options_now.clone())?,
+    };
+    let Change { name, url, secret, on, active, options } = &change;
+    if name.is_none() && url.is_none() && secret.is_none() && on.is_none() && active.is_none() && options.is_none() {
+        return Err(CliError::Usage("nothing to change was given; see `hikyaku webhooks update --help`".to_owned()));
+    }
+    Ok(change)
+}
+
+/// The options with what `args` say, or nothing when they say nothing.
+fn options(args: &OptionArgs, mut options: Options) -> Result<Option<Options>, CliError> {
+    let OptionArgs { signing_secret, send_secret, retry_schedule, max_age, timeout } = args;
+    if let Some(text) = signing_secret {
+        options.signing_secret = match text.as_str() {
+            "none" => None,
+            text => Some(check_signing_secret(text).map_err(|error| CliError::Usage(error.to_string()))?),
+        };
+    }
+    if let Some(send) = send_secret {
+        options.send_secret = *send;
+    }
+    if let Some(text) = retry_schedule {
+        options.retry_schedule = or_default(text, |text| {
+            text.split(',').map(|wait| seconds("--retry-schedule", wait, 0.01, 604_800.0)).collect()
+        })?;
+    }
+    if let Some(text) = max_age {
+        options.max_age = or_default(text, |text| seconds("--max-age", text, 1.0, 31_536_000.0))?;
+    }
+    if let Some(text) = timeout {
+        options.timeout = or_default(text, |text| seconds("--timeout", text, 100.0, 600_000.0))?.map(|ms| ms / 1000);
+    }
+    let any = signing_secret.is_some() || send_secret.is_some() || retry_schedule.is_some() || max_age.is_some();
+    Ok((any || timeout.is_some()).then_some(options))
+}
+
+fn or_default<T>(text: &str, read: impl FnOnce(&str) -> Result<T, CliError>) -> Result<Option<T>, CliError> {
+    if text == "default" { Ok(None) } else { read(text).map(Some) }
+}
+
+fn seconds(flag: &str, text: &str, least: f64, most: f64) -> Result<Duration, CliError> {
+    match text.trim().parse::<f64>() {
+        Ok(number) if (least..=most).contains(&number) => Ok(Duration::from_secs_f64(number)),
+        _ => Err(usage(flag, &format!("{text:?} is no number from {least} to {most}, nor `default`"))),
+    }
+}
+
+async fn list(
+    registry: &Registry,
+    latest: &Latest,
+    filter: &Filter,
+    json: bool,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    let attempts = latest.all().await?;
+    let webhooks = registry.list(filter);
+    for problem in registry.snapshot().problems() {
+        output.note(problem);
+    }
+    if json {
+        let all: Vec<Value> =
+            webhooks.iter().map(|webhook| as_json(webhook, attempts.get(&webhook.id).copied(), false)).collect();
+        return output.line(&Value::from(all).to_string());
+    }
+    let mut table = Table::new(&["ID", "OWNER", "STATUS", "ON", "LATEST", "URL"]);
+    for webhook in &webhooks {
+        let latest = attempts.get(&webhook.id);
+        table.row([
+            webhook.id.to_string(),
+            owner_text(&webhook.owner),
+            status_text(&webhook.status),
+            types_text(webhook),
+            latest.map_or_else(|| "never sent".to_owned(), |attempt| attempt.status.to_string()),
+            shown_url(webhook),
+        ]);
+    }
+    table.lines().try_for_each(|line| output.line(&line))
+}
+
+/// The URL as it may be shown in a list: a query can hold a token.
+fn shown_url(webhook: &Webhook) -> String {
+    let mut url = webhook.url.clone();
+    if url.query().is_some() {
+        url.set_query(Some("..."));
+    }
+    url.to_string()
+}
+
+fn owner_text(owner: &Owner) -> String {
+    owner.user().map_or_else(|| "system".to_owned(), |user| format!("user {user}"))
+}
+
+fn status_text(status: &Status) -> String {
+    match status {
+        Status::Active => "active".to_owned(),
+        Status::Paused => "paused".to_owned(),
+        Status::Deactivated(deactivation) => format!("deactivated ({})", deactivation.reason),
+    }
+}
+
+fn types_text(webhook: &Webhook) -> String {
+    webhook.on.iter().map(EventType::as_str).collect::<Vec<_>>().join(",")
+}
+
+fn show(
+    webhook: &Webhook,
+    latest: Option<LatestAttempt>,
+    reveal: bool,
+    json: bool,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    let document = as_json(webhook, latest, reveal);
+    if json {
+        return output.line(&document.to_string());
+    }
+    let Value::Object(fields) = document else { return Ok(()) };
+    let mut table = Table::new(&[]);
+    for (name, value) in fields {
+        let text = match value {
+            Value::String(text) => text,
+            Value::Array(items) => items
+                .iter()
+                .map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned))
+                .collect::<Vec<_>>()
+                .join(","),
+            other => other.to_string(),
+        };
+        table.row([name, text]);
+    }
+    table.lines().skip(1).try_for_each(|line| output.line(&line))
+}
+
+fn as_json(webhook: &Webhook, latest: Option<LatestAttempt>, reveal: bool) -> Value {
+    let secret = |secret: &Secret| match secret.expose() {
+        "" => Value::from(""),
+        text if reveal => Value::from(text),
+        _ => Value::from("***"),
+    };
+    let seconds = |duration: &Duration| json!(duration.as_secs_f64());
+    let options = &webhook.options;
+    let deactivation = match &webhook.status {
+        Status::Deactivated(deactivation) => Some(deactivation),
+        Status::Active | Status::Paused => None,
+    };
+    json!({
+        "id": webhook.id,
+        "userId": webhook.owner.user(),
+        "source": webhook.source,
+        "name": webhook.name,
+        "url": webhook.url.as_str(),
+        "on": webhook.on,
+        "active": webhook.status == Status::Active,
+        "status": status_text(&webhook.status),
+        "deactivatedAt": deactivation.map(|deactivation| deactivation.at.to_rfc3339()),
+        "secret": secret(&webhook.secret),
+        "sendSecret": options.send_secret,
+        "signingSecret": options.signing_secret.as_ref().map(secret),
+        "retryScheduleS": options.retry_schedule.as_ref().map(|waits| waits.iter().map(seconds).collect::<Vec<_>>()),
+        "maxAgeS": options.max_age.as_ref().map(seconds),
+        "timeoutMs": options.timeout.map(|timeout| timeout.as_secs_f64() * 1000.0),
+        "declaredIn": match webhook.origin { Origin::Store => "store", Origin::Settings => "settings file" },
+        "latestSentAt": latest.map(|latest| latest.sent_at.to_rfc3339()),
+        "latestStatus": latest.map(|latest| latest.status),
+    })
+}

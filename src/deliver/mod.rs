@@ -1,0 +1,24 @@
+//! The worker: takes messages from the queue, sends them to receivers, and settles each when all its deliveries have a fate.
+//!
+//! ```text
+//!  queue --lease--> engine --+--> pursuit (one delivery) --> slot --> outbound --> classify --> next_step --+--> settle
+//!                            +--> pursuit ...                                                              |
+//!                                                                                                          v
+//!  queue dead lane --> drainer --> dead letters of the record                                        follow-ups
+//! ```
+//!
+//! The engine runs on a thread of its own with a current-thread runtime: wake-ups between threads cost more than what they
+//! would save (docs/decisions/0002). What it holds is bounded by the queue's prefetch, the concurrency, and the slots of
+//! each webhook. At shutdown it stops taking, finishes what is in flight within a grace, and leaves the rest in the queue.
+
+mod drainer;
+mod engine;
+mod pursuit;
+mod sampler;
+mod settle;
+mod slots;
+mod worker;
+
+pub use drainer::Drainer;
+pub use sampler::Sampler;
+pub use worker::{Observer, Parts, Policy, Worker, WorkerError};

@@ -1,0 +1,171 @@
+//! One delivery in the worker's hands: from how its webhook stands, over a slot and an attempt, to its next step.
+//!
+//! Every decision is `decide::next_step`'s; here its inputs are fetched and its answers performed, up to but not including
+//! the settling of the message.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use super::slots::Slots;
+use crate::clock::SharedClock;
+use crate::decide::{self, Happening, Policy as RetryPolicy, Standing, Step, Verdict, classify, next_step};
+use crate::model::{DeactivationReason, Delivery, Event, Outcome, Status, Webhook};
+use crate::outbound::{Attempt, Client};
+use crate::record::Latest;
+use crate::registry::{Known, Registry};
+use crate::telemetry::{SharedTelemetry, Telemetry};
+
+/// What a webhook's latest status says when there was no answer (Misskey's own number).
+const STATUS_OF_SILENCE: u16 = 1;
+
+/// What every pursuit shares.
+#[derive(Debug)]
+pub(super) struct Pursuer {
+    pub(super) registry: Arc<Registry>,
+    pub(super) latest: Arc<Latest>,
+    pub(super) client: Client,
+    pub(super) clock: SharedClock,
+    pub(super) telemetry: SharedTelemetry,
+    pub(super) slots: Slots,
+    /// Requests in flight, over all webhooks.
+    pub(super) concurrency: Semaphore,
+    pub(super) retry: RetryPolicy,
+}
+
+/// A delivery and whether it is only now made from a fresh event.
+#[derive(Clone, Debug)]
+pub(super) struct Pursuit {
+    pub(super) delivery: Delivery,
+    pub(super) fresh: bool,
+}
+
+impl Pursuer {
+    /// The deliveries of a fresh event: one for every webhook that subscribes to it.
+    pub(super) fn fan_out(&self, event: &Event) -> Vec<Pursuit> {
+        let snapshot = self.registry.snapshot();
+        let subscribers = snapshot.subscribers(event);
+        subscribers
+            .map(|webhook| Pursuit { delivery: Delivery::fresh(event, webhook.id.clone()), fresh: true })
+            .collect()
+    }
+
+    /// Brings the delivery as far as it goes now, and tells what is next.
+    pub(super) async fn pursue(&self, event: &Event, pursuit: &Pursuit) -> Step {
+        let delivery = &pursuit.delivery;
+        if let Err(step) = self.take_up(pursuit) {
+            return step;
+        }
+        let Some(slot) = self.slots.acquire(&delivery.webhook).await else {
+            return self.decide(delivery, &Happening::NoSlot, &self.retry);
+        };
+        let Ok(_turn) = self.concurrency.acquire().await else {
+            return self.decide(delivery, &Happening::NoSlot, &self.retry);
+        };
+        // It may have been paused, changed or deactivated while this waited.
+        let webhook = match self.take_up(pursuit) {
+            Ok(webhook) => webhook,
+            Err(step) => return step,
+        };
+        let verdict = self.attempt(event, delivery, &webhook, &slot).await;
+        if verdict.outcome == Outcome::Gone {
+            self.deactivate(&webhook).await;
+        }
+        self.decide(delivery, &Happening::Attempted(verdict), &self.policy_of(&webhook))
+    }
+
+    /// The webhook, if an attempt is to be made now; else what is next.
+    fn take_up(&self, pursuit: &Pursuit) -> Result<Arc<Webhook>, Step> {
+        let snapshot = self.registry.snapshot();
+        let (standing, webhook) = match snapshot.find(&pursuit.delivery.webhook) {
+            Known::Webhook(webhook) => (standing_of(webhook), Some(webhook)),
+            Known::Deleted => (Standing::Deleted, None),
+            Known::Unknown => (Standing::Unknown, None),
+        };
+        let policy = webhook.map_or(Cow::Borrowed(&self.retry), |webhook| self.policy_of(webhook));
+        let happening = Happening::Taken { standing, fresh: pursuit.fresh };
+        match (self.decide(&pursuit.delivery, &happening, &policy), webhook) {
+            (Step::Attempt, Some(webhook)) => Ok(Arc::clone(webhook)),
+            (step, _) => Err(step),
+        }
+    }
+
+    async fn attempt(
+        &self,
+        event: &Event,
+        delivery: &Delivery,
+        webhook: &Webhook,
+        slot: &super::slots::Slot,
+    ) -> Verdict {
+        let now = self.clock.now();
+        let in_flight = InFlight::begin(&self.telemetry);
+        let answer = self.client.send(&Attempt { event, delivery, webhook, now }).await;
+        slot.answered(answer.took);
+        let now = self.clock.now();
+        let verdict = classify(&answer.exchange, now);
+        in_flight.ended(verdict.outcome, answer.took);
+        if verdict.outcome != Outcome::OurFault {
+            self.latest.note(&webhook.id, now, verdict.status.unwrap_or(STATUS_OF_SILENCE));
+        }
+        verdict
+    }
+
+    async fn deactivate(&self, webhook: &Webhook) {
+        match self.registry.deactivate(&webhook.id, DeactivationReason::Gone).await {
+            Ok(true) => self.telemetry.webhook_deactivated(&webhook.id, DeactivationReason::Gone),
+            Ok(false) => {}
+            // The next 410 will try again.
+            Err(error) => self.telemetry.trouble("a webhook that answered 410 cannot be deactivated", &error),
+        }
+    }
+
+    fn decide(&self, delivery: &Delivery, happening: &Happening, policy: &RetryPolicy) -> Step {
+        next_step(delivery, happening, policy, self.clock.now(), self.clock.jitter())
+    }
+
+    /// The settings, or the webhook's own options where it has some.
+    fn policy_of(&self, webhook: &Webhook) -> Cow<'_, RetryPolicy> {
+        let options = &webhook.options;
+        if options.retry_schedule.is_none() && options.max_age.is_none() {
+            return Cow::Borrowed(&self.retry);
+        }
+        Cow::Owned(decide::Policy {
+            schedule: options.retry_schedule.clone().unwrap_or_else(|| self.retry.schedule.clone()),
+            max_age: options.max_age.unwrap_or(self.retry.max_age),
+            retry_after_max: self.retry.retry_after_max,
+        })
+    }
+}
+
+fn standing_of(webhook: &Webhook) -> Standing {
+    match webhook.status {
+        Status::Active => Standing::Active,
+        Status::Paused => Standing::Paused,
+        Status::Deactivated(_) => Standing::Deactivated,
+    }
+}
+
+/// A request under way; counted down however it ends.
+struct InFlight<'a>(Option<&'a Telemetry>);
+
+impl<'a> InFlight<'a> {
+    fn begin(telemetry: &'a Telemetry) -> Self {
+        telemetry.attempt_started();
+        Self(Some(telemetry))
+    }
+
+    fn ended(mut self, outcome: Outcome, took: std::time::Duration) {
+        if let Some(telemetry) = self.0.take() {
+            telemetry.attempt_ended(outcome, took);
+        }
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        if let Some(telemetry) = self.0 {
+            telemetry.attempt_abandoned();
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Samples the queue's depth for the gauges, so that a scrape never asks the queue.
+
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use crate::clock::SharedClock;
+use crate::queue::Queue;
+use crate::telemetry::{QueueGauges, SharedTelemetry};
+
+/// How old a sample may be when it is scraped.
+const SAMPLE_EVERY: Duration = Duration::from_secs(2);
+
+/// Samples until it is dropped.
+#[derive(Debug)]
+pub struct Sampler(JoinHandle<()>);
+
+impl Sampler {
+    /// Starts to sample `queue`.
+    pub fn start(queue: Queue, clock: SharedClock, telemetry: SharedTelemetry) -> Self {
+        Self(tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(SAMPLE_EVERY);
+            loop {
+                ticks.tick().await;
+                match queue.depths().await {
+                    Ok(depths) => {
+                        let gauges = QueueGauges {
+                            work: depths.work,
+                            delay: depths.delay,
+                            dead: depths.dead,
+                            oldest: depths.oldest,
+                        };
+                        telemetry.queue_sampled(gauges, clock.now());
+                    }
+                    Err(error) => telemetry.trouble("the queue's depth cannot be read", &error),
+                }
+            }
+        }))
+    }
+}
+
+impl Drop for Sampler {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,141 @@
+//! Starts and stops the engine on its own thread.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, oneshot, watch};
+
+use super::engine::Engine;
+use super::pursuit::Pursuer;
+use super::slots::{SlotPolicy, Slots};
+use crate::clock::SharedClock;
+use crate::decide::{Policy as RetryPolicy, Step};
+use crate::model::{Delivery, Event};
+use crate::outbound::Client;
+use crate::queue::{Lane, Prefetch, Queue, QueueError};
+use crate::record::Latest;
+use crate::registry::Registry;
+use crate::telemetry::SharedTelemetry;
+
+/// Deliveries in hand for each message of the prefetch, at which no further message is taken.
+const PURSUITS_PER_MESSAGE: usize = 4;
+
+/// What the worker works with.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// Where messages come from and go to.
+    pub queue: Queue,
+    /// The webhooks.
+    pub registry: Arc<Registry>,
+    /// Where each webhook's latest status is noted.
+    pub latest: Arc<Latest>,
+    /// Makes the requests.
+    pub client: Client,
+    /// Time and chance.
+    pub clock: SharedClock,
+    /// Where happenings are told.
+    pub telemetry: SharedTelemetry,
+    /// Who else is told what becomes of each delivery.
+    pub observer: Option<Arc<dyn Observer>>,
+}
+
+/// Someone who wants to know what becomes of each delivery. Called in the worker's thread: it must not block.
+pub trait Observer: Send + Sync + std::fmt::Debug {
+    /// `delivery` of `event` has come to `step`, and that is durable.
+    fn settled(&self, event: &Event, delivery: &Delivery, step: &Step);
+}
+
+/// How the worker works.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Requests in flight.
+    pub concurrency: usize,
+    /// Requests in flight to one webhook.
+    pub slots_per_webhook: usize,
+    /// How long a delivery may wait in the worker for a slot.
+    pub patience: Duration,
+    /// What the worker may hold of each lane.
+    pub prefetch: Prefetch,
+    /// When to try again.
+    pub retry: RetryPolicy,
+    /// How long what is in flight may take at shutdown.
+    pub grace: Duration,
+}
+
+/// Why the worker did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The queue cannot be consumed.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// The system has no thread, or no runtime, left.
+    #[error("the worker's thread cannot be started: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// A running worker. Dropping it tells it to stop, without waiting.
+#[derive(Debug)]
+pub struct Worker {
+    stop: watch::Sender<bool>,
+    ended: oneshot::Receiver<()>,
+    latest: Arc<Latest>,
+    telemetry: SharedTelemetry,
+}
+
+impl Worker {
+    /// Starts to deliver.
+    ///
+    /// # Errors
+    /// When the queue cannot be consumed or no thread is left; nothing was taken.
+    pub async fn start(parts: Parts, policy: Policy) -> Result<Self, WorkerError> {
+        let work = parts.queue.consume(Lane::Work, policy.prefetch).await?;
+        let retry = parts.queue.consume(Lane::Retry, policy.prefetch).await?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (stop, stopped) = watch::channel(false);
+        let (end, ended) = oneshot::channel();
+        let (latest, telemetry) = (Arc::clone(&parts.latest), parts.telemetry.clone());
+        let run = move || {
+            let engine = engine(parts, &policy);
+            runtime.block_on(engine.run(work, retry, stopped));
+            // Name look-ups under way must not hold up the end.
+            runtime.shutdown_background();
+            let _nobody_may_wait = end.send(());
+        };
+        std::thread::Builder::new().name("hikyaku-deliver".to_owned()).spawn(run)?;
+        Ok(Self { stop, ended, latest, telemetry })
+    }
+
+    /// Stops taking, finishes what is in flight within the grace, and ends. What is not finished stays in the queue.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        let _ended_or_panicked = self.ended.await;
+        if let Err(error) = self.latest.flush().await {
+            self.telemetry.trouble("the latest status of webhooks cannot be written", &error);
+        }
+    }
+}
+
+fn engine(parts: Parts, policy: &Policy) -> Engine {
+    let slots = SlotPolicy {
+        per_webhook: policy.slots_per_webhook,
+        patience: policy.patience,
+        waiters_max: policy.prefetch.messages,
+    };
+    Engine {
+        observer: parts.observer,
+        pursuer: Pursuer {
+            registry: parts.registry,
+            latest: parts.latest,
+            client: parts.client,
+            clock: parts.clock,
+            telemetry: parts.telemetry,
+            slots: Slots::new(slots),
+            concurrency: Semaphore::new(policy.concurrency),
+            retry: policy.retry.clone(),
+        },
+        pursuits_max: policy.prefetch.messages.saturating_mul(PURSUITS_PER_MESSAGE),
+        pursuits: Cell::new(0),
+        grace: policy.grace,
+    }
+}
