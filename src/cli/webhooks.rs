@@ -28,7 +28,8 @@ pub async fn webhooks(
 ) -> Result<(), CliError> {
     match command {
         WebhooksCommand::List { user, system, source, json } => {
-            let filter = Filter { owner: owner_filter(user, system)?, source: source.map(source_of).transpose()? };
+            let filter =
+                Filter { owner: owner_filter(user, system)?, source: source.as_deref().map(source_of).transpose()? };
             list(registry, latest, &filter, json, output).await
         }
         WebhooksCommand::Show { id, reveal, json } => {
@@ -44,7 +45,7 @@ pub async fn webhooks(
         WebhooksCommand::Update(args) => {
             let id = webhook_id(&args.id)?;
             let json = args.json;
-            let change = change(args, &registry.show(&id)?.options)?;
+            let change = change(&args, &registry.show(&id)?.options)?;
             let webhook = registry.update(&id, change).await?;
             let attempt = latest.of(&webhook.id).await?;
             show(&webhook, attempt, false, json, output)
@@ -66,8 +67,8 @@ fn webhook_id(text: &str) -> Result<WebhookId, CliError> {
     WebhookId::new(text).map_err(|error| usage("id", &error))
 }
 
-fn source_of(text: String) -> Result<Source, CliError> {
-    Source::new(&text).map_err(|error| usage("--source", &error))
+fn source_of(text: &str) -> Result<Source, CliError> {
+    Source::new(text).map_err(|error| usage("--source", &error))
 }
 
 fn owner_of(user: Option<String>) -> Result<Owner, CliError> {
@@ -104,7 +105,7 @@ fn new_webhook(args: CreateArgs) -> Result<NewWebhook, CliError> {
     Ok(NewWebhook {
         id: args.id.as_deref().map(webhook_id).transpose()?,
         owner: owner_of(args.user)?,
-        source: source_of(args.source)?,
+        source: source_of(&args.source)?,
         name: check_name(&args.name).map_err(checked)?,
         url: check_url(&args.url).map_err(checked)?,
         secret: secret_of(&args.secret)?,
@@ -114,7 +115,7 @@ fn new_webhook(args: CreateArgs) -> Result<NewWebhook, CliError> {
     })
 }
 
-fn change(args: UpdateArgs, options_now: &Options) -> Result<Change, CliError> {
+fn change(args: &UpdateArgs, options_now: &Options) -> Result<Change, CliError> {
     let checked = |error: crate::model::WebhookError| CliError::Usage(error.to_string());
     let change = Change {
         name: args.name.as_deref().map(check_name).transpose().map_err(checked)?,

@@ -181,7 +181,8 @@ mod tests {
     async fn a_slot_that_becomes_free_within_the_patience_is_taken() {
         let slots = slots(1, 100);
         let first = slots.acquire(&id("a")).await.expect("free");
-        let second = slots.acquire(&id("a"));
+        let a = id("a");
+        let second = slots.acquire(&a);
         let freed = async {
             tokio::time::sleep(Duration::from_millis(100)).await;
             drop(first);

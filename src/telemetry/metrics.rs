@@ -18,25 +18,42 @@ const LATENCY_SECONDS: &[f64] = &[
 const CONFIRM_SECONDS: &[f64] =
     &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
+/// Every metric. Fields are grouped as the flow goes: in, out, given up, and how the parts are.
 pub(super) struct Metrics {
     registry: Registry,
-    pub(super) events_accepted: IntCounterVec,
-    pub(super) events_refused: IntCounter,
-    pub(super) events_not_stored: IntCounter,
+    pub(super) ingest: IngestMetrics,
+    pub(super) delivery: DeliveryMetrics,
+    pub(super) dead: DeadMetrics,
+    pub(super) parts: PartMetrics,
+}
+
+pub(super) struct IngestMetrics {
+    pub(super) accepted: IntCounterVec,
+    pub(super) refused: IntCounter,
+    pub(super) not_stored: IntCounter,
     pub(super) publish_confirm: Histogram,
+}
+
+pub(super) struct DeliveryMetrics {
     pub(super) in_flight: IntGauge,
     attempts: IntCounterVec,
     attempt_duration: HistogramVec,
-    pub(super) delivery_latency: Histogram,
-    pub(super) deliveries_delivered: IntCounter,
-    pub(super) deliveries_dead: IntCounter,
-    pub(super) deliveries_dropped: IntCounter,
-    pub(super) deliveries_skipped: IntCounter,
+    pub(super) latency: Histogram,
+    pub(super) delivered: IntCounter,
+    pub(super) dead: IntCounter,
+    pub(super) dropped: IntCounter,
+    pub(super) skipped: IntCounter,
     pub(super) retries: IntCounter,
-    dead_lettered: IntCounterVec,
-    pub(super) dead_letters: IntGauge,
-    pub(super) dead_letters_pruned: IntCounter,
     parked: IntCounterVec,
+}
+
+pub(super) struct DeadMetrics {
+    by_reason: IntCounterVec,
+    pub(super) held: IntGauge,
+    pub(super) pruned: IntCounter,
+}
+
+pub(super) struct PartMetrics {
     queue_depth: IntGaugeVec,
     pub(super) oldest_waiting: Gauge,
     pub(super) messages_unreadable: IntCounter,
@@ -47,22 +64,36 @@ pub(super) struct Metrics {
 impl Metrics {
     pub(super) fn new() -> Result<Self, prometheus::Error> {
         let make = Maker(Registry::new());
-        let deliveries = make.counters(
-            "deliveries_total",
-            "Deliveries that ended. result: delivered, dead (handed over to the dead letters), dropped (webhook deleted).",
-            "result",
-            ["delivered", "dead", "dropped"],
-        )?;
         Ok(Self {
-            events_accepted: make.counters(
+            ingest: IngestMetrics::new(&make)?,
+            delivery: DeliveryMetrics::new(&make)?,
+            dead: DeadMetrics::new(&make)?,
+            parts: PartMetrics::new(&make)?,
+            registry: make.0,
+        })
+    }
+
+    pub(super) fn render(&self) -> String {
+        let mut text = Vec::new();
+        match TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            Ok(()) => String::from_utf8(text).unwrap_or_default(),
+            Err(error) => format!("# the metrics cannot be written: {error}\n"),
+        }
+    }
+}
+
+impl IngestMetrics {
+    fn new(make: &Maker) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            accepted: make.counters(
                 "events_accepted_total",
                 "Events stored durably. source: the Misskey they came from (64 values, then other).",
                 "source",
-                [],
+                &[],
             )?,
-            events_refused: make
+            refused: make
                 .counter("events_refused_total", "What was offered as an event and was none, or was too large.")?,
-            events_not_stored: make.counter(
+            not_stored: make.counter(
                 "events_not_stored_total",
                 "Events that could not be stored; the producer was told to keep them.",
             )?,
@@ -71,58 +102,98 @@ impl Metrics {
                 "From asking the queue to store a batch until it is durable.",
                 CONFIRM_SECONDS,
             )?,
+        })
+    }
+}
+
+impl DeliveryMetrics {
+    fn new(make: &Maker) -> Result<Self, prometheus::Error> {
+        let outcomes: Vec<&str> = Outcome::ALL.iter().map(|outcome| outcome.as_str()).collect();
+        let reasons: Vec<&str> = ParkReason::ALL.iter().map(|reason| reason.as_str()).collect();
+        let ended = make.counters(
+            "deliveries_total",
+            "Deliveries that ended. result: delivered, dead (handed over to the dead letters), dropped (webhook deleted).",
+            "result",
+            &["delivered", "dead", "dropped"],
+        )?;
+        Ok(Self {
             in_flight: make.gauge("in_flight", "Requests to receivers under way.")?,
             attempts: make.counters(
                 "attempts_total",
-                &format!("Requests made. outcome: {}.", names(Outcome::ALL.iter().map(|outcome| outcome.as_str()))),
+                &format!("Requests made. outcome: {}.", outcomes.join(", ")),
                 "outcome",
-                Outcome::ALL.iter().map(|outcome| outcome.as_str()),
+                &outcomes,
             )?,
             attempt_duration: make.histograms(
                 "attempt_duration_seconds",
                 "Duration of requests, from connecting to the end of the answer. outcome: as attempts_total.",
                 "outcome",
-                Outcome::ALL.iter().map(|outcome| outcome.as_str()),
+                &outcomes,
             )?,
-            delivery_latency: make.histogram(
+            latency: make.histogram(
                 "delivery_latency_seconds",
                 "From an event's createdAt to its delivery, never below 0.",
                 LATENCY_SECONDS,
             )?,
-            deliveries_delivered: deliveries.with_label_values(&["delivered"]),
-            deliveries_dead: deliveries.with_label_values(&["dead"]),
-            deliveries_dropped: deliveries.with_label_values(&["dropped"]),
-            deliveries_skipped: make.counter(
+            delivered: ended.with_label_values(&["delivered"]),
+            dead: ended.with_label_values(&["dead"]),
+            dropped: ended.with_label_values(&["dropped"]),
+            skipped: make.counter(
                 "deliveries_skipped_total",
                 "Fresh events not queued for a webhook that is paused or deactivated.",
             )?,
             retries: make.counter("retries_planned_total", "Failed attempts that will be made again.")?,
-            dead_lettered: make.counters(
-                "dead_letters_total",
-                &format!(
-                    "Deliveries given up. reason: {}.",
-                    names(DeathReason::ALL.iter().map(|reason| reason.as_str()))
-                ),
-                "reason",
-                DeathReason::ALL.iter().map(|reason| reason.as_str()),
-            )?,
-            dead_letters: make.gauge("dead_letters", "Dead letters in the store.")?,
-            dead_letters_pruned: make
-                .counter("dead_letters_pruned_total", "Dead letters removed because they were past retention.")?,
             parked: make.counters(
                 "parked_total",
-                &format!(
-                    "Deliveries put off without spending an attempt. reason: {}.",
-                    names(ParkReason::ALL.iter().map(|reason| reason.as_str()))
-                ),
+                &format!("Deliveries put off without spending an attempt. reason: {}.", reasons.join(", ")),
                 "reason",
-                ParkReason::ALL.iter().map(|reason| reason.as_str()),
+                &reasons,
             )?,
+        })
+    }
+
+    pub(super) fn attempts(&self, outcome: Outcome) -> IntCounter {
+        self.attempts.with_label_values(&[outcome.as_str()])
+    }
+
+    pub(super) fn attempt_duration(&self, outcome: Outcome) -> Histogram {
+        self.attempt_duration.with_label_values(&[outcome.as_str()])
+    }
+
+    pub(super) fn parked(&self, reason: ParkReason) -> IntCounter {
+        self.parked.with_label_values(&[reason.as_str()])
+    }
+}
+
+impl DeadMetrics {
+    fn new(make: &Maker) -> Result<Self, prometheus::Error> {
+        let reasons: Vec<&str> = DeathReason::ALL.iter().map(|reason| reason.as_str()).collect();
+        Ok(Self {
+            by_reason: make.counters(
+                "dead_letters_total",
+                &format!("Deliveries given up. reason: {}.", reasons.join(", ")),
+                "reason",
+                &reasons,
+            )?,
+            held: make.gauge("dead_letters", "Dead letters in the store.")?,
+            pruned: make
+                .counter("dead_letters_pruned_total", "Dead letters removed because they were past retention.")?,
+        })
+    }
+
+    pub(super) fn by_reason(&self, reason: DeathReason) -> IntCounter {
+        self.by_reason.with_label_values(&[reason.as_str()])
+    }
+}
+
+impl PartMetrics {
+    fn new(make: &Maker) -> Result<Self, prometheus::Error> {
+        Ok(Self {
             queue_depth: make.gauges(
                 "queue_depth",
                 "Messages in the queue, those being worked on included. queue: work, delay, dead.",
                 "queue",
-                ["work", "delay", "dead"],
+                &["work", "delay", "dead"],
             )?,
             oldest_waiting: make.seconds(
                 "oldest_waiting_seconds",
@@ -138,41 +209,12 @@ impl Metrics {
             )?,
             troubles: make
                 .counter("troubles_total", "Failures of our own parts (disk, store); each is tried again.")?,
-            registry: make.0,
         })
-    }
-
-    pub(super) fn attempts(&self, outcome: Outcome) -> IntCounter {
-        self.attempts.with_label_values(&[outcome.as_str()])
-    }
-
-    pub(super) fn attempt_duration(&self, outcome: Outcome) -> Histogram {
-        self.attempt_duration.with_label_values(&[outcome.as_str()])
-    }
-
-    pub(super) fn dead_lettered(&self, reason: DeathReason) -> IntCounter {
-        self.dead_lettered.with_label_values(&[reason.as_str()])
-    }
-
-    pub(super) fn parked(&self, reason: ParkReason) -> IntCounter {
-        self.parked.with_label_values(&[reason.as_str()])
     }
 
     pub(super) fn queue_depth(&self, queue: &str) -> IntGauge {
         self.queue_depth.with_label_values(&[queue])
     }
-
-    pub(super) fn render(&self) -> String {
-        let mut text = Vec::new();
-        match TextEncoder::new().encode(&self.registry.gather(), &mut text) {
-            Ok(()) => String::from_utf8(text).unwrap_or_default(),
-            Err(error) => format!("# the metrics cannot be written: {error}\n"),
-        }
-    }
-}
-
-fn names<'a>(list: impl Iterator<Item = &'a str>) -> String {
-    list.collect::<Vec<_>>().join(", ")
 }
 
 /// Makes metrics and registers them, with every label value at zero.
@@ -192,12 +234,12 @@ impl Maker {
         self.register(IntCounter::with_opts(Self::opts(name, help))?)
     }
 
-    fn counters<'a>(
+    fn counters(
         &self,
         name: &str,
         help: &str,
         label: &str,
-        values: impl IntoIterator<Item = &'a str>,
+        values: &[&str],
     ) -> Result<IntCounterVec, prometheus::Error> {
         let counters = self.register(IntCounterVec::new(Self::opts(name, help), &[label])?)?;
         for value in values {
@@ -214,13 +256,7 @@ impl Maker {
         self.register(Gauge::with_opts(Self::opts(name, help))?)
     }
 
-    fn gauges<'a>(
-        &self,
-        name: &str,
-        help: &str,
-        label: &str,
-        values: impl IntoIterator<Item = &'a str>,
-    ) -> Result<IntGaugeVec, prometheus::Error> {
+    fn gauges(&self, name: &str, help: &str, label: &str, values: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
         let gauges = self.register(IntGaugeVec::new(Self::opts(name, help), &[label])?)?;
         for value in values {
             gauges.with_label_values(&[value]);
@@ -233,12 +269,12 @@ impl Maker {
         self.register(Histogram::with_opts(opts)?)
     }
 
-    fn histograms<'a>(
+    fn histograms(
         &self,
         name: &str,
         help: &str,
         label: &str,
-        values: impl IntoIterator<Item = &'a str>,
+        values: &[&str],
     ) -> Result<HistogramVec, prometheus::Error> {
         let opts = HistogramOpts::from(Self::opts(name, help)).buckets(REQUEST_SECONDS.to_vec());
         let histograms = self.register(HistogramVec::new(opts, &[label])?)?;

@@ -77,18 +77,18 @@ impl Telemetry {
     /// Events were accepted: stored, and their producer told so.
     pub fn events_accepted(&self, source: &Source, count: u64) {
         let label = self.source_label(source);
-        self.metrics.events_accepted.with_label_values(&[label.as_str()]).inc_by(count);
+        self.metrics.ingest.accepted.with_label_values(&[label.as_str()]).inc_by(count);
         tracing::debug!(%source, count, "events accepted");
     }
 
     /// Something offered as an event was refused.
     pub fn event_refused(&self) {
-        self.metrics.events_refused.inc();
+        self.metrics.ingest.refused.inc();
     }
 
     /// Events could not be stored; their producer was told to keep them.
     pub fn events_not_stored(&self, count: u64, error: &dyn Error) {
-        self.metrics.events_not_stored.inc_by(count);
+        self.metrics.ingest.not_stored.inc_by(count);
         if let Some(silenced) = self.trouble_lines.allow() {
             let error = chain(error);
             tracing::error!(count, silenced, "events not stored, the producer was told to send them again: {error}");
@@ -97,54 +97,54 @@ impl Telemetry {
 
     /// A publish was made durable, `took` after it was asked for.
     pub fn published(&self, took: Duration) {
-        self.metrics.publish_confirm.observe(took.as_secs_f64());
+        self.metrics.ingest.publish_confirm.observe(took.as_secs_f64());
     }
 
     /// A fresh event was not queued for a webhook that is paused or deactivated.
     pub fn delivery_skipped(&self) {
-        self.metrics.deliveries_skipped.inc();
+        self.metrics.delivery.skipped.inc();
     }
 
     /// A request is about to leave.
     pub fn attempt_started(&self) {
-        self.metrics.in_flight.inc();
+        self.metrics.delivery.in_flight.inc();
     }
 
     /// A request was given up unfinished, at shutdown.
     pub fn attempt_abandoned(&self) {
-        self.metrics.in_flight.dec();
+        self.metrics.delivery.in_flight.dec();
     }
 
     /// An attempt ended.
     pub fn attempt_ended(&self, outcome: Outcome, took: Duration) {
-        self.metrics.in_flight.dec();
-        self.metrics.attempts(outcome).inc();
-        self.metrics.attempt_duration(outcome).observe(took.as_secs_f64());
+        self.metrics.delivery.in_flight.dec();
+        self.metrics.delivery.attempts(outcome).inc();
+        self.metrics.delivery.attempt_duration(outcome).observe(took.as_secs_f64());
     }
 
     /// A delivery reached its receiver, `latency` after its event was created.
     pub fn delivered(&self, id: &DeliveryId, webhook: &WebhookId, attempts: u32, latency: Duration) {
-        self.metrics.deliveries_delivered.inc();
-        self.metrics.delivery_latency.observe(latency.as_secs_f64());
+        self.metrics.delivery.delivered.inc();
+        self.metrics.delivery.latency.observe(latency.as_secs_f64());
         tracing::debug!(delivery = %id, %webhook, attempts, "delivered");
     }
 
     /// A delivery will be tried again.
     pub fn retry_planned(&self, id: &DeliveryId, webhook: &WebhookId, attempts: u32, wait: Duration, error: &str) {
-        self.metrics.retries.inc();
+        self.metrics.delivery.retries.inc();
         tracing::debug!(delivery = %id, %webhook, attempts, wait_ms = wait.as_millis(), "will be tried again: {error}");
     }
 
     /// A delivery was put off without spending an attempt.
     pub fn parked(&self, id: &DeliveryId, webhook: &WebhookId, reason: ParkReason, wait: Duration) {
-        self.metrics.parked(reason).inc();
+        self.metrics.delivery.parked(reason).inc();
         tracing::debug!(delivery = %id, %webhook, %reason, wait_ms = wait.as_millis(), "parked");
     }
 
     /// A delivery was given up and handed over to the dead letters.
     pub fn dead_lettered(&self, id: &DeliveryId, webhook: &WebhookId, reason: DeathReason, error: &str) {
-        self.metrics.deliveries_dead.inc();
-        self.metrics.dead_lettered(reason).inc();
+        self.metrics.delivery.dead.inc();
+        self.metrics.dead.by_reason(reason).inc();
         if let Some(silenced) = self.dead_letter_lines.allow() {
             tracing::warn!(delivery = %id, %webhook, %reason, silenced, "dead-lettered: {error}");
         }
@@ -152,7 +152,7 @@ impl Telemetry {
 
     /// A delivery ended because its webhook is no more.
     pub fn dropped(&self, id: &DeliveryId, webhook: &WebhookId, reason: DropReason) {
-        self.metrics.deliveries_dropped.inc();
+        self.metrics.delivery.dropped.inc();
         tracing::debug!(delivery = %id, %webhook, %reason, "dropped");
     }
 
@@ -163,38 +163,38 @@ impl Telemetry {
 
     /// How many dead letters the store holds.
     pub fn dead_letters_held(&self, count: u64) {
-        self.metrics.dead_letters.set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.metrics.dead.held.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Dead letters were removed because they were too old or too many.
     pub fn dead_letters_pruned(&self, by_age: u64, by_count: u64) {
-        self.metrics.dead_letters_pruned.inc_by(by_age + by_count);
+        self.metrics.dead.pruned.inc_by(by_age + by_count);
         tracing::info!(by_age, by_count, "dead letters past retention removed");
     }
 
     /// Latest statuses could not be kept in memory and are missing from the record.
     pub fn record_dropped(&self, count: u64) {
-        self.metrics.record_dropped.inc_by(count);
+        self.metrics.parts.record_dropped.inc_by(count);
     }
 
     /// What the queue holds at `now`.
     pub fn queue_sampled(&self, gauges: QueueGauges, now: Timestamp) {
-        self.metrics.queue_depth("work").set(to_i64(gauges.work));
-        self.metrics.queue_depth("delay").set(to_i64(gauges.delay));
-        self.metrics.queue_depth("dead").set(to_i64(gauges.dead));
+        self.metrics.parts.queue_depth("work").set(to_i64(gauges.work));
+        self.metrics.parts.queue_depth("delay").set(to_i64(gauges.delay));
+        self.metrics.parts.queue_depth("dead").set(to_i64(gauges.dead));
         let age = gauges.oldest.map_or(Duration::ZERO, |oldest| now.since(oldest));
-        self.metrics.oldest_waiting.set(age.as_secs_f64());
+        self.metrics.parts.oldest_waiting.set(age.as_secs_f64());
     }
 
     /// A message in the queue cannot be read; it stays where it is.
     pub fn message_unreadable(&self, lane: &str, id: i64, error: &dyn std::fmt::Display) {
-        self.metrics.messages_unreadable.inc();
+        self.metrics.parts.messages_unreadable.inc();
         tracing::error!(lane, id, "a message in the queue cannot be read and stays where it is: {error}");
     }
 
     /// A part of ours does not work for now; `what` is the part. Nothing is lost, and it is tried again.
     pub fn trouble(&self, what: &str, error: &dyn Error) {
-        self.metrics.troubles.inc();
+        self.metrics.parts.troubles.inc();
         if let Some(silenced) = self.trouble_lines.allow() {
             let error = chain(error);
             tracing::error!(silenced, "{what}: {error}");

@@ -71,10 +71,8 @@ impl SqliteQueue {
         let health = Arc::new(Health::default());
         let writer = Writer::start(path, write, Arc::clone(&lanes), Arc::clone(&health), access, telemetry.clone())?;
         let reader = SqliteThread::start("hikyaku-queue-read", path, read)?;
-        let worker = match lock {
-            Some(lock) => Some(WorkerParts { _lock: lock, _bell: Bell::hang(path, Arc::clone(&lanes), &telemetry) }),
-            None => None,
-        };
+        let bell = |lanes| Bell::hang(path, lanes, &telemetry);
+        let worker = lock.map(|lock| WorkerParts { _lock: lock, _bell: bell(Arc::clone(&lanes)) });
         Ok(Self { path: path.to_owned(), writer, reader, lanes, health, clock, telemetry, worker })
     }
 }

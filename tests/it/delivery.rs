@@ -1,0 +1,1 @@
+//! The worker with a real queue, a real store and real receivers on loopback.

@@ -1,0 +1,1 @@
+//! The queue seam's contract as tests that every backend passes.

@@ -1,0 +1,1 @@
+//! What tests share: receivers, events, the program as a child process.
