@@ -13,13 +13,14 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, mpsc};
 
+use super::health::Health;
 use super::rows::{self, DuePlace, Found, Room};
 use super::writer::Writer;
 use crate::clock::SharedClock;
 use crate::model::{Event, Timestamp};
 use crate::queue::lease::{Holder, Lease, Ticket};
 use crate::queue::{Consumer, FollowUp, Lane, Prefetch, QueueError};
-use crate::sqlite::SqliteThread;
+use crate::sqlite::{SqliteError, SqliteThread};
 use crate::telemetry::SharedTelemetry;
 
 /// How often an idle lane asks whether the file was written by a process whose bell did not ring.
@@ -146,6 +147,12 @@ impl LaneState {
         inner.free_bytes = inner.free_bytes.saturating_sub(i64::try_from(found.bytes).unwrap_or(i64::MAX));
     }
 
+    /// Leaves an unreadable row where it is: it stays held, so that it is not read again, and takes no room.
+    fn set_aside(&self, ticket: Ticket) {
+        self.release(ticket, true);
+        self.inner().held.insert(ticket.number);
+    }
+
     fn closed(&self) -> bool {
         self.inner().closed
     }
@@ -184,24 +191,19 @@ impl Holder for LaneState {
 }
 
 /// Starts the lane's task.
-pub(super) fn feed(
-    lane: Arc<LaneState>,
-    reader: SqliteThread,
-    clock: SharedClock,
-    telemetry: SharedTelemetry,
-) -> Consumer {
-    let (sender, leases) = mpsc::channel(lane.prefetch.messages.max(1));
-    tokio::spawn(Feeder { lane, reader, clock, telemetry, sender, seen_version: None }.run());
+pub(super) fn feed(feeder: Feeder) -> Consumer {
+    let (sender, leases) = mpsc::channel(feeder.lane.prefetch.messages.max(1));
+    tokio::spawn(feeder.run(sender));
     Consumer { leases }
 }
 
-struct Feeder {
-    lane: Arc<LaneState>,
-    reader: SqliteThread,
-    clock: SharedClock,
-    telemetry: SharedTelemetry,
-    sender: mpsc::Sender<Lease>,
-    seen_version: Option<i64>,
+/// What a lane's task works with.
+pub(super) struct Feeder {
+    pub(super) lane: Arc<LaneState>,
+    pub(super) reader: SqliteThread,
+    pub(super) health: Arc<Health>,
+    pub(super) clock: SharedClock,
+    pub(super) telemetry: SharedTelemetry,
 }
 
 /// What a read brought.
@@ -212,49 +214,54 @@ struct Batch {
 }
 
 impl Feeder {
-    async fn run(mut self) {
-        while !self.lane.closed() && !self.sender.is_closed() {
+    async fn run(self, sender: mpsc::Sender<Lease>) {
+        let mut seen_version = None;
+        while !self.lane.closed() && !sender.is_closed() {
             let Some(room) = self.lane.room() else {
                 tokio::select! {
                     () = self.lane.room.notified() => {}
-                    () = self.sender.closed() => {}
+                    () = sender.closed() => {}
                 }
                 continue;
             };
-            match self.read(room).await {
-                Ok(batch) if batch.found.is_empty() => self.wait_for_more(batch.next_due).await,
-                Ok(batch) => self.hand_out(batch.found).await,
-                Err(error) => {
-                    self.telemetry.trouble("the queue cannot be read", &error);
-                    tokio::time::sleep(READ_AGAIN).await;
+            let batch = self.read(room).await;
+            self.health.read(batch.as_ref().err().map(|error| error as _), &self.telemetry);
+            match batch {
+                Ok(batch) if batch.found.is_empty() => {
+                    tokio::select! {
+                        () = self.something_may_have_come(batch.next_due, &mut seen_version) => {}
+                        () = sender.closed() => {}
+                    }
                 }
+                Ok(batch) => self.hand_out(batch.found, &sender).await,
+                Err(_told_by_health) => tokio::time::sleep(READ_AGAIN).await,
             }
         }
     }
 
-    async fn read(&self, room: Room) -> Result<Batch, crate::sqlite::SqliteError> {
+    async fn read(&self, room: Room) -> Result<Batch, SqliteError> {
         let lane = Arc::clone(&self.lane);
         let now = self.clock.now();
         self.reader.call(move |connection| read_batch(connection, &lane, room, now)).await
     }
 
-    async fn hand_out(&self, found: Vec<Found>) {
+    async fn hand_out(&self, found: Vec<Found>, sender: &mpsc::Sender<Lease>) {
         for row in found {
             let ticket = Ticket { number: row.id, bytes: row.bytes };
             match row.message {
                 Ok((message, death)) => {
                     let lease = Lease::new(message, death, Arc::clone(&self.lane) as Arc<dyn Holder>, ticket);
-                    let _dropped_and_so_given_back = self.sender.send(lease).await;
+                    let _dropped_and_so_given_back = sender.send(lease).await;
                 }
                 Err(error) => {
                     self.telemetry.message_unreadable(self.lane.lane.as_str(), row.id, &error);
-                    self.lane.release(ticket, true);
+                    self.lane.set_aside(ticket);
                 }
             }
         }
     }
 
-    async fn wait_for_more(&mut self, next_due: Option<Timestamp>) {
+    async fn something_may_have_come(&self, next_due: Option<Timestamp>, seen_version: &mut Option<i64>) {
         let due = async {
             match next_due {
                 Some(due) => self.clock.sleep_until(due).await,
@@ -264,15 +271,13 @@ impl Feeder {
         tokio::select! {
             () = self.lane.came.notified() => {}
             () = due => {}
-            () = self.sender.closed() => {}
-            () = tokio::time::sleep(SAFETY_NET) => self.look_whether_the_file_changed().await,
-        }
-    }
-
-    async fn look_whether_the_file_changed(&mut self) {
-        let Ok(version) = self.reader.call(|connection| rows::data_version(connection)).await else { return };
-        if self.seen_version.replace(version).is_some_and(|seen| seen != version) {
-            self.lane.put_in_before(Timestamp::default());
+            () = tokio::time::sleep(SAFETY_NET) => {
+                let version = self.reader.call(|connection| rows::data_version(connection)).await.ok();
+                if *seen_version != version {
+                    *seen_version = version;
+                    self.lane.put_in_before(Timestamp::default());
+                }
+            }
         }
     }
 }

@@ -31,7 +31,7 @@ use crate::telemetry::SharedTelemetry;
 
 use bell::Bell;
 use health::Health;
-use lane::{LaneState, Lanes};
+use lane::{Feeder, LaneState, Lanes};
 use lock::WorkerLock;
 use writer::Writer;
 
@@ -119,7 +119,13 @@ impl Backend for SqliteQueue {
             }
             let state = Arc::new(LaneState::new(lane, prefetch, self.writer.clone()));
             self.lanes.add(Arc::clone(&state));
-            Ok(lane::feed(state, self.reader.clone(), self.clock.clone(), self.telemetry.clone()))
+            Ok(lane::feed(Feeder {
+                lane: state,
+                reader: self.reader.clone(),
+                health: Arc::clone(&self.health),
+                clock: self.clock.clone(),
+                telemetry: self.telemetry.clone(),
+            }))
         }
         .boxed()
     }
@@ -130,7 +136,7 @@ impl Backend for SqliteQueue {
     }
 
     fn health(&self) -> Vec<String> {
-        self.health.trouble().into_iter().collect()
+        self.health.troubles()
     }
 
     fn stop_consuming(&self) {
