@@ -49,7 +49,7 @@ impl Drop for Bell {
 
 fn open(queue: &Path) -> std::io::Result<pipe::Receiver> {
     let path = beside(queue, "bell");
-    match mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::WGRP, 0) {
+    match mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0) {
         Ok(()) | Err(rustix::io::Errno::EXIST) => {}
         Err(error) => return Err(error.into()),
     }
