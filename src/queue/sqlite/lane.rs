@@ -19,7 +19,7 @@ use crate::clock::SharedClock;
 use crate::model::{Event, Timestamp};
 use crate::queue::lease::{Holder, Lease, Ticket};
 use crate::queue::{Consumer, FollowUp, Lane, Prefetch, QueueError};
-use crate::sqlite::SqliteThread;
+use crate::sqlite::{SqliteError, SqliteThread};
 use crate::telemetry::SharedTelemetry;
 
 /// How often an idle lane asks whether the file was written by a process whose bell did not ring.
@@ -57,6 +57,14 @@ impl Lanes {
             lane.put_in_before(Timestamp::default());
             lane.came.notify_one();
         }
+    }
+
+    /// Why lanes cannot be read, in words, each trouble once.
+    pub(super) fn troubles(&self) -> Vec<String> {
+        let mut troubles: Vec<String> = self.lock().iter().filter_map(|lane| lane.inner().trouble.clone()).collect();
+        troubles.sort_unstable();
+        troubles.dedup();
+        troubles
     }
 
     /// Ends every consumer.
@@ -97,6 +105,8 @@ struct Inner {
     given_back: Vec<i64>,
     /// Up to where the table has been read: by number, or for `delay` by due time and number.
     place: DuePlace,
+    /// Why the last read failed, if it did.
+    trouble: Option<String>,
     closed: bool,
 }
 
@@ -108,6 +118,7 @@ impl LaneState {
             held: HashSet::new(),
             given_back: Vec::new(),
             place: (i64::MIN, 0),
+            trouble: None,
             closed: false,
         };
         Self { lane, prefetch, writer, inner: Mutex::new(inner), came: Notify::new(), room: Notify::new() }
@@ -221,7 +232,10 @@ impl Feeder {
                 }
                 continue;
             };
-            match self.read(room).await {
+            let read = self.read(room).await;
+            let words = |error| format!("the queue cannot be read: {error}");
+            self.lane.inner().trouble = read.as_ref().err().map(words);
+            match read {
                 Ok(batch) if batch.found.is_empty() => self.wait_for_more(batch.next_due).await,
                 Ok(batch) => self.hand_out(batch.found).await,
                 Err(error) => {
@@ -232,7 +246,7 @@ impl Feeder {
         }
     }
 
-    async fn read(&self, room: Room) -> Result<Batch, crate::sqlite::SqliteError> {
+    async fn read(&self, room: Room) -> Result<Batch, SqliteError> {
         let lane = Arc::clone(&self.lane);
         let now = self.clock.now();
         self.reader.call(move |connection| read_batch(connection, &lane, room, now)).await

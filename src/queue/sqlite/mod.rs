@@ -130,7 +130,7 @@ impl Backend for SqliteQueue {
     }
 
     fn health(&self) -> Vec<String> {
-        self.health.trouble().into_iter().collect()
+        self.health.trouble().into_iter().chain(self.lanes.troubles()).collect()
     }
 
     fn stop_consuming(&self) {
