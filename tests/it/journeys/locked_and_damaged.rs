@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 use crate::support::journey_receiver::{Behaviour, Receiver};
-use crate::support::program::{Home, declared, event, until};
+use crate::support::program::{Home, declared, event, events, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_another_process_holds_the_queue_file_nothing_is_accepted_and_afterwards_all_is_well() {
@@ -70,14 +70,35 @@ async fn a_database_with_damaged_pages_is_named_with_a_way_out() {
     for name in ["queue.db", "store.db"] {
         let home = Home::new("");
         home.serve().await.stop().await;
-        let file = Connection::open(home.path(name)).expect("opened");
-        file.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("all of it is in the one file");
-        drop(file);
-        let mut bytes = std::fs::read(home.path(name)).expect("read");
-        assert!(bytes.len() > 8192, "{name} has {} bytes", bytes.len());
         // The header stays, so that it looks like a database.
-        bytes[100..].fill(0xa5);
-        std::fs::write(home.path(name), bytes).expect("written");
+        damage(&home, name, 100);
         home.cli(&["serve"]).await.failed(1, &[name, "damaged", ".recover"]);
     }
+}
+
+#[tokio::test]
+async fn a_queue_whose_messages_cannot_be_read_is_not_ready_and_says_why() {
+    let home = Home::new("");
+    home.cli_with(&["publish"], &events("note", "e", 1000)).await.ok();
+    // Pages of messages; what must be read at start comes before them.
+    damage(&home, "queue.db", 20 * 4096);
+    let program = home.serve().await;
+    let told = async || {
+        let (status, words) = program.get("/readyz").await;
+        let all = ["cannot be read", "queue.db", "damaged", ".recover"].iter().all(|part| words.contains(part));
+        (status == 503 && all).then_some(())
+    };
+    until("/readyz says that queue.db cannot be read", told).await;
+    program.stop().await;
+}
+
+/// Overwrites everything from byte `from` on, in a file that no process has open.
+fn damage(home: &Home, name: &str, from: usize) {
+    let file = Connection::open(home.path(name)).expect("opened");
+    file.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("all of it is in the one file");
+    drop(file);
+    let mut bytes = std::fs::read(home.path(name)).expect("read");
+    assert!(bytes.len() > from + 4096, "{name} has {} bytes", bytes.len());
+    bytes[from..].fill(0xa5);
+    std::fs::write(home.path(name), bytes).expect("written");
 }

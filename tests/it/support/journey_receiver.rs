@@ -121,7 +121,7 @@ impl Receiver {
 
     /// What has arrived by now.
     pub(crate) fn book(&self) -> MutexGuard<'_, Book> {
-        self.shared.book.lock().expect("the book")
+        self.shared.book.lock().unwrap()
     }
 
     /// Waits until what has arrived is as `so` says; `what` that is says the panic when it never is.
@@ -151,7 +151,7 @@ async fn receive(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap
     let behaviour = *shared.behaviour.borrow();
     {
         let arrived = Arrived { path: uri.path().to_owned(), headers, body };
-        let mut book = shared.book.lock().expect("the book");
+        let mut book = shared.book.lock().unwrap();
         *book.times.entry(arrived.id().to_owned()).or_default() += 1;
         book.event_ids.insert(arrived.event_id());
         book.arrived.push(arrived);
@@ -165,7 +165,7 @@ async fn receive(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap
         }
         Behaviour::Hang => std::future::pending().await,
     };
-    shared.book.lock().expect("the book").answered += 1;
+    shared.book.lock().unwrap().answered += 1;
     shared.changed.send_replace(());
     StatusCode::from_u16(status).expect("a status")
 }

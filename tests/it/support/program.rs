@@ -213,13 +213,13 @@ impl Program {
 
     /// Everything that it has said on standard error.
     pub(crate) fn said(&self) -> String {
-        self.lines.lock().expect("lines").join("\n")
+        self.lines.lock().unwrap().join("\n")
     }
 
     /// Waits for a line on standard error that holds `part`.
     pub(crate) async fn line(&mut self, part: &str) -> String {
         let find = |lines: &Mutex<Vec<String>>| {
-            let lines = lines.lock().expect("lines");
+            let lines = lines.lock().unwrap();
             lines.iter().find(|line| line.contains(part)).cloned()
         };
         let began = Instant::now();
@@ -261,7 +261,7 @@ impl Program {
     /// Waits for its end and tells exit code and everything that it said on standard error.
     pub(crate) async fn ended(mut self) -> (Option<i32>, String) {
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
-        let said = || self.lines.lock().expect("lines").join("\n");
+        let said = || self.lines.lock().unwrap().join("\n");
         let status = ended.unwrap_or_else(|_| panic!("it did not end within {PATIENCE:?}; it said:\n{}", said()));
         (&mut self.reading).await.expect("read to the end");
         (status.expect("its status").code(), said())
@@ -335,7 +335,7 @@ pub(crate) async fn answer(request: reqwest::RequestBuilder) -> reqwest::Result<
 async fn read_lines(from: impl AsyncRead + Unpin, to: Arc<Mutex<Vec<String>>>) {
     let mut lines = BufReader::new(from).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        to.lock().expect("lines").push(line);
+        to.lock().unwrap().push(line);
     }
 }
 
