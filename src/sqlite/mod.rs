@@ -16,7 +16,7 @@ use rusqlite::{Connection, OpenFlags};
 
 pub use error::SqliteError;
 pub use migrate::migrate;
-pub use thread::SqliteThread;
+pub use thread::{JoinedThread, SqliteThread};
 
 /// How long a statement waits for another process's lock on the file before it fails.
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -59,8 +59,8 @@ async fn a_file_that_is_no_database_is_named_with_a_way_out_and_left_as_it_is() 
         let home = Home::new("");
         let text = "this was a shopping list once. ".repeat(300);
         home.write(name, &text);
-        home.cli(&["serve"]).await.failed(1, &[name, "damaged", ".recover"]);
-        home.cli(&["dead", "list"]).await.failed(1, &[name, "damaged", ".recover"]);
+        home.cli(&["serve"]).await.failed(1, &[name, "damaged", "docs/RUNBOOK.md"]);
+        home.cli(&["dead", "list"]).await.failed(1, &[name, "damaged", "docs/RUNBOOK.md"]);
         assert_eq!(std::fs::read_to_string(home.path(name)).expect("read"), text);
     }
 }
@@ -72,7 +72,7 @@ async fn a_database_with_damaged_pages_is_named_with_a_way_out() {
         home.serve().await.stop().await;
         // The header stays, so that it looks like a database.
         damage(&home, name, 100);
-        home.cli(&["serve"]).await.failed(1, &[name, "damaged", ".recover"]);
+        home.cli(&["serve"]).await.failed(1, &[name, "damaged", "docs/RUNBOOK.md"]);
     }
 }
 
@@ -85,7 +85,7 @@ async fn a_queue_whose_messages_cannot_be_read_is_not_ready_and_says_why() {
     let program = home.serve().await;
     let told = async || {
         let (status, words) = program.get("/readyz").await;
-        let all = ["cannot be read", "queue.db", "damaged", ".recover"].iter().all(|part| words.contains(part));
+        let all = ["cannot be read", "queue.db", "damaged", "docs/RUNBOOK.md"].iter().all(|part| words.contains(part));
         (status == 503 && all).then_some(())
     };
     until("/readyz says that queue.db cannot be read", told).await;
