@@ -3,7 +3,7 @@
 //! A task per lane reads when there is both something to read and room for it, and otherwise waits to be told: by the writer
 //! (something came), by a settled lease (room), by the clock (something is due), or by the bell (another process wrote).
 //! `work` and `dead` are read in the order of their numbers, which only grow; `delay` in the order of due times, where a row
-//! can be put in behind the place reached, so the place is set back when one was.
+//! can be put in behind the place reached, so the next read begins at the earliest that was put in since the last one began.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,7 +43,7 @@ impl Lanes {
                 Lane::Work if work_came => lane.came.notify_one(),
                 Lane::Dead if dead_came => lane.came.notify_one(),
                 Lane::Retry if first_due.is_some() => {
-                    lane.put_in_before(first_due.unwrap_or_default());
+                    lane.put_in(first_due.unwrap_or_default());
                     lane.came.notify_one();
                 }
                 Lane::Work | Lane::Dead | Lane::Retry => {}
@@ -54,7 +54,7 @@ impl Lanes {
     /// Another process may have written anything.
     pub(super) fn changed_elsewhere(&self) {
         for lane in self.lock().iter() {
-            lane.put_in_before(Timestamp::default());
+            lane.put_in(Timestamp::default());
             lane.came.notify_one();
         }
     }
@@ -97,6 +97,8 @@ struct Inner {
     given_back: Vec<i64>,
     /// Up to where the table has been read: by number, or for `delay` by due time and number.
     place: DuePlace,
+    /// The earliest due time put in since the last read began; that read may have passed it without seeing it.
+    put_in: Option<Timestamp>,
     closed: bool,
 }
 
@@ -108,6 +110,7 @@ impl LaneState {
             held: HashSet::new(),
             given_back: Vec::new(),
             place: (i64::MIN, 0),
+            put_in: None,
             closed: false,
         };
         Self { lane, prefetch, writer, inner: Mutex::new(inner), came: Notify::new(), room: Notify::new() }
@@ -117,12 +120,22 @@ impl LaneState {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A delayed row due at `due` may lie behind the place reached.
-    fn put_in_before(&self, due: Timestamp) {
+    /// A row due at `due` was put in; it may lie behind the place reached, or that a read under way will reach.
+    fn put_in(&self, due: Timestamp) {
         let mut inner = self.inner();
-        if self.lane == Lane::Retry && due.as_millis() <= inner.place.0 {
+        inner.put_in = Some(inner.put_in.map_or(due, |earlier| earlier.min(due)));
+    }
+
+    /// Where a read begins: the place reached, set back to what was put in behind it.
+    fn begin_read(&self) -> DuePlace {
+        let mut inner = self.inner();
+        if let Some(due) = inner.put_in.take()
+            && self.lane == Lane::Retry
+            && due.as_millis() <= inner.place.0
+        {
             inner.place = (due.as_millis().saturating_sub(1), i64::MAX);
         }
+        inner.place
     }
 
     /// The messages that must be free before it is worth reading: an eighth of the prefetch, so that reads come in batches.
@@ -146,6 +159,20 @@ impl LaneState {
         inner.free_bytes = inner.free_bytes.saturating_sub(i64::try_from(found.bytes).unwrap_or(i64::MAX));
     }
 
+    /// Makes the room that `ticket` took, and with the same hold on the state does `what`.
+    fn make_room(&self, ticket: Ticket, what: impl FnOnce(&mut Inner)) {
+        let worth_reading = {
+            let mut inner = self.inner();
+            inner.free_messages += 1;
+            inner.free_bytes = inner.free_bytes.saturating_add(i64::try_from(ticket.bytes).unwrap_or(i64::MAX));
+            what(&mut inner);
+            inner.free_messages >= self.worth_reading()
+        };
+        if worth_reading {
+            self.room.notify_one();
+        }
+    }
+
     fn closed(&self) -> bool {
         self.inner().closed
     }
@@ -162,21 +189,14 @@ impl Holder for LaneState {
     }
 
     fn release(&self, ticket: Ticket, settled: bool) {
-        let worth_reading = {
-            let mut inner = self.inner();
-            inner.free_messages += 1;
-            inner.free_bytes = inner.free_bytes.saturating_add(i64::try_from(ticket.bytes).unwrap_or(i64::MAX));
+        self.make_room(ticket, |inner| {
             if settled {
                 inner.held.remove(&ticket.number);
             } else {
                 // It stays held, so that only `given_back` leads to it.
                 inner.given_back.push(ticket.number);
             }
-            inner.free_messages >= self.worth_reading()
-        };
-        if worth_reading {
-            self.room.notify_one();
-        }
+        });
         if !settled {
             self.came.notify_one();
         }
@@ -248,7 +268,8 @@ impl Feeder {
                 }
                 Err(error) => {
                     self.telemetry.message_unreadable(self.lane.lane.as_str(), row.id, &error);
-                    self.lane.release(ticket, true);
+                    // It stays held, so that it is told once and not at every read.
+                    self.lane.make_room(ticket, |_| {});
                 }
             }
         }
@@ -272,7 +293,7 @@ impl Feeder {
     async fn look_whether_the_file_changed(&mut self) {
         let Ok(version) = self.reader.call(|connection| rows::data_version(connection)).await else { return };
         if self.seen_version.replace(version).is_some_and(|seen| seen != version) {
-            self.lane.put_in_before(Timestamp::default());
+            self.lane.put_in(Timestamp::default());
         }
     }
 }
@@ -303,16 +324,12 @@ fn read_into(
     now: Timestamp,
 ) -> rusqlite::Result<Option<Timestamp>> {
     read_given_back(found, connection, lane, &mut room)?;
-    let place = lane.inner().place;
+    let place = lane.begin_read();
     let (reached, next_due) = match lane.lane {
         Lane::Work | Lane::Dead => (read_in_order(found, connection, lane, place, room)?, None),
         Lane::Retry => read_due(found, connection, lane, place, room, now)?,
     };
-    let mut inner = lane.inner();
-    // Someone may have set the place back meanwhile; then it stays back.
-    if inner.place == place {
-        inner.place = reached;
-    }
+    lane.inner().place = reached;
     Ok(next_due)
 }
 
