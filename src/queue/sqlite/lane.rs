@@ -116,10 +116,14 @@ impl LaneState {
         inner.put_in = Some(inner.put_in.map_or(due, |earliest| earliest.min(due)));
     }
 
-    /// From where to read on. What is put in from now on sets the next reading back, not this one.
+    /// From where to read on. What is put in from now on sets the next reading back, not this one. Only in `delay` can
+    /// something be put in behind the place; numbers only grow.
     pub(super) fn begin_reading(&self) -> DuePlace {
         let mut inner = self.inner();
-        if let Some(due) = inner.put_in.take().map(Timestamp::as_millis).filter(|due| *due <= inner.place.0) {
+        if let Some(due) = inner.put_in.take().map(Timestamp::as_millis)
+            && self.lane == Lane::Retry
+            && due <= inner.place.0
+        {
             inner.place = (due.saturating_sub(1), i64::MAX);
         }
         inner.place

@@ -1,4 +1,7 @@
-//! What tests share: receivers, events, the program as a child process.
+//! What tests share: receivers, events, the program as a child process, a whole worker in a process.
 
 pub(crate) mod journey_receiver;
+pub(crate) mod patience;
 pub(crate) mod program;
+pub(crate) mod receiver;
+pub(crate) mod world;
