@@ -18,7 +18,7 @@ pub(super) async fn run(mut settings: Settings, args: &ServeArgs) -> anyhow::Res
     logging::start(&settings.log);
     let mut signals = Signals::catch().context("signals cannot be caught")?;
     let (queue, store) = (settings.queue.path.clone(), settings.store.path.clone());
-    let service = Service::start(settings, None).await?;
+    let mut service = Service::start(settings, None).await?;
     let telemetry = service.telemetry.clone();
     telemetry.lifecycle(&format!(
         "hikyaku {} listens on http://{}; metrics on http://{}/metrics; queue {}; store {}; {} webhooks",
@@ -29,7 +29,13 @@ pub(super) async fn run(mut settings: Settings, args: &ServeArgs) -> anyhow::Res
         store.display(),
         service.registry.snapshot().count(),
     ));
-    let signal = signals.next().await;
+    let signal = tokio::select! {
+        signal = signals.next() => signal,
+        () = service.failed() => anyhow::bail!(
+            "the worker has ended by itself; this is a defect, and what it said is in the lines above. Nothing accepted is \
+             lost: start hikyaku again"
+        ),
+    };
     telemetry.lifecycle(&format!("{signal}: finishing what is in flight; the rest stays in the queue"));
     tokio::select! {
         () = service.stop() => {

@@ -71,7 +71,7 @@ impl Service {
         };
         let worker = Worker::start(parts, worker_policy(&settings)).await?;
         let drainer = Drainer::start(&queue, Arc::clone(&letters), telemetry.clone()).await?;
-        let sampler = Sampler::start(queue.clone(), Arc::clone(&clock), telemetry.clone());
+        let sampler = Sampler::start(queue.clone(), Arc::clone(&latest), Arc::clone(&clock), telemetry.clone());
         let readiness = Arc::new(Readiness::new(queue.clone(), Arc::clone(&registry), latest));
         let ingest = ingest_of(&settings, &queue, &clock, &telemetry);
         let (address, metrics_address) = listeners.addresses()?;
@@ -103,6 +103,11 @@ impl Service {
         })
     }
 
+    /// Ends when the worker does without having been told to.
+    pub(super) async fn failed(&mut self) {
+        self.worker.failed().await;
+    }
+
     /// Stops everything, in the order of the flow.
     pub(super) async fn stop(mut self) {
         self.readiness.stop();
@@ -124,7 +129,11 @@ pub(super) fn ingest_of(
     clock: &SharedClock,
     telemetry: &SharedTelemetry,
 ) -> Ingest {
-    Ingest::new(queue.clone(), Arc::clone(clock), telemetry.clone(), settings.ingest.event_bytes_max)
+    let policy = ingest::Policy {
+        event_bytes_max: settings.ingest.event_bytes_max,
+        server: settings.misskey.url.as_ref().map(|url| url.origin().ascii_serialization()),
+    };
+    Ingest::new(queue.clone(), Arc::clone(clock), telemetry.clone(), policy)
 }
 
 fn worker_policy(settings: &Settings) -> Policy {

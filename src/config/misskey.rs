@@ -8,8 +8,8 @@ use super::server::unless_empty;
 /// The Misskey beside us.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Misskey {
-    /// `url`: its origin, such as `https://misskey.example`, without path; used to check people's tokens and to build
-    /// links. Empty, the default: there is none, as deliveries do not need it.
+    /// `url`: its origin, such as `https://misskey.example`, without path; the `server` of events (of the source
+    /// `default`) that do not say theirs, as those of older servers. Empty, the default: such events go out without it.
     pub url: Option<Url>,
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Messages end in any order. A message is settled when each of its deliveries has a next step; what does not end there
 //! becomes a follow-up, stored in the same step that removes the message (promise 2). When settling fails, the outcome is
-//! kept and settling is tried again; nothing is sent again for it.
+//! kept and settling is tried again; nothing is sent again for it. When the queue has closed under it, the engine ends
+//! rather than send what it can no longer settle.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::pursuit::{Pursuer, Pursuit};
 use super::settle::settle;
@@ -29,25 +30,37 @@ pub(super) struct Engine {
     pub(super) pursuits: Cell<usize>,
     /// How long what is in flight may take at shutdown.
     pub(super) grace: Duration,
+    /// Told when a message could not be settled because the queue has closed.
+    pub(super) queue_closed: Notify,
+}
+
+/// Why the engine ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It was told to.
+    Stopped,
+    /// The queue closed under it.
+    QueueClosed,
 }
 
 impl Engine {
-    /// Works until `stop` is told, then finishes what is in flight within the grace.
-    pub(super) async fn run(self, mut work: Consumer, mut retry: Consumer, mut stop: watch::Receiver<bool>) {
+    /// Works until `stop` is told or the queue closes, then finishes what is in flight within the grace.
+    pub(super) async fn run(self, mut work: Consumer, mut retry: Consumer, mut stop: watch::Receiver<bool>) -> End {
         let mut messages = FuturesUnordered::new();
-        loop {
+        let end = loop {
             let room = self.pursuits.get() < self.pursuits_max;
+            // Fresh and returning messages take turns by chance, so that neither keeps the other waiting.
             tokio::select! {
-                biased;
-                _ = stop.wait_for(|stop| *stop) => break,
+                _ = stop.wait_for(|stop| *stop) => break End::Stopped,
+                () = self.queue_closed.notified() => break End::QueueClosed,
                 Some(()) = messages.next(), if !messages.is_empty() => {}
-                Some(lease) = retry.next(), if room => messages.push(self.message(lease)),
                 Some(lease) = work.next(), if room => messages.push(self.message(lease)),
-                else => break,
+                Some(lease) = retry.next(), if room => messages.push(self.message(lease)),
             }
-        }
-        // What was prefetched goes back to the queue.
+        };
+        // What was prefetched goes back to the queue, and no attempt is begun any more.
         drop((work, retry));
+        self.pursuer.concurrency.close();
         let finish = async { while messages.next().await.is_some() {} };
         if tokio::time::timeout(self.grace, finish).await.is_err() {
             let left = messages.len();
@@ -55,6 +68,7 @@ impl Engine {
                 "{left} messages were not finished within the grace; they stay in the queue and are sent at the next start"
             ));
         }
+        end
     }
 
     async fn message(&self, mut lease: Lease) {
@@ -64,15 +78,24 @@ impl Engine {
             Target::One(delivery) => vec![Pursuit { delivery: delivery.clone(), fresh: false }],
         };
         let steps = self.pursue_all(&event, &pursuits).await;
-        let follow_ups: Vec<FollowUp> = steps.iter().filter_map(|step| self.follow_up(step)).collect();
-        if settle(&mut lease, &follow_ups, &self.pursuer.telemetry).await.is_ok() {
-            for (pursuit, step) in pursuits.iter().zip(&steps) {
-                self.tell(&event, &pursuit.delivery, step);
-            }
+        if !pursuits.is_empty() && steps.iter().all(Option::is_none) {
+            return;
+        }
+        let each = || pursuits.iter().map(|pursuit| &pursuit.delivery).zip(&steps);
+        let follow_ups: Vec<FollowUp> =
+            each().filter_map(|(before, step)| self.follow_up(before, step.as_ref())).collect();
+        match settle(&mut lease, &follow_ups, &self.pursuer.telemetry).await {
+            Ok(()) => each().for_each(|(before, step)| {
+                if let Some(step) = step {
+                    self.tell(&event, before, step);
+                }
+            }),
+            Err(_closed) => self.queue_closed.notify_one(),
         }
     }
 
-    async fn pursue_all(&self, event: &Event, pursuits: &[Pursuit]) -> Vec<Step> {
+    /// The next step of each; nothing for one that was not begun because the end had come.
+    async fn pursue_all(&self, event: &Event, pursuits: &[Pursuit]) -> Vec<Option<Step>> {
         let _counted = Counted::begin(&self.pursuits, pursuits.len());
         if let [only] = pursuits {
             return vec![self.pursuer.pursue(event, only).await];
@@ -80,11 +103,14 @@ impl Engine {
         futures_util::future::join_all(pursuits.iter().map(|pursuit| self.pursuer.pursue(event, pursuit))).await
     }
 
-    fn follow_up(&self, step: &Step) -> Option<FollowUp> {
+    fn follow_up(&self, before: &Delivery, step: Option<&Step>) -> Option<FollowUp> {
+        let now = self.pursuer.clock.now();
+        // Not begun: it is due as it is at the next start.
+        let Some(step) = step else { return Some(FollowUp::Later { delivery: before.clone(), due: now }) };
         match step {
             Step::Later { delivery, due, .. } => Some(FollowUp::Later { delivery: delivery.clone(), due: *due }),
             Step::Dead { delivery, reason } => {
-                let death = Death { reason: *reason, at: self.pursuer.clock.now() };
+                let death = Death { reason: *reason, at: now };
                 Some(FollowUp::Dead { delivery: delivery.clone(), death })
             }
             Step::Attempt | Step::Done | Step::Skip(_) | Step::Drop(_) => None,

@@ -51,28 +51,26 @@ impl Pursuer {
             .collect()
     }
 
-    /// Brings the delivery as far as it goes now, and tells what is next.
-    pub(super) async fn pursue(&self, event: &Event, pursuit: &Pursuit) -> Step {
+    /// Brings the delivery as far as it goes now, and tells what is next; nothing when the worker's end came before its turn.
+    pub(super) async fn pursue(&self, event: &Event, pursuit: &Pursuit) -> Option<Step> {
         let delivery = &pursuit.delivery;
         if let Err(step) = self.take_up(pursuit) {
-            return step;
+            return Some(step);
         }
         let Some(slot) = self.slots.acquire(&delivery.webhook).await else {
-            return self.decide(delivery, &Happening::NoSlot, &self.retry);
+            return Some(self.decide(delivery, &Happening::NoSlot, &self.retry));
         };
-        let Ok(_turn) = self.concurrency.acquire().await else {
-            return self.decide(delivery, &Happening::NoSlot, &self.retry);
-        };
+        let _turn = self.concurrency.acquire().await.ok()?;
         // It may have been paused, changed or deactivated while this waited.
         let webhook = match self.take_up(pursuit) {
             Ok(webhook) => webhook,
-            Err(step) => return step,
+            Err(step) => return Some(step),
         };
         let verdict = self.attempt(event, delivery, &webhook, &slot).await;
         if verdict.outcome == Outcome::Gone {
             self.deactivate(&webhook).await;
         }
-        self.decide(delivery, &Happening::Attempted(verdict), &self.policy_of(&webhook))
+        Some(self.decide(delivery, &Happening::Attempted(verdict), &self.policy_of(&webhook)))
     }
 
     /// The webhook, if an attempt is to be made now; else what is next.

@@ -1,11 +1,13 @@
-//! Samples the queue's depth for the gauges, so that a scrape never asks the queue.
+//! Samples the queue's depth and the record's gap for the metrics, so that a scrape never asks the queue or the store.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
 use crate::clock::SharedClock;
 use crate::queue::Queue;
+use crate::record::Latest;
 use crate::telemetry::{QueueGauges, SharedTelemetry};
 
 /// How old a sample may be when it is scraped.
@@ -16,12 +18,16 @@ const SAMPLE_EVERY: Duration = Duration::from_secs(2);
 pub struct Sampler(JoinHandle<()>);
 
 impl Sampler {
-    /// Starts to sample `queue`.
-    pub fn start(queue: Queue, clock: SharedClock, telemetry: SharedTelemetry) -> Self {
+    /// Starts to sample `queue`, and what `latest` had to drop.
+    pub fn start(queue: Queue, latest: Arc<Latest>, clock: SharedClock, telemetry: SharedTelemetry) -> Self {
         Self(tokio::spawn(async move {
             let mut ticks = tokio::time::interval(SAMPLE_EVERY);
+            let mut dropped_before = 0;
             loop {
                 ticks.tick().await;
+                let dropped = latest.dropped();
+                telemetry.record_dropped(dropped - dropped_before);
+                dropped_before = dropped;
                 match queue.depths().await {
                     Ok(depths) => {
                         let gauges = QueueGauges {

@@ -4,9 +4,9 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, oneshot, watch};
 
-use super::engine::Engine;
+use super::engine::{End, Engine};
 use super::pursuit::Pursuer;
 use super::slots::{SlotPolicy, Slots};
 use crate::clock::SharedClock;
@@ -78,7 +78,7 @@ pub enum WorkerError {
 #[derive(Debug)]
 pub struct Worker {
     stop: watch::Sender<bool>,
-    ended: oneshot::Receiver<()>,
+    ended: oneshot::Receiver<End>,
     latest: Arc<Latest>,
     telemetry: SharedTelemetry,
 }
@@ -97,13 +97,20 @@ impl Worker {
         let (latest, telemetry) = (Arc::clone(&parts.latest), parts.telemetry.clone());
         let run = move || {
             let engine = engine(parts, &policy);
-            runtime.block_on(engine.run(work, retry, stopped));
+            let why = runtime.block_on(engine.run(work, retry, stopped));
             // Name look-ups under way must not hold up the end.
             runtime.shutdown_background();
-            let _nobody_may_wait = end.send(());
+            let _nobody_may_wait = end.send(why);
         };
         std::thread::Builder::new().name("hikyaku-deliver".to_owned()).spawn(run)?;
         Ok(Self { stop, ended, latest, telemetry })
+    }
+
+    /// Ends when the worker does without having been told to: its thread has panicked, or the queue has closed under it.
+    pub async fn failed(&mut self) {
+        if matches!((&mut self.ended).await, Ok(End::Stopped)) {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Stops taking, finishes what is in flight within the grace, and ends. What is not finished stays in the queue.
@@ -136,6 +143,7 @@ fn engine(parts: Parts, policy: &Policy) -> Engine {
         },
         pursuits_max: policy.prefetch.messages.saturating_mul(PURSUITS_PER_MESSAGE),
         pursuits: Cell::new(0),
+        queue_closed: Notify::new(),
         grace: policy.grace,
     }
 }

@@ -24,7 +24,16 @@ pub struct Ingest {
     queue: Queue,
     clock: SharedClock,
     telemetry: SharedTelemetry,
-    event_bytes_max: usize,
+    policy: Policy,
+}
+
+/// What is taken in, and what it gets where it does not say.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Bytes that an event may have.
+    pub event_bytes_max: usize,
+    /// The `server` of events of the source `default` that do not say theirs.
+    pub server: Option<String>,
 }
 
 /// What became of one item.
@@ -38,9 +47,9 @@ pub struct Accepted {
 }
 
 impl Ingest {
-    /// Takes events into `queue`, each of at most `event_bytes_max` bytes.
-    pub fn new(queue: Queue, clock: SharedClock, telemetry: SharedTelemetry, event_bytes_max: usize) -> Self {
-        Self { queue, clock, telemetry, event_bytes_max }
+    /// Takes events into `queue`.
+    pub fn new(queue: Queue, clock: SharedClock, telemetry: SharedTelemetry, policy: Policy) -> Self {
+        Self { queue, clock, telemetry, policy }
     }
 
     /// Stores the events among `items`, all or none, and tells for each item, in order, what became of it.
@@ -61,9 +70,13 @@ impl Ingest {
     }
 
     fn parse(&self, item: &Bytes) -> Result<Event, EventError> {
-        let arrival =
-            Arrival { now: self.clock.now(), event_id: new_event_id(), event_bytes_max: self.event_bytes_max };
-        Event::parse(item, arrival).inspect_err(|_| self.telemetry.event_refused())
+        let event_bytes_max = self.policy.event_bytes_max;
+        let arrival = Arrival { now: self.clock.now(), event_id: new_event_id(), event_bytes_max };
+        let mut event = Event::parse(item, arrival).inspect_err(|_| self.telemetry.event_refused())?;
+        if event.server.is_none() && event.source == Source::default() {
+            event.server.clone_from(&self.policy.server);
+        }
+        Ok(event)
     }
 
     async fn store(&self, events: Vec<Event>) -> Result<(), QueueError> {

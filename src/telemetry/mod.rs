@@ -201,9 +201,9 @@ impl Telemetry {
         }
     }
 
-    /// A part of ours works again.
+    /// The trouble `what` is over.
     pub fn recovered(&self, what: &str) {
-        tracing::info!("{what} works again");
+        tracing::info!("over: {what}");
     }
 
     /// Something of note in the life of the process.

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use url::Url;
 
 use super::Load;
-use crate::app::service::Service;
+use crate::app::service::{Service, ingest_of};
 use crate::clock::SystemClock;
 use crate::config::Settings;
 use crate::decide::Step;
@@ -100,8 +100,7 @@ pub(super) async fn fill(settings: &Settings, load: &Load) -> anyhow::Result<()>
     let (clock, telemetry) = (SystemClock::shared(), Telemetry::shared()?);
     let queue =
         Queue::open_sqlite(&settings.queue.path, Access::Producer, Arc::clone(&clock), telemetry.clone()).await?;
-    let ingest = Ingest::new(queue, clock, telemetry, settings.ingest.event_bytes_max);
-    offer_all(&ingest, load).await
+    offer_all(&ingest_of(settings, &queue, &clock, &telemetry), load).await
 }
 
 async fn offer_all(ingest: &Ingest, load: &Load) -> anyhow::Result<()> {

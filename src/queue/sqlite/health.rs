@@ -1,4 +1,4 @@
-//! Whether the queue file can be written: what readiness tells, and the log line at each change.
+//! Whether the queue file can be written and read: what readiness tells, and the log line at each change.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -6,34 +6,61 @@ use tokio::sync::Notify;
 
 use crate::telemetry::Telemetry;
 
-/// The last write's trouble, if it had any.
+/// The trouble of the last write and of the last read, if they had any.
 #[derive(Debug, Default)]
 pub(super) struct Health {
-    trouble: Mutex<Option<String>>,
-    /// Told when trouble begins, so that someone probes until it ends.
-    pub(super) began: Notify,
+    write: Mutex<Option<String>>,
+    read: Mutex<Option<String>>,
+    /// Told when writing begins to fail, so that someone probes until it works.
+    pub(super) writing_failed: Notify,
 }
 
 impl Health {
-    /// The trouble in words.
-    pub(super) fn trouble(&self) -> Option<String> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The troubles in words.
+    pub(super) fn troubles(&self) -> Vec<String> {
+        [&self.write, &self.read].into_iter().filter_map(words).collect()
     }
 
-    /// A write failed.
-    pub(super) fn failed(&self, error: &dyn std::error::Error, telemetry: &Telemetry) {
-        telemetry.trouble("the queue cannot be written", error);
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        if trouble.replace(format!("the queue cannot be written: {error}")).is_none() {
-            self.began.notify_one();
+    /// Whether the last write failed.
+    pub(super) fn cannot_write(&self) -> bool {
+        words(&self.write).is_some()
+    }
+
+    /// A write ended.
+    pub(super) fn wrote(&self, error: Option<&dyn std::error::Error>, telemetry: &Telemetry) {
+        if note(&self.write, "the queue cannot be written", error, telemetry) {
+            self.writing_failed.notify_one();
         }
     }
 
-    /// A write succeeded.
-    pub(super) fn succeeded(&self, telemetry: &Telemetry) {
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        if trouble.take().is_some() {
-            telemetry.recovered("the queue");
+    /// A read ended.
+    pub(super) fn read(&self, error: Option<&dyn std::error::Error>, telemetry: &Telemetry) {
+        note(&self.read, "the queue cannot be read", error, telemetry);
+    }
+}
+
+fn words(trouble: &Mutex<Option<String>>) -> Option<String> {
+    trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// Keeps or clears the trouble, and tells whether it has just begun.
+fn note(
+    trouble: &Mutex<Option<String>>,
+    what: &str,
+    error: Option<&dyn std::error::Error>,
+    telemetry: &Telemetry,
+) -> bool {
+    let mut trouble = trouble.lock().unwrap_or_else(PoisonError::into_inner);
+    match error {
+        Some(error) => {
+            telemetry.trouble(what, error);
+            trouble.replace(format!("{what}: {error}")).is_none()
+        }
+        None => {
+            if trouble.take().is_some() {
+                telemetry.recovered(what);
+            }
+            false
         }
     }
 }

@@ -10,7 +10,9 @@
 //! is known in memory only: there is one worker per file (a lock sees to it), so a restart simply finds every unsettled row
 //! again. `depth` counts each lane in the same transactions.
 
+mod batch;
 mod bell;
+mod feeder;
 mod health;
 mod lane;
 mod lock;
@@ -30,6 +32,7 @@ use crate::sqlite::{self, SqliteError, SqliteThread};
 use crate::telemetry::SharedTelemetry;
 
 use bell::Bell;
+use feeder::Feeder;
 use health::Health;
 use lane::{LaneState, Lanes};
 use lock::WorkerLock;
@@ -119,7 +122,13 @@ impl Backend for SqliteQueue {
             }
             let state = Arc::new(LaneState::new(lane, prefetch, self.writer.clone()));
             self.lanes.add(Arc::clone(&state));
-            Ok(lane::feed(state, self.reader.clone(), self.clock.clone(), self.telemetry.clone()))
+            Ok(feeder::feed(Feeder {
+                lane: state,
+                reader: self.reader.clone(),
+                health: Arc::clone(&self.health),
+                clock: self.clock.clone(),
+                telemetry: self.telemetry.clone(),
+            }))
         }
         .boxed()
     }
@@ -130,7 +139,7 @@ impl Backend for SqliteQueue {
     }
 
     fn health(&self) -> Vec<String> {
-        self.health.trouble().into_iter().chain(self.lanes.troubles()).collect()
+        self.health.troubles()
     }
 
     fn stop_consuming(&self) {

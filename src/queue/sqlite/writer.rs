@@ -107,9 +107,9 @@ async fn ask(commands: &mpsc::Sender<Command>, work: Work) -> Result<(), QueueEr
 /// Tries a small write, again and again, from when a write failed until one succeeds: so readiness comes back by itself.
 async fn probe(commands: mpsc::WeakSender<Command>, health: Arc<Health>) {
     loop {
-        health.began.notified().await;
+        health.writing_failed.notified().await;
         let mut waits = Backoff::new(PROBE_FIRST, PROBE_LONGEST);
-        while health.trouble().is_some() {
+        while health.cannot_write() {
             tokio::time::sleep(waits.next_wait()).await;
             let Some(commands) = commands.upgrade() else { return };
             if matches!(ask(&commands, Work::Probe).await, Err(QueueError::Closed)) {
@@ -168,13 +168,13 @@ impl WriterThread {
     fn commit<'a>(&mut self, works: impl Iterator<Item = &'a Work>) -> Result<(), QueueError> {
         match self.try_commit(works) {
             Ok(effects) => {
-                self.health.succeeded(&self.telemetry);
+                self.health.wrote(None, &self.telemetry);
                 self.lanes.tell(effects.work_came, effects.first_due, effects.dead_came);
                 Ok(())
             }
             Err(error) => {
                 let error = SqliteError::new(&self.path, error);
-                self.health.failed(&error, &self.telemetry);
+                self.health.wrote(Some(&error), &self.telemetry);
                 Err(error.into())
             }
         }
