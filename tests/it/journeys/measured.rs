@@ -195,11 +195,13 @@ async fn a_server_on_its_way_out_is_not_ready() {
     program.signal("TERM").await;
     program.line("SIGTERM").await;
     // Whoever asks hears so, or finds nobody; `ready` would be wrong.
-    let address = program.metrics_address.trim_start_matches("http://").to_owned();
-    let told = async || {
-        let Ok(stream) = tokio::net::TcpStream::connect(&address).await else { return Some(()) };
-        drop(stream);
-        (program.get("/readyz").await.0 == 503).then_some(())
+    let told = async || match program.try_get(&program.metrics_address, "/readyz").await {
+        Ok((200, _)) => None,
+        Ok((status, words)) => {
+            assert_eq!((status, words.as_str()), (503, "shutting down\n"));
+            Some(())
+        }
+        Err(_) => Some(()),
     };
     until("it is not ready, or does not listen any more", told).await;
     program.kill().await;

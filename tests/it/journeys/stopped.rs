@@ -10,7 +10,9 @@ const EVENTS: usize = 2000;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stopped_twice_amid_two_thousand_deliveries_each_arrives_exactly_once() {
     let receiver = Receiver::start(Behaviour::Slow(Duration::from_millis(20))).await;
-    let home = Home::new(&declared("hook", &receiver.url("/"), "note"));
+    // A small prefetch, so that what is in hand and finished is little of the whole.
+    let webhook = declared("hook", &receiver.url("/"), "note");
+    let home = Home::new(&format!("queue.prefetch = 64\ndelivery.concurrency = 64\n{webhook}"));
     let file = home.write("events.ndjson", &events("note", "e", EVENTS));
     home.cli(&["publish", file]).await.ok();
 

@@ -286,8 +286,13 @@ impl Program {
 
     /// Asks `path` of `address`.
     pub(crate) async fn get_at(&self, address: &str, path: &str) -> (u16, String) {
-        let response = self.http.get(format!("{address}{path}")).send().await.expect("an answer");
-        (response.status().as_u16(), response.text().await.expect("text"))
+        self.try_get(address, path).await.expect("an answer")
+    }
+
+    /// Asks `path` of `address`, where perhaps nobody listens any more.
+    pub(crate) async fn try_get(&self, address: &str, path: &str) -> reqwest::Result<(u16, String)> {
+        let response = self.http.get(format!("{address}{path}")).send().await?;
+        Ok((response.status().as_u16(), response.text().await?))
     }
 
     /// Publishes `body` with the token.
