@@ -52,7 +52,7 @@ impl Feeder {
                 continue;
             };
             let batch = self.read(room).await;
-            self.health.read(batch.as_ref().err().map(|error| error as _), &self.telemetry);
+            self.health.read(self.lane.lane, batch.as_ref().err().map(|error| error as _), &self.telemetry);
             match batch {
                 Ok(batch) if batch.found.is_empty() => {
                     tokio::select! {

@@ -2,13 +2,14 @@
 
 use tokio::sync::Notify;
 
+use crate::queue::Lane;
 use crate::telemetry::{Telemetry, Trouble};
 
-/// The trouble of the last write and of the last read, if they had any.
+/// The trouble of the last write and of each lane's last read, if they had any.
 #[derive(Debug)]
 pub(super) struct Health {
     write: Trouble,
-    read: Trouble,
+    reads: [(Lane, Trouble); 3],
     /// Told when writing begins to fail, so that someone probes until it works.
     pub(super) writing_failed: Notify,
 }
@@ -17,7 +18,7 @@ impl Default for Health {
     fn default() -> Self {
         Self {
             write: Trouble::none("the queue cannot be written"),
-            read: Trouble::none("the queue cannot be read"),
+            reads: [Lane::Work, Lane::Retry, Lane::Dead].map(|lane| (lane, Trouble::none(words_of(lane)))),
             writing_failed: Notify::new(),
         }
     }
@@ -26,7 +27,8 @@ impl Default for Health {
 impl Health {
     /// The troubles in words.
     pub(super) fn troubles(&self) -> Vec<String> {
-        [&self.write, &self.read].into_iter().filter_map(Trouble::words).collect()
+        let reads = self.reads.iter().map(|(_, trouble)| trouble);
+        std::iter::once(&self.write).chain(reads).filter_map(Trouble::words).collect()
     }
 
     /// Whether the last write failed.
@@ -46,13 +48,24 @@ impl Health {
         }
     }
 
-    /// A read ended.
-    pub(super) fn read(&self, error: Option<&dyn std::error::Error>, telemetry: &Telemetry) {
-        match error {
-            None => self.read.succeeded(telemetry),
-            Some(error) => {
-                self.read.failed(error, telemetry);
+    /// A read of `lane` ended.
+    pub(super) fn read(&self, lane: Lane, error: Option<&dyn std::error::Error>, telemetry: &Telemetry) {
+        for (_, trouble) in self.reads.iter().filter(|(of, _)| *of == lane) {
+            match error {
+                None => trouble.succeeded(telemetry),
+                Some(error) => {
+                    trouble.failed(error, telemetry);
+                }
             }
         }
+    }
+}
+
+/// Of each lane apart: that one table can be read does not say that another can.
+fn words_of(lane: Lane) -> &'static str {
+    match lane {
+        Lane::Work => "the queue's fresh events cannot be read",
+        Lane::Retry => "the queue's waiting deliveries cannot be read",
+        Lane::Dead => "the queue's dead letters cannot be read",
     }
 }

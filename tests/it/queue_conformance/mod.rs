@@ -59,6 +59,7 @@ macro_rules! every_backend {
             sharing {
                 a_waiting_worker_is_woken_by_another_process,
                 a_waiting_worker_is_woken_by_a_replay_of_another_process,
+                what_is_leased_is_not_leased_again_when_another_process_publishes,
                 a_second_worker_beside_the_first_is_refused_or_shares,
                 who_opened_the_queue_to_publish_cannot_consume,
                 once_consuming_is_stopped_consumers_end_and_leases_in_hand_can_be_settled,

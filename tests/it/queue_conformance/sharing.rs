@@ -44,6 +44,24 @@ pub(super) async fn a_waiting_worker_is_woken_by_a_replay_of_another_process<B: 
     assert_eq!(numbers(&[lease]), [1]);
 }
 
+pub(super) async fn what_is_leased_is_not_leased_again_when_another_process_publishes<B: Backend>() {
+    let store = B::new().await;
+    let queue = store.worker().await;
+    let mut work = queue.consume(Lane::Work, PLENTY).await.expect("consumes");
+    let mut retry = queue.consume(Lane::Retry, PLENTY).await.expect("consumes");
+    queue.publish(fresh_ones(0..3)).await.expect("published");
+    queue.publish(vec![aimed(3)]).await.expect("published");
+    let _held = (next_ones(&mut work, 3).await, next(&mut retry).await);
+
+    let producer = store.producer().await;
+    producer.publish(vec![fresh(4), aimed(5)]).await.expect("published");
+
+    let also_held = [next(&mut work).await, next(&mut retry).await];
+    assert_eq!(numbers(&also_held), [4, 5]);
+    nothing_more(&mut work).await;
+    nothing_more(&mut retry).await;
+}
+
 /// A file has one worker; whoever comes second is told so. A broker may have several; then nothing is taken twice.
 pub(super) async fn a_second_worker_beside_the_first_is_refused_or_shares<B: Backend>() {
     let store = B::new().await;

@@ -149,7 +149,7 @@ async fn a_file_that_is_no_queue_is_refused_in_words_and_left_as_it_is() {
 
     let error = store.open(Access::Worker).await.expect_err("damaged").to_string();
 
-    assert!(error.contains("queue.db") && error.contains("damaged") && error.contains(".recover"), "{error}");
+    assert!(error.contains("queue.db") && error.contains("damaged") && error.contains("docs/RUNBOOK.md"), "{error}");
     assert_eq!(std::fs::read_to_string(store.path()).expect("still there"), text);
 }
 
