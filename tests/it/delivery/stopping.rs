@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hikyaku::decide::Step;
 
+use crate::support::patience::never;
 use crate::support::receiver::Answer;
 use crate::support::world::{Setup, World};
 
@@ -15,12 +16,10 @@ async fn what_is_in_flight_at_shutdown_is_finished_and_counted() {
     let event = world.note().await;
     receiver.wait_for(1).await;
 
-    let releasing = async {
-        // The worker has been told to stop by now: stopping is polled first.
-        tokio::task::yield_now().await;
-        receiver.release();
-    };
-    tokio::join!(biased; world.stop_process(), releasing);
+    let mut stopping = Box::pin(world.stop_process());
+    never("the worker ends while something is in flight", &mut stopping).await;
+    receiver.release();
+    stopping.await;
 
     assert_eq!(world.step(&event, "wh1", 1).await, Step::Done);
     world.start_process().await;

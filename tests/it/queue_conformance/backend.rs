@@ -19,6 +19,9 @@ pub(super) const BEGIN: Timestamp = Timestamp::from_millis(1_774_960_496_789);
 
 /// One empty store and those who open it.
 pub(super) trait Backend: Sized + Sync {
+    /// Whether several workers may share a store.
+    const MANY_WORKERS: bool;
+
     /// A store whose time stands still until [`Backend::pass`], if the backend lets its time be held.
     async fn new() -> Self;
 
@@ -78,6 +81,8 @@ impl Sqlite {
 }
 
 impl Backend for Sqlite {
+    const MANY_WORKERS: bool = false;
+
     async fn new() -> Self {
         let clock = Arc::new(ManualClock::new(BEGIN, 0.5));
         Self::with(Arc::clone(&clock) as SharedClock, Some(clock))

@@ -80,11 +80,16 @@ async fn a_publish_that_the_file_refuses_in_part_is_refused_whole_and_spares_the
     let queue = store.worker().await;
     refuse(&store, "work");
 
-    // Sent off together, so that they share a transaction.
+    // All are sent off while the file is locked, so that they share a transaction once it is free.
+    let stranger = store.stranger();
+    stranger.execute_batch("BEGIN IMMEDIATE").expect("locked");
+    let first = queue.publish(vec![fresh(0)]);
     let bad = queue.publish(vec![fresh(100), refused(101), fresh(102)]);
-    let good = (0..20).map(|n| queue.publish(vec![fresh(n)]));
-    let (bad, good) = tokio::join!(bad, futures_util::future::join_all(good));
+    let good = futures_util::future::join_all((1..20).map(|n| queue.publish(vec![fresh(n)])));
+    let free = async { stranger.execute_batch("ROLLBACK").expect("free") };
+    let (first, bad, good, ()) = tokio::join!(biased; first, bad, good, free);
 
+    first.expect("published");
     let error = bad.expect_err("refused").to_string();
     assert!(error.contains("queue.db") && error.contains("refused by the test"), "{error}");
     assert!(good.iter().all(Result::is_ok), "{good:?}");

@@ -171,7 +171,7 @@ impl Shared {
 
     /// Answers; `false`: the connection is at its end.
     async fn answer(&self, stream: &mut BufReader<TcpStream>, answer: Answer, index: usize) -> io::Result<bool> {
-        const BEGUN: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n";
+        const BEGUN: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000000\r\n\r\n";
         match answer {
             Answer::Status(status) => self.whole(stream, status, "", index).await?,
             Answer::With(status, name, value) => {
