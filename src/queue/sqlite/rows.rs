@@ -177,7 +177,7 @@ pub(super) fn read_one(connection: &Connection, lane: Lane, id: i64) -> rusqlite
 /// The place of a delayed row in the order of due times.
 pub(super) type DuePlace = (i64, i64);
 
-/// Up to `count` places after `after`, due or not, in order.
+/// Up to `count` places after `after`, due by `until` and wanted, in order.
 pub(super) fn due_places(
     connection: &Connection,
     after: DuePlace,

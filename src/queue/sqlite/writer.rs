@@ -212,9 +212,11 @@ fn apply(connection: &Connection, work: &Work, effects: &mut Effects) -> rusqlit
             }
         }),
         Work::Settle { lane, id, event, follow_ups } => {
-            if rows::delete(connection, *lane, *id)? {
-                effects.removed(*lane);
+            // Gone: it was settled before, by a commit that took effect and yet was answered with an error.
+            if !rows::delete(connection, *lane, *id)? {
+                return Ok(());
             }
+            effects.removed(*lane);
             follow_ups.iter().try_for_each(|follow_up| match follow_up {
                 FollowUp::Later { delivery, due } => {
                     rows::insert_delay(connection, event, delivery, *due)?;
