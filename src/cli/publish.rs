@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
 
 use super::{CliError, Output, PublishArgs};
-use crate::ingest::{Ingest, ItemResult};
+use crate::ingest::{Ingest, ItemResult, without_bom};
 
 /// Lines of a batch, and the bytes at which it ends before that.
 const BATCH_LINES_MAX: usize = 1000;
@@ -168,7 +168,8 @@ impl Publishing<'_> {
             Ok(accepted) => {
                 self.published.accepted += 1;
                 if self.json {
-                    output.line(&json!({"line": number, "status": "accepted", "eventId": accepted.id}).to_string())?;
+                    let line = json!({"line": number, "status": "accepted", "eventId": accepted.id});
+                    return self.answer(&line, output);
                 }
                 Ok(())
             }
@@ -176,11 +177,22 @@ impl Publishing<'_> {
         }
     }
 
+    /// Writes a line's result. Who went away wants no more of them, and the events are published all the same.
+    fn answer(&mut self, line: &serde_json::Value, output: &mut Output) -> Result<(), CliError> {
+        match output.line(&line.to_string()) {
+            Err(error) if error.is_closed_pipe() => {
+                self.json = false;
+                Ok(())
+            }
+            written => written,
+        }
+    }
+
     fn refuse(&mut self, number: u64, field: Option<&str>, why: &str, output: &mut Output) -> Result<(), CliError> {
         self.published.refused += 1;
         if self.json {
             let line = json!({"line": number, "status": "refused", "field": field, "error": why});
-            return output.line(&line.to_string());
+            return self.answer(&line, output);
         }
         self.progress.suspend(|| output.note(&format!("{} line {number}: {why}", self.name)));
         Ok(())
@@ -200,6 +212,7 @@ impl Lines {
         loop {
             let Some((text, length)) = self.read_line(progress).await? else { return Ok(None) };
             self.number += 1;
+            let text = if self.number == 1 { without_bom(&text) } else { &text };
             let text = text.trim_ascii();
             if length > self.line_bytes_max.saturating_add(2) {
                 return Ok(Some(Line { number: self.number, text: Err(length) }));

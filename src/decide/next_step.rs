@@ -175,7 +175,11 @@ fn park(delivery: &Delivery, reason: ParkReason, policy: &Policy, now: Timestamp
 
 /// Parks for `wait`, but not past the age at which the delivery is given up.
 fn put_off(delivery: &Delivery, reason: ParkReason, wait: Duration, policy: &Policy, now: Timestamp) -> Step {
-    let due = now.plus(wait).min(expiry(delivery, policy).max(now));
+    // Due at its expiry at the latest, and never at once: a park that waits for nothing would come back without end.
+    let due = now.plus(wait).min(expiry(delivery, policy));
+    if due <= now {
+        return Step::Dead { delivery: delivery.clone(), reason: DeathReason::Expired };
+    }
     let delivery = Delivery { parks: delivery.parks.saturating_add(1), ..delivery.clone() };
     Step::Later { delivery, due, wait: Wait::Park(reason) }
 }

@@ -54,8 +54,14 @@ impl Engine {
                 _ = stop.wait_for(|stop| *stop) => break End::Stopped,
                 () = self.queue_closed.notified() => break End::QueueClosed,
                 Some(()) = messages.next(), if !messages.is_empty() => {}
-                Some(lease) = work.next(), if room => messages.push(self.message(lease)),
-                Some(lease) = retry.next(), if room => messages.push(self.message(lease)),
+                lease = work.next(), if room => match lease {
+                    Some(lease) => messages.push(self.message(lease)),
+                    None => break End::QueueClosed,
+                },
+                lease = retry.next(), if room => match lease {
+                    Some(lease) => messages.push(self.message(lease)),
+                    None => break End::QueueClosed,
+                },
             }
         };
         // What was prefetched goes back to the queue, and no attempt is begun any more.
@@ -99,11 +105,19 @@ impl Engine {
 
     /// The next step of each; nothing for one that was not begun because the end had come.
     async fn pursue_all(&self, event: &Event, pursuits: &[Pursuit]) -> Vec<Option<Step>> {
-        let _counted = Counted::begin(&self.pursuits, pursuits.len());
+        // Each is counted until it ends, whatever the others of its event need: one that hangs takes up no more than itself.
+        let pursue = |pursuit| {
+            let counted = Counted::begin(&self.pursuits);
+            async move {
+                let step = self.pursuer.pursue(event, pursuit).await;
+                drop(counted);
+                step
+            }
+        };
         if let [only] = pursuits {
-            return vec![self.pursuer.pursue(event, only).await];
+            return vec![pursue(only).await];
         }
-        futures_util::future::join_all(pursuits.iter().map(|pursuit| self.pursuer.pursue(event, pursuit))).await
+        futures_util::future::join_all(pursuits.iter().map(pursue)).await
     }
 
     fn follow_up(&self, before: &Delivery, step: Option<&Step>) -> Option<FollowUp> {
@@ -151,21 +165,18 @@ impl Engine {
     }
 }
 
-/// Deliveries in hand, counted down however they end.
-struct Counted<'a> {
-    total: &'a Cell<usize>,
-    count: usize,
-}
+/// A delivery in hand, counted down however it ends.
+struct Counted<'a>(&'a Cell<usize>);
 
 impl<'a> Counted<'a> {
-    fn begin(total: &'a Cell<usize>, count: usize) -> Self {
-        total.set(total.get().saturating_add(count));
-        Self { total, count }
+    fn begin(total: &'a Cell<usize>) -> Self {
+        total.set(total.get().saturating_add(1));
+        Self(total)
     }
 }
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        self.total.set(self.total.get().saturating_sub(self.count));
+        self.0.set(self.0.get().saturating_sub(1));
     }
 }

@@ -54,12 +54,15 @@ impl Pursuer {
     /// Brings the delivery as far as it goes now, and tells what is next; nothing when the worker's end came before its turn.
     pub(super) async fn pursue(&self, event: &Event, pursuit: &Pursuit) -> Option<Step> {
         let delivery = &pursuit.delivery;
-        if let Err(step) = self.take_up(pursuit) {
-            return Some(step);
-        }
+        let webhook = match self.take_up(pursuit) {
+            Ok(webhook) => webhook,
+            Err(step) => return Some(step),
+        };
         let slot = match self.slots.acquire(&delivery.webhook).await {
             Ok(slot) => slot,
-            Err(NoSlot { turn }) => return Some(self.decide(delivery, &Happening::NoSlot { turn }, &self.retry)),
+            Err(NoSlot { turn }) => {
+                return Some(self.decide(delivery, &Happening::NoSlot { turn }, &self.policy_of(&webhook)));
+            }
         };
         let _turn = self.concurrency.acquire().await.ok()?;
         // It may have been paused, changed or deactivated while this waited.
@@ -111,8 +114,9 @@ impl Pursuer {
     }
 
     async fn deactivate(&self, webhook: &Webhook) {
-        match self.registry.deactivate(&webhook.id, DeactivationReason::Gone).await {
-            Ok(true) => self.telemetry.webhook_deactivated(&webhook.id, DeactivationReason::Gone),
+        let reason = DeactivationReason::Gone;
+        match self.registry.deactivate_unless_changed(&webhook.id, reason, webhook.updated_at).await {
+            Ok(true) => self.telemetry.webhook_deactivated(&webhook.id, reason),
             Ok(false) => {}
             // The next 410 will try again.
             Err(error) => self.telemetry.trouble("a webhook that answered 410 cannot be deactivated", &error),

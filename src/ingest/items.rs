@@ -33,12 +33,18 @@ pub enum ItemsError {
 /// # Errors
 /// When there is no item, or too many.
 pub fn split(bytes: &Bytes, is_ndjson: bool) -> Result<Vec<Bytes>, ItemsError> {
+    let bytes = &bytes.slice_ref(without_bom(bytes));
     let items = if is_ndjson { lines(bytes) } else { values(bytes)? };
     match items.len() {
         0 => Err(ItemsError::Empty),
         count if count > ITEMS_MAX => Err(ItemsError::TooMany),
         _ => Ok(items),
     }
+}
+
+/// The text behind the byte order mark that some editors put before it.
+pub fn without_bom(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
 fn values(bytes: &Bytes) -> Result<Vec<Bytes>, ItemsError> {
@@ -151,6 +157,12 @@ mod tests {
             let again: Vec<serde_json::Value> = items.iter().map(|item| serde_json::from_str(item).expect("JSON")).collect();
             proptest::prop_assert_eq!(values, again);
         }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_an_event() {
+        assert_eq!(cut("\u{feff}{\"a\":1}", false).expect("cut"), ["{\"a\":1}"]);
+        assert_eq!(cut("\u{feff}{\"a\":1}\n{\"b\":2}", true).expect("cut"), ["{\"a\":1}", "{\"b\":2}"]);
     }
 
     #[test]

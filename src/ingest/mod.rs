@@ -16,7 +16,7 @@ use crate::queue::{Queue, QueueError};
 use crate::telemetry::SharedTelemetry;
 
 pub use http::{HttpPolicy, router};
-pub use items::{ITEMS_MAX, ItemsError, split};
+pub use items::{ITEMS_MAX, ItemsError, split, without_bom};
 
 /// Takes events in. Clones share the queue.
 #[derive(Clone, Debug)]

@@ -14,8 +14,9 @@ use crate::decide::{Exchange, NoAnswer};
 pub const RESPONSE_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of a failing answer that are kept for whoever reads the failure.
 const EXCERPT_BYTES_MAX: usize = 200;
-/// How long an idle connection is kept, as Misskey does.
-const IDLE_MAX: Duration = Duration::from_secs(30);
+/// How long an idle connection is kept: less than the 5 s after which Node's servers close theirs (`keepAliveTimeout`), so
+/// that few requests go out on a connection that is just being closed.
+const IDLE_MAX: Duration = Duration::from_secs(4);
 
 /// Makes requests to receivers. Clones share connections.
 #[derive(Clone, Debug)]

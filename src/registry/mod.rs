@@ -279,11 +279,25 @@ impl Registry {
     /// # Errors
     /// What the store says.
     pub async fn deactivate(&self, id: &WebhookId, reason: DeactivationReason) -> Result<bool, RegistryError> {
+        self.deactivate_unless_changed(id, reason, Timestamp::from_millis(i64::MAX)).await
+    }
+
+    /// As [`Self::deactivate`], but not when its owner has changed or activated the webhook since `seen`, which is the
+    /// `updated_at` of what an answer was for: an answer of the old address says nothing of the new one.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn deactivate_unless_changed(
+        &self,
+        id: &WebhookId,
+        reason: DeactivationReason,
+        seen: Timestamp,
+    ) -> Result<bool, RegistryError> {
         let shared = &self.shared;
         let stopped = Deactivation { reason, at: shared.clock.now() };
         let declared = shared.declared.contains_key(id);
         let _turn = shared.turn.lock().await;
-        let Some(step) = shared.store.deactivate(id, stopped.clone(), declared).await? else {
+        let Some(step) = shared.store.deactivate(id, stopped.clone(), declared, seen).await? else {
             return Ok(false);
         };
         shared.follow(step, |snapshot| {

@@ -183,17 +183,22 @@ impl SqliteStore {
         self.writer.call(job).await
     }
 
-    /// Notes that we stopped a webhook; nothing when we had, or when it is neither in the store nor `declared`.
+    /// Notes that we stopped a webhook; nothing when we had, or when it is neither in the store nor `declared`, or was
+    /// changed after `seen`.
     pub(super) async fn deactivate(
         &self,
         id: &WebhookId,
         stopped: Deactivation,
         declared: bool,
+        seen: Timestamp,
     ) -> Result<Option<Step>, SqliteError> {
         let id = id.clone();
         let job = move |connection: &mut Connection| {
             let transaction = immediate(connection)?;
-            if !declared && !exists(&transaction, "SELECT 1 FROM webhooks WHERE id = ?1", id.as_str())? {
+            let unchanged = "SELECT 1 FROM webhooks WHERE id = ?1 AND updated_at <= ?2";
+            let is_there =
+                declared || transaction.prepare_cached(unchanged)?.exists((id.as_str(), seen.as_millis()))?;
+            if !is_there {
                 return Ok(None);
             }
             let added = transaction.execute(

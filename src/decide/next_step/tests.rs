@@ -60,6 +60,15 @@ fn no_slot_spends_no_attempt() {
 }
 
 #[test]
+fn a_park_at_or_past_its_age_is_expired_and_not_put_off_to_now() {
+    let old = delivery(1, 0, NOW.minus(Duration::from_secs(3600)));
+    for happening in [Happening::NoSlot { turn: Duration::ZERO }, verdict(Outcome::OurFault)] {
+        let step = step(&old, &happening);
+        assert!(matches!(step, Step::Dead { reason: DeathReason::Expired, .. }), "{step:?}");
+    }
+}
+
+#[test]
 fn the_last_failure_of_the_schedule_is_exhausted() {
     let step = step(&delivery(3, 0, NOW), &verdict(Outcome::ServerError));
     assert!(matches!(step, Step::Dead { reason: DeathReason::Exhausted, delivery } if delivery.attempts == 4));
@@ -151,7 +160,7 @@ proptest! {
         let before = delivery(attempts, parks, NOW.minus(Duration::from_secs(age_s)));
         let after = match next_step(&before, &happening, &policy(), NOW, jitter) {
             Step::Later { delivery, due, .. } => {
-                prop_assert!(due >= NOW);
+                prop_assert!(due > NOW);
                 Some(delivery)
             }
             Step::Dead { delivery, .. } => Some(delivery),
