@@ -8,9 +8,12 @@ mod dead_letters;
 mod latest;
 
 pub use dead_letters::{
-    Cursor, CursorError, DeadLetter, DeadLetters, Filter, PAGE_MAX, Page, Pruned, Retention, STEP_ROWS, Summary,
+    Cursor, CursorError, DeadLetter, DeadLetters, Filter, PAGE_MAX, Page, Pruned, ReplayTurn, Retention, STEP_ROWS,
+    Summary,
 };
 pub use latest::{Latest, LatestAttempt, WEBHOOKS_MAX};
+
+use std::sync::Arc;
 
 use crate::model::DeliveryId;
 use crate::sqlite::SqliteError;
@@ -21,6 +24,12 @@ pub enum RecordError {
     /// The store does not answer, or cannot write. Ours to mend; what was asked can be asked again.
     #[error("the record's store did not do what was asked of it")]
     Store(#[from] SqliteError),
+    /// Another process is replaying.
+    #[error("another process is putting dead letters back to work; let it finish, then do the rest")]
+    ReplayPresent,
+    /// The lock of replaying cannot be used.
+    #[error("the file beside the store that keeps two from replaying at once cannot be used")]
+    ReplayLock(#[source] Arc<std::io::Error>),
     /// A dead letter cannot be read.
     #[error("the dead letter {id} is kept, but cannot be read: {why}. All that can be done with it is to purge it")]
     Damaged {

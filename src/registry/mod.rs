@@ -16,29 +16,28 @@
 //! Secrets lie in the store in clear text, and are never printed. This module sends nothing and decides nothing about
 //! deliveries.
 
+mod asked;
 mod cache;
 mod error;
 mod row;
 mod sqlite;
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
-use url::Url;
 
 use self::cache::{Loaded, Step};
 use self::sqlite::{Created, SqliteStore, Updated};
 use crate::clock::SharedClock;
-use crate::model::{
-    Deactivation, DeactivationReason, EventType, Options, Origin, Owner, Secret, Source, Status, Timestamp, Webhook,
-    WebhookId,
-};
+use crate::model::{Deactivation, DeactivationReason, Status, Timestamp, Webhook, WebhookId};
+use crate::sqlite::{Bell, ring};
 
+pub use asked::{Change, Filter, NewWebhook};
 pub use cache::{Known, Snapshot};
 pub use error::RegistryError;
 
@@ -46,73 +45,12 @@ pub use error::RegistryError;
 pub const TOMBSTONE_AGE_MAX: Duration = Duration::from_secs(TOMBSTONE_DAYS * 24 * 60 * 60);
 const TOMBSTONE_DAYS: u64 = 90;
 
-/// How often a watching registry looks whether another process has changed something; thrice in the second promised.
+/// How often a watching registry looks whether another process has changed something whose bell it did not hear; thrice in
+/// the second promised.
 const POLL_EVERY: Duration = Duration::from_millis(300);
 
 /// Characters of an id made here: 60 random bits, as long as Misskey's own.
 const ID_CHARS: usize = 16;
-
-/// A webhook to be made. Its parts have been checked by the model's `check_*`.
-#[derive(Clone, Debug)]
-pub struct NewWebhook {
-    /// Its id; none: one is made.
-    pub id: Option<WebhookId>,
-    /// Whose events it gets.
-    pub owner: Owner,
-    /// The Misskey whose events it gets.
-    pub source: Source,
-    /// What its owner calls it.
-    pub name: String,
-    /// Where its events go.
-    pub url: Url,
-    /// Goes out as `X-Misskey-Hook-Secret`.
-    pub secret: Secret,
-    /// The event types it gets.
-    pub on: Vec<EventType>,
-    /// Whether it gets events at once.
-    pub active: bool,
-    /// How its deliveries differ from the settings.
-    pub options: Options,
-}
-
-/// What to change of a webhook; `None` leaves it as it is.
-#[derive(Clone, Debug, Default)]
-pub struct Change {
-    /// What its owner calls it.
-    pub name: Option<String>,
-    /// Where its events go.
-    pub url: Option<Url>,
-    /// Goes out as `X-Misskey-Hook-Secret`.
-    pub secret: Option<Secret>,
-    /// The event types it gets.
-    pub on: Option<Vec<EventType>>,
-    /// `true` activates it, also after we have deactivated it; `false` pauses it.
-    pub active: Option<bool>,
-    /// How its deliveries differ from the settings, all options anew.
-    pub options: Option<Options>,
-}
-
-impl Change {
-    /// Whether it asks for nothing but an active webhook.
-    fn only_activates(&self) -> bool {
-        let Self { name, url, secret, on, active, options } = self;
-        *active == Some(true)
-            && name.is_none()
-            && url.is_none()
-            && secret.is_none()
-            && on.is_none()
-            && options.is_none()
-    }
-}
-
-/// Which webhooks to list; empty: all.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// Those that get this owner's events.
-    pub owner: Option<Owner>,
-    /// Those of this Misskey.
-    pub source: Option<Source>,
-}
 
 /// The webhooks. See the module's head for what it promises.
 #[derive(Debug)]
@@ -124,6 +62,7 @@ pub struct Registry {
 
 #[derive(Debug)]
 struct Shared {
+    path: PathBuf,
     store: SqliteStore,
     declared: HashMap<WebhookId, Arc<Webhook>>,
     clock: SharedClock,
@@ -148,7 +87,7 @@ impl Registry {
         check_apart(&declared, &loaded)?;
         let snapshot = watch::Sender::new(Arc::new(Snapshot::new(&declared, loaded)));
         let (trouble, turn) = (watch::Sender::new(None), Mutex::new(()));
-        let shared = Shared { store, declared, clock, snapshot, trouble, turn };
+        let shared = Shared { path: path.to_owned(), store, declared, clock, snapshot, trouble, turn };
         Ok(Self { shared: Arc::new(shared), watcher: JoinSet::new() })
     }
 
@@ -158,10 +97,17 @@ impl Registry {
         let shared = Arc::clone(&self.shared);
         self.watcher.abort_all();
         self.watcher.spawn(async move {
+            let rung = Arc::new(Notify::new());
+            let ringer = Arc::clone(&rung);
+            // Without a bell the ticks alone keep the promise of a second.
+            let _bell = Bell::hang(&shared.path, move || ringer.notify_one()).ok();
             let mut ticks = tokio::time::interval(POLL_EVERY);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
-                ticks.tick().await;
+                tokio::select! {
+                    _ = ticks.tick() => {}
+                    () = rung.notified() => {}
+                }
                 shared.poll().await;
             }
         });
@@ -310,25 +256,6 @@ impl Registry {
     }
 }
 
-impl NewWebhook {
-    fn into_webhook(self, now: Timestamp) -> Webhook {
-        Webhook {
-            id: self.id.unwrap_or_else(made_id),
-            owner: self.owner,
-            source: self.source,
-            name: self.name,
-            url: self.url,
-            secret: self.secret,
-            on: self.on,
-            status: if self.active { Status::Active } else { Status::Paused },
-            options: self.options,
-            origin: Origin::Store,
-            created_at: now,
-            updated_at: now,
-        }
-    }
-}
-
 impl Shared {
     /// Puts one change of ours into the snapshot. The caller holds the turn.
     fn follow(&self, step: Step, change: impl FnOnce(&mut Snapshot)) {
@@ -336,6 +263,7 @@ impl Shared {
         change(&mut next);
         next.follow(step);
         self.snapshot.send_replace(Arc::new(next));
+        ring(&self.path);
     }
 
     /// Looks whether the store has changed, and if so reads it.

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use tempfile::TempDir;
+use url::Url;
 
 use super::*;
 use crate::clock::ManualClock;
 use crate::model::{Body, Event, EventId, UserId, check_signing_secret};
+use crate::model::{EventType, Options, Origin, Owner, Secret, Source};
 
 const START: Timestamp = Timestamp::from_millis(1_774_960_496_789);
 

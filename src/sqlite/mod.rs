@@ -4,7 +4,9 @@
 //! (sqlite.org/pragma.html#pragma_synchronous). SQLite blocks, so each connection lives on a thread of its own
 //! ([`SqliteThread`]) and async code sends it closures. Nothing here knows what the tables mean.
 
+mod bell;
 mod error;
+mod lock;
 mod migrate;
 mod thread;
 
@@ -14,7 +16,9 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
+pub use bell::{Bell, ring};
 pub use error::SqliteError;
+pub use lock::FileLock;
 pub use migrate::migrate;
 pub use thread::{JoinedThread, SqliteThread};
 

@@ -11,11 +11,9 @@
 //! again. `depth` counts each lane in the same transactions.
 
 mod batch;
-mod bell;
 mod feeder;
 mod health;
 mod lane;
-mod lock;
 mod rows;
 mod writer;
 
@@ -28,14 +26,12 @@ use futures_util::future::BoxFuture;
 use super::{Access, Backend, Consumer, Depths, Lane, Prefetch, QueueError};
 use crate::clock::SharedClock;
 use crate::model::Message;
-use crate::sqlite::{self, SqliteError, SqliteThread};
+use crate::sqlite::{self, Bell, FileLock, SqliteError, SqliteThread};
 use crate::telemetry::SharedTelemetry;
 
-use bell::Bell;
 use feeder::Feeder;
 use health::Health;
 use lane::{LaneState, Lanes};
-use lock::WorkerLock;
 use writer::Writer;
 
 /// An open queue file.
@@ -54,8 +50,8 @@ pub(super) struct SqliteQueue {
 /// What only the worker's process has; dropping it ends its tasks and frees the lock.
 #[derive(Debug)]
 struct WorkerParts {
-    _lock: WorkerLock,
-    _bell: Bell,
+    _lock: FileLock,
+    _bell: Option<Bell>,
 }
 
 impl SqliteQueue {
@@ -66,7 +62,7 @@ impl SqliteQueue {
         telemetry: SharedTelemetry,
     ) -> Result<Self, QueueError> {
         let lock = match access {
-            Access::Worker => Some(WorkerLock::take(path)?),
+            Access::Worker => Some(worker_lock(path)?),
             Access::Producer => None,
         };
         let (write, read) = open_connections(path.to_owned()).await?;
@@ -74,8 +70,7 @@ impl SqliteQueue {
         let health = Arc::new(Health::default());
         let writer = Writer::start(path, write, Arc::clone(&lanes), Arc::clone(&health), access, telemetry.clone())?;
         let reader = SqliteThread::start("hikyaku-queue-read", path, read)?;
-        let bell = |lanes| Bell::hang(path, lanes, &telemetry);
-        let worker = lock.map(|lock| WorkerParts { _lock: lock, _bell: bell(Arc::clone(&lanes)) });
+        let worker = lock.map(|lock| WorkerParts { _lock: lock, _bell: bell(path, Arc::clone(&lanes), &telemetry) });
         Ok(Self { path: path.to_owned(), writer, reader, lanes, health, clock, telemetry, worker })
     }
 }
@@ -85,6 +80,27 @@ impl Drop for SqliteQueue {
         // The lanes hold the writer, and the writer's thread the lanes.
         self.lanes.close();
     }
+}
+
+/// The lock of the worker: one per queue file.
+fn worker_lock(path: &Path) -> Result<FileLock, QueueError> {
+    // The file must be there before it is locked: a link to it must lead to the same lock.
+    drop(sqlite::open(path)?);
+    let unusable = |error: std::io::Error| QueueError::Lock {
+        path: format!("{}.lock", path.display()),
+        why: format!("{error}. Check that its folder exists, and that hikyaku may write there"),
+    };
+    let lock = FileLock::take(path, "lock").map_err(unusable)?;
+    lock.ok_or_else(|| QueueError::WorkerPresent { path: path.display().to_string() })
+}
+
+/// The bell that producers in other processes ring. Without one, what they publish is found by the lanes' safety net.
+fn bell(path: &Path, lanes: Arc<Lanes>, telemetry: &SharedTelemetry) -> Option<Bell> {
+    let hung = Bell::hang(path, move || lanes.changed_elsewhere());
+    hung.inspect_err(|error| {
+        telemetry.trouble("the pipe that tells of events published by other processes; they are found later", error);
+    })
+    .ok()
 }
 
 /// A connection for the writer and one for reading, on the migrated file.
@@ -108,7 +124,7 @@ impl Backend for SqliteQueue {
         async move {
             self.writer.publish(messages, self.clock.now()).await?;
             if self.worker.is_none() {
-                bell::ring(&self.path);
+                sqlite::ring(&self.path);
             }
             Ok(())
         }

@@ -15,7 +15,7 @@ mod page;
 mod row;
 mod sqlite;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ use crate::clock::SharedClock;
 use crate::model::{
     DeathReason, Delivery, DeliveryId, Event, EventId, EventType, LastFailure, Source, Timestamp, UserId, WebhookId,
 };
+use crate::sqlite::FileLock;
 
 /// Letters removed in one transaction at most.
 pub const STEP_ROWS: u32 = 1000;
@@ -104,9 +105,16 @@ pub struct Pruned {
     pub by_count: u64,
 }
 
+/// The turn to replay, until this is dropped.
+#[derive(Debug)]
+pub struct ReplayTurn {
+    _lock: FileLock,
+}
+
 /// The dead letters of a store. See the module's head for what it promises.
 #[derive(Debug)]
 pub struct DeadLetters {
+    path: PathBuf,
     store: SqliteDeadLetters,
     retention: Retention,
     clock: SharedClock,
@@ -118,7 +126,19 @@ impl DeadLetters {
     /// # Errors
     /// What the store says; the file is as it was.
     pub async fn open(path: &Path, retention: Retention, clock: SharedClock) -> Result<Self, RecordError> {
-        Ok(Self { store: SqliteDeadLetters::open(path).await?, retention, clock })
+        Ok(Self { path: path.to_owned(), store: SqliteDeadLetters::open(path).await?, retention, clock })
+    }
+
+    /// The turn to replay: one process at a time, since two would put the same letters back to work, and so send them twice.
+    ///
+    /// # Errors
+    /// [`RecordError::ReplayPresent`] while another process has it.
+    pub fn replay_turn(&self) -> Result<ReplayTurn, RecordError> {
+        match FileLock::take(&self.path, "replay") {
+            Ok(Some(lock)) => Ok(ReplayTurn { _lock: lock }),
+            Ok(None) => Err(RecordError::ReplayPresent),
+            Err(error) => Err(RecordError::ReplayLock(Arc::new(error))),
+        }
     }
 
     /// Keeps `letters`. `Ok` promises that all are on the disk, or superseded by what is there.

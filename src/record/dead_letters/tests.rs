@@ -85,6 +85,20 @@ async fn all(letters: &DeadLetters, filter: &Filter, limit: u32) -> Vec<Summary>
 }
 
 #[tokio::test]
+async fn one_replays_at_a_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store.db");
+    let retention = Retention { age: Duration::from_secs(60), count_max: 10 };
+    let clock: SharedClock = Arc::new(ManualClock::new(Timestamp::default(), 0.5));
+    let one = DeadLetters::open(&path, retention, Arc::clone(&clock)).await.expect("opened");
+    let other = DeadLetters::open(&path, retention, clock).await.expect("opened");
+    let turn = one.replay_turn().expect("free");
+    assert!(matches!(other.replay_turn(), Err(RecordError::ReplayPresent)));
+    drop(turn);
+    assert!(other.replay_turn().is_ok());
+}
+
+#[tokio::test]
 async fn a_letter_comes_back_as_it_was_byte_for_byte() {
     let world = World::new().await;
     let mut bare = letter(2);
