@@ -1,94 +1,180 @@
-//! A listener that holds at most [`CONNECTIONS_MAX`] connections; further ones wait in the system's backlog.
+//! Serves HTTP/1.1 on a socket, with limits: so many connections at a time, and so long for a request's head.
+//!
+//! Connections come from the listener and go, each in a task of its own, to hyper with the routes that are given. Further
+//! ones wait in the system's backlog. Every connection that is held gives its place back in bounded time unless a request
+//! is under way: whoever sends no head, or half of one, or nothing after an answer, is closed. How long a request's body
+//! may take is the routes' affair.
 
-use std::io;
-use std::net::SocketAddr;
-use std::pin::Pin;
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::serve::Listener;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Connections held at a time.
-pub const CONNECTIONS_MAX: usize = 1024;
 /// How long to wait after a connection could not be accepted (no file descriptor left).
 const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 
-/// A listener with a limit.
+/// What connections may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections held at a time.
+    pub connections_max: usize,
+    /// How long a connection is kept that has not sent a whole head: its first, or the next after an answer.
+    pub head_wait_max: Duration,
+}
+
+impl Default for Limits {
+    /// A head is a packet or two; 10 s are for a producer's pooled connection that is used again. A connection closed
+    /// while idle costs a producer nothing but another one.
+    fn default() -> Self {
+        Self { connections_max: 1024, head_wait_max: Duration::from_secs(10) }
+    }
+}
+
+/// A listener with limits.
 #[derive(Debug)]
 pub struct Limited {
     listener: TcpListener,
     places: Arc<Semaphore>,
+    head_wait_max: Duration,
 }
 
 impl Limited {
-    /// Limits `listener` to [`CONNECTIONS_MAX`].
-    pub fn new(listener: TcpListener) -> Self {
-        Self { listener, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)) }
+    /// Limits `listener`.
+    pub fn new(listener: TcpListener, limits: Limits) -> Self {
+        let places = Arc::new(Semaphore::new(limits.connections_max));
+        Self { listener, places, head_wait_max: limits.head_wait_max }
     }
-}
 
-/// A connection that gives its place back when it ends.
-#[derive(Debug)]
-pub struct Connection {
-    stream: TcpStream,
-    _place: Option<OwnedSemaphorePermit>,
-}
+    /// Serves `router` until `stopped`; then listens no more, closes idle connections, and ends when the requests under way
+    /// are answered.
+    pub async fn serve(self, router: Router, stopped: impl Future<Output = ()>) {
+        let service = TowerToHyperService::new(router);
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(self.head_wait_max);
+        let connections = GracefulShutdown::new();
+        let mut stopped = pin!(stopped);
+        loop {
+            let (stream, place) = tokio::select! {
+                () = &mut stopped => break,
+                accepted = self.accept() => accepted,
+            };
+            let connection = http.serve_connection(TokioIo::new(stream), service.clone());
+            let connection = connections.watch(connection);
+            tokio::spawn(async move {
+                // What breaks off is the peer's trouble; it has no answer to miss.
+                let _ended = connection.await;
+                drop(place);
+            });
+        }
+        drop(self.listener);
+        connections.shutdown().await;
+    }
 
-impl Listener for Limited {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
+    async fn accept(&self) -> (TcpStream, Option<OwnedSemaphorePermit>) {
+        // The semaphore is never closed, so there is always a place.
         let place = Arc::clone(&self.places).acquire_owned().await.ok();
         loop {
-            if let Ok((stream, peer)) = self.listener.accept().await {
-                return (Connection { stream, _place: place }, peer);
+            if let Ok((stream, _peer)) = self.listener.accept().await {
+                return (stream, place);
             }
             tokio::time::sleep(ACCEPT_AGAIN).await;
         }
     }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
 }
 
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
 
-impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::{Notify, oneshot};
+    use tokio::task::JoinHandle;
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
+    use super::*;
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
+    /// How long anything may take on a busy machine before its test has failed.
+    const LONGEST: Duration = Duration::from_secs(30);
+    const CONNECTIONS_MAX: usize = 4;
 
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
+    async fn started(head_wait_max: Duration, router: Router) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let limited = Limited::new(listener, Limits { connections_max: CONNECTIONS_MAX, head_wait_max });
+        let (stop, stopped) = oneshot::channel();
+        let serving = tokio::spawn(limited.serve(router, async move {
+            let _told_or_gone = stopped.await;
+        }));
+        (address, stop, serving)
     }
 
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+    async fn connected(address: SocketAddr, sent: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.expect("connected");
+        stream.write_all(sent.as_bytes()).await.expect("sent");
+        stream
+    }
+
+    /// All that is sent before the connection is closed.
+    async fn rest(mut stream: TcpStream) -> String {
+        let mut text = String::new();
+        let read = tokio::time::timeout(LONGEST, stream.read_to_string(&mut text)).await;
+        read.expect("waited in vain for the connection's end").expect("read");
+        text
+    }
+
+    async fn assert_places_come_back(sent_by_idlers: &str) {
+        let router = Router::new().route("/", get(|| async { "here" }));
+        let (address, _stop, _serving) = started(Duration::from_millis(100), router).await;
+        let mut idlers = Vec::new();
+        for _ in 0..CONNECTIONS_MAX {
+            idlers.push(connected(address, sent_by_idlers).await);
+        }
+        let answer = rest(connected(address, "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await).await;
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("here"), "{answer:?}");
+    }
+
+    #[tokio::test]
+    async fn connections_that_send_half_a_head_are_closed_and_others_are_answered() {
+        assert_places_come_back("GET / HTTP/1.1\r\nhost").await;
+    }
+
+    #[tokio::test]
+    async fn connections_that_send_nothing_are_closed_and_others_are_answered() {
+        assert_places_come_back("").await;
+    }
+
+    #[tokio::test]
+    async fn connections_that_idle_after_an_answer_are_closed_and_others_are_answered() {
+        assert_places_come_back("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    }
+
+    #[tokio::test]
+    async fn a_request_under_way_is_answered_when_stopped_and_an_idle_connection_is_closed() {
+        let (asked, finish) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (seen, until) = (Arc::clone(&asked), Arc::clone(&finish));
+        let slow = async move || {
+            seen.notify_one();
+            until.notified().await;
+            "done"
+        };
+        let (address, stop, serving) = started(LONGEST, Router::new().route("/", get(slow))).await;
+        let idle = connected(address, "").await;
+        let under_way = connected(address, "GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        asked.notified().await;
+        stop.send(()).expect("it still serves");
+        assert_eq!(rest(idle).await, "");
+        assert!(!serving.is_finished());
+        finish.notify_one();
+        let answer = rest(under_way).await;
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("done"), "{answer:?}");
+        tokio::time::timeout(LONGEST, serving).await.expect("waited in vain for the end").expect("no panic");
     }
 }

@@ -22,7 +22,7 @@ use axum::routing::get;
 
 use crate::telemetry::SharedTelemetry;
 
-pub use listener::{CONNECTIONS_MAX, Limited};
+pub use listener::{Limited, Limits};
 pub use readiness::Readiness;
 
 /// The routes of health and metrics.

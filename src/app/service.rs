@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::api::{self, Limited, Readiness};
+use crate::api::{self, Limited, Limits, Readiness};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::Settings;
 use crate::decide;
@@ -45,7 +45,7 @@ pub(super) struct Service {
     worker: Worker,
     drainer: Drainer,
     _sampler: Sampler,
-    servers: JoinSet<std::io::Result<()>>,
+    servers: JoinSet<()>,
     stop_servers: watch::Sender<bool>,
 }
 
@@ -183,7 +183,7 @@ impl Listeners {
     }
 
     /// Serves `events` on the main address, and `health` there or on its own.
-    fn serve(self, events: Router, health: Router) -> (JoinSet<std::io::Result<()>>, watch::Sender<bool>) {
+    fn serve(self, events: Router, health: Router) -> (JoinSet<()>, watch::Sender<bool>) {
         let (stop, stopped) = watch::channel(false);
         let mut servers = JoinSet::new();
         let mut serve = |listener: TcpListener, router: Router| {
@@ -191,8 +191,7 @@ impl Listeners {
             let until = async move {
                 let _told_or_gone = stopped.wait_for(|stop| *stop).await;
             };
-            let server = axum::serve(Limited::new(listener), router).with_graceful_shutdown(until);
-            servers.spawn(async move { server.await });
+            servers.spawn(Limited::new(listener, Limits::default()).serve(router, until));
         };
         match self.metrics {
             Some(metrics) => {

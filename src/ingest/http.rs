@@ -25,6 +25,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::{Serialize, Serializer};
 use serde_json::json;
 use subtle::ConstantTimeEq;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -35,7 +36,14 @@ use crate::telemetry::chain;
 
 /// Bytes of request bodies that are held at a time, over all requests, in units of a mebibyte.
 const BODIES_MIB_MAX: usize = 64;
-/// How long a request waits for its share of that.
+/// Items that are held at a time, over all requests of many items, in shares of [`ITEMS_PER_SHARE`]: one request of
+/// [`super::ITEMS_MAX`], and some smaller ones. An item of 22 bytes takes some 25 times that while it is parsed and stored
+/// (measured: 544 MB for ten times 100,000), so bodies alone do not tell what a request takes.
+const ITEM_SHARES: usize = 64;
+/// Items to a share. A request of fewer takes none, so that nobody waits behind others' bulk for a few events; of such
+/// requests there are at most [`BODIES_MIB_MAX`] at a time.
+const ITEMS_PER_SHARE: usize = 2048;
+/// How long a request waits for its share of either.
 const SHARE_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long a producer may take to send its body.
 const BODY_WAIT_MAX: Duration = Duration::from_secs(60);
@@ -59,18 +67,19 @@ struct Door {
     ingest: Ingest,
     policy: HttpPolicy,
     bodies: Semaphore,
+    items: Semaphore,
 }
 
 /// The route `POST /v1/events`.
 pub fn router(ingest: Ingest, policy: HttpPolicy) -> Router {
     let shares = BODIES_MIB_MAX.max(mebibytes(policy.request_bytes_max) as usize);
-    let door = Arc::new(Door { ingest, policy, bodies: Semaphore::new(shares) });
+    let door = Arc::new(Door { ingest, policy, bodies: Semaphore::new(shares), items: Semaphore::new(ITEM_SHARES) });
     Router::new().route("/v1/events", post(take_events)).with_state(door)
 }
 
 async fn take_events(State(door): State<Arc<Door>>, headers: HeaderMap, mut body: Body) -> Response {
     match door.take(&headers, &mut body).await {
-        Ok(results) => report(&results),
+        Ok(response) => response,
         Err(refusal) => {
             // Who waits for our leave to send its body does not get it, and has nothing under way.
             if !headers.contains_key(EXPECT) && !matches!(refusal, Refusal::TooSlow) {
@@ -99,15 +108,18 @@ enum Refusal {
 }
 
 impl Door {
-    async fn take(&self, headers: &HeaderMap, body: &mut Body) -> Result<Vec<ItemResult>, Refusal> {
+    async fn take(&self, headers: &HeaderMap, body: &mut Body) -> Result<Response, Refusal> {
         self.check_token(headers)?;
-        let _share = self.share(headers).await?;
+        let _body_share = self.body_share(headers).await?;
         let bytes = self.read(body).await?;
         let items = split(&bytes, is_ndjson(headers)).map_err(|error| match error {
             ItemsError::TooMany => Refusal::TooLarge(error.to_string()),
             ItemsError::Empty | ItemsError::NotJson(_) | ItemsError::BrokenArray => Refusal::Malformed(chain(&error)),
         })?;
-        self.ingest.offer(&items).await.map_err(|error| Refusal::NotStored(chain(&error)))
+        // After the body's share, and of another budget: whoever waits here holds nothing that one waits for who has both.
+        let _items_share = acquire(&self.items, item_shares(items.len())).await?;
+        let results = self.ingest.offer(&items).await.map_err(|error| Refusal::NotStored(chain(&error)))?;
+        Ok(report(&results))
     }
 
     fn check_token(&self, headers: &HeaderMap) -> Result<(), Refusal> {
@@ -125,16 +137,13 @@ impl Door {
     }
 
     /// Waits for room in memory for the request's body.
-    async fn share(&self, headers: &HeaderMap) -> Result<SemaphorePermit<'_>, Refusal> {
+    async fn body_share(&self, headers: &HeaderMap) -> Result<Option<SemaphorePermit<'_>>, Refusal> {
         let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
         let length = length.unwrap_or(self.policy.request_bytes_max);
         if length > self.policy.request_bytes_max {
             return Err(self.too_large());
         }
-        match tokio::time::timeout(SHARE_WAIT_MAX, self.bodies.acquire_many(mebibytes(length))).await {
-            Ok(Ok(share)) => Ok(share),
-            _ => Err(Refusal::NotStored("too many requests at once".to_owned())),
-        }
+        acquire(&self.bodies, mebibytes(length)).await
     }
 
     async fn read(&self, body: &mut Body) -> Result<Bytes, Refusal> {
@@ -153,6 +162,22 @@ impl Door {
     }
 }
 
+/// Nothing to hold for no shares, for which nobody waits.
+async fn acquire(budget: &Semaphore, shares: u32) -> Result<Option<SemaphorePermit<'_>>, Refusal> {
+    if shares == 0 {
+        return Ok(None);
+    }
+    match tokio::time::timeout(SHARE_WAIT_MAX, budget.acquire_many(shares)).await {
+        Ok(Ok(share)) => Ok(Some(share)),
+        _ => Err(Refusal::NotStored("too many requests at once".to_owned())),
+    }
+}
+
+/// Rounded down: none for a request of few items.
+fn item_shares(items: usize) -> u32 {
+    u32::try_from(items / ITEMS_PER_SHARE).unwrap_or(u32::MAX)
+}
+
 /// Rounded up, and at least one.
 fn mebibytes(bytes: usize) -> u32 {
     u32::try_from(bytes.div_ceil(1024 * 1024).max(1)).unwrap_or(u32::MAX)
@@ -169,15 +194,41 @@ fn is_ndjson(headers: &HeaderMap) -> bool {
 fn report(results: &[ItemResult]) -> Response {
     let accepted = results.iter().filter(|result| result.is_ok()).count();
     let status = if accepted > 0 { StatusCode::OK } else { StatusCode::BAD_REQUEST };
-    let results: Vec<serde_json::Value> = results
-        .iter()
-        .map(|result| match result {
-            Ok(accepted) => json!({"status": "accepted", "eventId": accepted.id}),
-            Err(error) => json!({"status": "refused", "field": error.field(), "error": error.to_string()}),
-        })
-        .collect();
-    let body = json!({"accepted": accepted, "refused": results.len() - accepted, "results": results});
-    json_response(status, &body)
+    let report = Report { accepted, refused: results.len() - accepted, results };
+    #[expect(clippy::expect_used, reason = "numbers and texts under fixed names always are JSON")]
+    let text = serde_json::to_string(&report).expect("a report is JSON");
+    (status, [(CONTENT_TYPE, "application/json")], text).into_response()
+}
+
+/// What is told of a request's items, written item by item: a tree of 100,000 values would take more than the items.
+#[derive(Serialize)]
+struct Report<'a> {
+    accepted: usize,
+    refused: usize,
+    #[serde(serialize_with = "lines_of")]
+    results: &'a [ItemResult],
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Line<'a> {
+    Accepted {
+        #[serde(rename = "eventId")]
+        event_id: &'a str,
+        status: &'static str,
+    },
+    Refused {
+        error: String,
+        field: Option<&'static str>,
+        status: &'static str,
+    },
+}
+
+fn lines_of<S: Serializer>(results: &[ItemResult], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(results.iter().map(|result| match result {
+        Ok(accepted) => Line::Accepted { event_id: accepted.id.as_str(), status: "accepted" },
+        Err(error) => Line::Refused { error: error.to_string(), field: error.field(), status: "refused" },
+    }))
 }
 
 fn json_response(status: StatusCode, body: &serde_json::Value) -> Response {
@@ -210,5 +261,48 @@ impl IntoResponse for Refusal {
             _ => {}
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::super::{Accepted, ITEMS_MAX};
+    use super::*;
+    use crate::model::{EventError, EventId};
+
+    #[tokio::test]
+    async fn a_report_tells_of_each_item_in_order_and_escapes_what_it_tells() {
+        let accepted = Accepted { id: EventId::new("a\"b").expect("an id") };
+        let broken = EventError::NotJson { detail: "at \"x\"".to_owned() };
+        let results = [Ok(accepted), Err(EventError::Missing { field: "body" }), Err(broken)];
+        let response = report(&results);
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
+        let text = response.into_body().collect().await.expect("a body").to_bytes();
+        let told: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+        let missing = EventError::Missing { field: "body" }.to_string();
+        let results = json!([
+            {"status": "accepted", "eventId": "a\"b"},
+            {"status": "refused", "field": "body", "error": missing},
+            {"status": "refused", "field": null, "error": "the event is not JSON: at \"x\""},
+        ]);
+        assert_eq!(told, json!({"accepted": 1, "refused": 2, "results": results}));
+        assert_eq!(report(&[Err(EventError::Missing { field: "body" })]).status(), StatusCode::BAD_REQUEST);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bulk_waits_for_bulk_and_is_turned_away_in_time_while_few_items_pass() {
+        let items = Semaphore::new(ITEM_SHARES);
+        let largest = item_shares(ITEMS_MAX);
+        let Ok(held) = acquire(&items, largest).await else { panic!("the largest request finds room") };
+        assert!(matches!(acquire(&items, largest).await, Err(Refusal::NotStored(_))), "it would be twice the memory");
+        let waiting = acquire(&items, largest);
+        let few = async { acquire(&items, item_shares(ITEMS_PER_SHARE - 1)).await.is_ok() };
+        let release = async { drop(held) };
+        let (waited, few, ()) = tokio::join!(waiting, few, release);
+        assert!(few, "few items wait for nobody");
+        assert!(waited.is_ok(), "bulk comes in when the other is done");
     }
 }

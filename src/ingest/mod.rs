@@ -6,6 +6,7 @@
 mod http;
 mod items;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,6 +18,9 @@ use crate::telemetry::SharedTelemetry;
 
 pub use http::{HttpPolicy, router};
 pub use items::{ITEMS_MAX, ItemsError, split, without_bom};
+
+/// Items parsed before other tasks get their turn: health checks would wait for 100,000 at once.
+const ITEMS_PER_TURN: usize = 256;
 
 /// Takes events in. Clones share the queue.
 #[derive(Clone, Debug)]
@@ -57,16 +61,16 @@ impl Ingest {
     /// # Errors
     /// Nothing of it is stored; the producer must keep all of it and may offer it again.
     pub async fn offer(&self, items: &[Bytes]) -> Result<Vec<ItemResult>, QueueError> {
-        let parsed: Vec<Result<Event, EventError>> = items.iter().map(|item| self.parse(item)).collect();
-        let results = parsed
-            .iter()
-            .map(|event| match event {
-                Ok(event) => Ok(Accepted { id: event.id.clone() }),
-                Err(error) => Err(error.clone()),
-            })
-            .collect();
-        self.store(parsed.into_iter().flatten().collect()).await?;
-        Ok(results)
+        let mut offered = Offered::default();
+        offered.results.reserve_exact(items.len());
+        for (index, item) in items.iter().enumerate() {
+            if index % ITEMS_PER_TURN == ITEMS_PER_TURN - 1 {
+                tokio::task::yield_now().await;
+            }
+            offered.push(self.parse(item));
+        }
+        self.store(offered.messages, offered.sources).await?;
+        Ok(offered.results)
     }
 
     fn parse(&self, item: &Bytes) -> Result<Event, EventError> {
@@ -79,33 +83,39 @@ impl Ingest {
         Ok(event)
     }
 
-    async fn store(&self, events: Vec<Event>) -> Result<(), QueueError> {
-        if events.is_empty() {
+    async fn store(&self, messages: Vec<Message>, sources: BTreeMap<Source, u64>) -> Result<(), QueueError> {
+        if messages.is_empty() {
             return Ok(());
         }
-        let sources: Vec<Source> = events.iter().map(|event| event.source.clone()).collect();
-        let messages = events
-            .into_iter()
-            .map(|event| Message { event: Arc::new(event), target: Target::Subscribers })
-            .collect::<Vec<_>>();
         let count = messages.len() as u64;
-        match self.queue.publish(messages).await {
-            Ok(()) => {
-                self.count_accepted(sources);
-                Ok(())
-            }
-            Err(error) => {
-                self.telemetry.events_not_stored(count, &error);
-                Err(error)
-            }
+        self.queue.publish(messages).await.inspect_err(|error| self.telemetry.events_not_stored(count, error))?;
+        for (source, count) in &sources {
+            self.telemetry.events_accepted(source, *count);
         }
+        Ok(())
     }
+}
 
-    fn count_accepted(&self, mut sources: Vec<Source>) {
-        sources.sort_unstable();
-        for same in sources.chunk_by(|a, b| a == b) {
-            self.telemetry.events_accepted(&same[0], same.len() as u64);
-        }
+/// What becomes of the items of one offer: an event is kept once, as the message that is stored.
+#[derive(Default)]
+struct Offered {
+    results: Vec<ItemResult>,
+    messages: Vec<Message>,
+    /// How many events each source has.
+    sources: BTreeMap<Source, u64>,
+}
+
+impl Offered {
+    fn push(&mut self, parsed: Result<Event, EventError>) {
+        self.results.push(parsed.map(|event| {
+            let id = event.id.clone();
+            match self.sources.get_mut(&event.source) {
+                Some(count) => *count += 1,
+                None => drop(self.sources.insert(event.source.clone(), 1)),
+            }
+            self.messages.push(Message { event: Arc::new(event), target: Target::Subscribers });
+            Accepted { id }
+        }));
     }
 }
 
