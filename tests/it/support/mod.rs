@@ -1,1 +1,3 @@
-//! What tests share: receivers, events, the program as a child process.
+//! What tests share: receivers, events, brokers, the program as a child process.
+
+pub(crate) mod broker;
