@@ -98,9 +98,17 @@ async fn an_event_is_taken_with_its_bytes_and_gone_once_it_is_settled() {
     lease.settle(&[]).await.expect("settled");
     assert_eq!(queue.depths().await.expect("counted").work, 0);
     drop(lease);
+    queue.publish(vec![fresh("e2")]).await.expect("published");
+    let mut unsettled = next(&mut work, "the second event").await;
     queue.close().await;
+    let error = unsettled.settle(&[]).await.expect_err("too late");
+    assert!(matches!(error, QueueError::Closed), "{error:?}");
     let queue = open(&url, &prefix).await;
-    assert_eq!(queue.depths().await.expect("counted").work, 0, "its acknowledgement went out before the farewell");
+    let depths = queue.depths().await.expect("counted");
+    assert_eq!(
+        depths.work, 1,
+        "the acknowledgement of the first went out before the farewell, the second is still there"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -244,6 +252,19 @@ async fn a_worker_starts_without_the_broker_and_a_producer_fails_in_bounded_time
     assert!(queue.publish(vec![fresh("e")]).await.is_err());
     let error = try_open("amqp://127.0.0.1:1", "x.", Access::Producer).await.expect_err("nobody is there");
     assert!(error.to_string().contains("cannot be reached"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_starts_before_the_broker_works_when_it_comes() {
+    let node = Broker::start().await;
+    node.stop().await;
+    let queue = open(&node.url(), "hikyaku.").await;
+    assert!(!queue.health().is_empty(), "it says that RabbitMQ is away");
+    let mut work = queue.consume(Lane::Work, PREFETCH).await.expect("consumed");
+    node.restart().await;
+    until("it is connected", async || queue.health().is_empty()).await;
+    queue.publish(vec![fresh("e")]).await.expect("published");
+    next(&mut work, "the event").await.settle(&[]).await.expect("settled");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -207,6 +207,7 @@ impl Holder for LaneState {
         follow_ups: Vec<FollowUp>,
     ) -> BoxFuture<'_, Result<(), QueueError>> {
         async move {
+            self.publisher.check_open()?;
             if !follow_ups.is_empty() {
                 self.publish_follow_ups(ticket.number, &event, &follow_ups).await?;
             }

@@ -64,8 +64,8 @@ use session::Session;
 use supervisor::{State, Supervisor};
 use topology::{BUCKETS, Topology};
 
-/// How long a worker's start waits to learn whether RabbitMQ can be used.
-const WORKER_WAIT_MAX: Duration = Duration::from_secs(3);
+/// How long a worker's start waits for RabbitMQ's first answer; when nobody listens there, that is at once.
+const WORKER_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long a producer waits for RabbitMQ.
 const PRODUCER_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long a farewell may take.
@@ -107,6 +107,7 @@ impl RabbitQueue {
         let state = State { session: watch::Sender::new(None), trouble: watch::Sender::new(None) };
         let (close, closed) = watch::channel(false);
         let lanes = Arc::new(Mutex::new(Vec::new()));
+        let publisher = Publisher::start(state.session.subscribe(), state.trouble.subscribe(), closed.clone());
         let supervisor = Supervisor {
             url: options.url,
             topology: Arc::clone(&topology),
@@ -116,7 +117,6 @@ impl RabbitQueue {
             lanes: Arc::clone(&lanes),
             close: closed,
         };
-        let publisher = Publisher::start(state.session.subscribe(), state.trouble.subscribe());
         let reader = Arc::new(Reader { event_bytes_max: options.event_bytes_max, server: options.server });
         let queue = Self {
             access,
@@ -134,21 +134,24 @@ impl RabbitQueue {
     /// Waits until RabbitMQ can be used, or it is known that it cannot.
     async fn wait_for_first_session(&self) -> Result<(), QueueError> {
         let (mut session, mut trouble) = (self.state.session.subscribe(), self.state.trouble.subscribe());
-        let for_a_person = |trouble: &Option<BrokerError>| trouble.as_ref().is_some_and(BrokerError::is_for_a_person);
+        let (limit, is_worker) = match self.access {
+            Access::Worker => (WORKER_WAIT_MAX, true),
+            Access::Producer => (PRODUCER_WAIT_MAX, false),
+        };
+        let is_final = |trouble: &Option<BrokerError>| {
+            trouble.as_ref().is_some_and(|trouble| is_worker || trouble.is_for_a_person())
+        };
         let known = async {
             tokio::select! {
                 _ = session.wait_for(Option::is_some) => None,
-                trouble = trouble.wait_for(for_a_person) => trouble.ok().and_then(|trouble| trouble.clone()),
+                trouble = trouble.wait_for(is_final) => trouble.ok().and_then(|trouble| trouble.clone()),
             }
         };
-        let limit = match self.access {
-            Access::Worker => WORKER_WAIT_MAX,
-            Access::Producer => PRODUCER_WAIT_MAX,
-        };
-        match (tokio::time::timeout(limit, known).await, self.access) {
-            (Ok(None), _) | (Err(_), Access::Worker) => Ok(()),
-            (Ok(Some(error)), _) => Err(error.into()),
-            (Err(_), Access::Producer) => {
+        match tokio::time::timeout(limit, known).await {
+            Ok(Some(error)) if error.is_for_a_person() => Err(error.into()),
+            Ok(_) => Ok(()),
+            Err(_) if is_worker => Ok(()),
+            Err(_) => {
                 let why = format!("no answer within {} s", limit.as_secs());
                 Err(self.state.trouble.borrow().clone().unwrap_or(BrokerError::Away { why }).into())
             }

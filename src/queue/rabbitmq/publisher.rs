@@ -53,18 +53,29 @@ struct Batch {
 #[derive(Clone, Debug)]
 pub(super) struct Publisher {
     batches: mpsc::Sender<Batch>,
+    close: watch::Receiver<bool>,
 }
 
 impl Publisher {
-    /// Starts the task; `trouble` says why there is no session.
-    pub(super) fn start(sessions: Sessions, trouble: watch::Receiver<Option<BrokerError>>) -> Self {
+    /// Starts the task; `trouble` says why there is no session, and `close` that there will be none any more.
+    pub(super) fn start(
+        sessions: Sessions,
+        trouble: watch::Receiver<Option<BrokerError>>,
+        close: watch::Receiver<bool>,
+    ) -> Self {
         let (batches, waiting) = mpsc::channel(BATCHES_WAITING_MAX);
         tokio::spawn(Task { batches: waiting, sessions, trouble }.run());
-        Self { batches }
+        Self { batches, close }
+    }
+
+    /// An error once the queue was closed.
+    pub(super) fn check_open(&self) -> Result<(), QueueError> {
+        if *self.close.borrow() { Err(QueueError::Closed) } else { Ok(()) }
     }
 
     /// Publishes `messages`; `Ok` when RabbitMQ has confirmed every one.
     pub(super) async fn publish(&self, messages: Vec<Outgoing>, patience: Patience) -> Result<(), QueueError> {
+        self.check_open()?;
         if messages.is_empty() {
             return Ok(());
         }

@@ -30,6 +30,7 @@ pub(crate) struct Broker {
     dist_port: u16,
     epmd_port: u16,
     guardian: Child,
+    epmd: Child,
 }
 
 /// The URL of a broker that tests share: the one that `HIKYAKU_TEST_AMQP_URL` names, else one of our own.
@@ -71,7 +72,7 @@ impl Broker {
             .stdin(Stdio::piped())
             .spawn()
             .expect("a guardian");
-        let broker = Self { folder, port, dist_port, epmd_port, guardian };
+        let broker = Self { folder, port, dist_port, epmd_port, guardian, epmd };
         broker.launch().await;
         broker
     }
@@ -188,6 +189,7 @@ impl Drop for Broker {
         // The guardian's input ends, and with it the node.
         drop(self.guardian.stdin.take());
         let _gone = self.guardian.wait();
+        let _gone = self.epmd.wait();
     }
 }
 
