@@ -155,6 +155,30 @@ fn limitless_faults(path: &str, text: &str) -> Vec<String> {
         .collect()
 }
 
+/// One decider: outside `decide`, one file asks for the next step, and nobody works out a wait by himself (promise 4).
+fn decider_faults(path: &str, text: &str) -> Vec<String> {
+    const ASKED_IN: &str = "src/deliver/pursuit.rs";
+    if path.starts_with("src/decide/") {
+        return Vec::new();
+    }
+    let is_decided_here = |word: &str| match word {
+        "retry_wait" | "park_wait" => true,
+        "next_step" => path != ASKED_IN,
+        _ => false,
+    };
+    let code = tokens(production(path, text));
+    code.into_iter()
+        .filter(|token| is_decided_here(token.text))
+        .map(|Token { line, text: word }| {
+            fault(
+                path,
+                line,
+                &format!("`{word}` is asked in {ASKED_IN} alone, through `decide::next_step`; act on its answer"),
+            )
+        })
+        .collect()
+}
+
 fn fault(path: &str, line: usize, what: &str) -> String {
     format!("{path}:{line}: {what}")
 }
@@ -433,6 +457,13 @@ fn no_channel_is_unbounded() {
 }
 
 #[test]
+fn a_deliverys_fate_is_decided_in_one_place() {
+    assert_none(&sources("src"), decider_faults);
+    let asks = |file: &File| tokens(production(&file.path, &file.text)).iter().any(|token| token.text == "next_step");
+    assert!(sources("src/deliver").iter().any(asks), "nobody asks the decider");
+}
+
+#[test]
 fn the_walk_reads_folders_within_folders() {
     let paths: Vec<String> = all_sources().into_iter().map(|file| file.path).collect();
     for path in ["src/lib.rs", "src/model/mod.rs", "tests/architecture.rs"] {
@@ -441,6 +472,14 @@ fn the_walk_reads_folders_within_folders() {
 }
 
 // ---- each rule can fail ----
+
+#[test]
+fn a_second_decider_is_found() {
+    let faults = decider_faults("src/deliver/engine.rs", "//! x\nfn f() {\n    let due = retry_wait(&[], 1);\n}\n");
+    assert_fault(&faults, "src/deliver/engine.rs:3", "retry_wait");
+    let faults = decider_faults("src/queue/mod.rs", "//! x\nfn f() { next_step() }\n");
+    assert_fault(&faults, "src/queue/mod.rs:2", "next_step");
+}
 
 fn three_layers() -> Layers {
     Layers::read("words\n```layers\nmodel\nqueue, registry\napp\n```\nignored, too\n")

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::queue::Queue;
 use crate::record::Latest;
 use crate::registry::Registry;
+use crate::telemetry::Trouble;
 
 /// Asks every part how it is.
 #[derive(Debug)]
@@ -13,13 +14,14 @@ pub struct Readiness {
     queue: Queue,
     registry: Arc<Registry>,
     latest: Arc<Latest>,
+    drainer: Arc<Trouble>,
     stopping: AtomicBool,
 }
 
 impl Readiness {
     /// Readiness of these parts.
-    pub fn new(queue: Queue, registry: Arc<Registry>, latest: Arc<Latest>) -> Self {
-        Self { queue, registry, latest, stopping: AtomicBool::new(false) }
+    pub fn new(queue: Queue, registry: Arc<Registry>, latest: Arc<Latest>, drainer: Arc<Trouble>) -> Self {
+        Self { queue, registry, latest, drainer, stopping: AtomicBool::new(false) }
     }
 
     /// From now on the process is on its way out.
@@ -32,6 +34,7 @@ impl Readiness {
         let mut reasons = self.queue.health();
         reasons.extend(self.registry.health());
         reasons.extend(self.latest.health());
+        reasons.extend(self.drainer.words());
         if self.stopping.load(Ordering::Relaxed) {
             reasons.push("shutting down".to_owned());
         }

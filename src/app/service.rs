@@ -1,11 +1,12 @@
 //! The sidecar put together: ingest, worker, drainer, health and metrics in one process.
 //!
 //! Started in the order in which a failure costs least: settings that cannot work (a port in use, a file that is locked) are
-//! found before the first message is taken. Stopped in the order of the flow: no more events in, no more messages taken,
-//! what is in flight finished, dead letters handed over.
+//! found before the first message is taken. Stopped so that nothing is refused that could be stored: no more messages are
+//! taken, what is in flight is finished, dead letters are handed over, and only then no more events are let in.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
@@ -25,6 +26,10 @@ use crate::record::{DeadLetters, Latest, Retention};
 use crate::registry::Registry;
 use crate::telemetry::{SharedTelemetry, Telemetry};
 
+/// How long HTTP requests to us may take at the end. With the worker's grace (15 s) and the drainer's end (5 s) this stays
+/// below the 30 s that Kubernetes waits by default.
+const REQUESTS_WAIT_MAX: Duration = Duration::from_secs(5);
+
 /// A running sidecar.
 pub(super) struct Service {
     pub(super) ingest: Ingest,
@@ -42,7 +47,6 @@ pub(super) struct Service {
     _sampler: Sampler,
     servers: JoinSet<std::io::Result<()>>,
     stop_servers: watch::Sender<bool>,
-    grace: std::time::Duration,
 }
 
 impl Service {
@@ -71,7 +75,7 @@ impl Service {
         let worker = Worker::start(parts, worker_policy(&settings)).await?;
         let drainer = Drainer::start(&queue, Arc::clone(&letters), telemetry.clone()).await?;
         let sampler = Sampler::start(queue.clone(), Arc::clone(&latest), Arc::clone(&clock), telemetry.clone());
-        let readiness = Arc::new(Readiness::new(queue.clone(), Arc::clone(&registry), latest));
+        let readiness = Arc::new(Readiness::new(queue.clone(), Arc::clone(&registry), latest, drainer.trouble()));
         let ingest = ingest_of(&settings, &queue, &clock, &telemetry);
         let (address, metrics_address) = listeners.addresses()?;
         let (servers, stop_servers) = listeners.serve(
@@ -98,7 +102,6 @@ impl Service {
             _sampler: sampler,
             servers,
             stop_servers,
-            grace: settings.server.shutdown_grace,
         })
     }
 
@@ -107,15 +110,15 @@ impl Service {
         self.worker.failed().await;
     }
 
-    /// Stops everything, in the order of the flow.
+    /// Stops everything: first what delivers, while readiness says so and events are still stored; then what is listened on.
     pub(super) async fn stop(mut self) {
         self.readiness.stop();
-        self.stop_servers.send_replace(true);
         self.worker.stop().await;
         self.drainer.stop().await;
+        self.stop_servers.send_replace(true);
         let finish = async { while self.servers.join_next().await.is_some() {} };
-        if tokio::time::timeout(self.grace, finish).await.is_err() {
-            self.telemetry.lifecycle("some HTTP requests to us were not finished within the grace");
+        if tokio::time::timeout(REQUESTS_WAIT_MAX, finish).await.is_err() {
+            self.telemetry.lifecycle("some HTTP requests to us were not finished in time; they got no answer");
         }
         self.queue.close().await;
     }

@@ -197,7 +197,8 @@ pub struct UpdateArgs {
 /// How a webhook's deliveries differ from the settings.
 #[derive(Debug, clap::Args)]
 pub struct OptionArgs {
-    /// Signs each request (Standard Webhooks): whsec_ and base64; `none` takes it away
+    /// Signs each request (Standard Webhooks): whsec_ and base64; `-` reads it from standard input (after the secret, if that
+    /// is read there too), `none` takes it away
     #[arg(long, value_name = "SECRET")]
     pub signing_secret: Option<String>,
     /// Whether the clear-text secret is sent

@@ -2,7 +2,7 @@
 //!
 //! Secrets are shown only when asked for (`show --reveal`).
 
-use std::io::Read;
+use std::io::{BufRead, Read};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -87,17 +87,20 @@ fn event_types(texts: &[String]) -> Result<Vec<EventType>, CliError> {
     types.collect::<Result<_, _>>().map_err(|error| usage("--on", &error))
 }
 
-/// The secret; `-` stands for the first line of standard input, so that it is in no history and no process list.
+/// The secret; `-` stands for a line of standard input, so that it is in no history and no process list.
 fn secret_of(text: &str) -> Result<Secret, CliError> {
+    check_secret(&given_or_typed(text)?).map_err(|error| CliError::Usage(error.to_string()))
+}
+
+/// The text itself, or for `-` the next line of standard input.
+fn given_or_typed(text: &str) -> Result<String, CliError> {
+    if text != "-" {
+        return Ok(text.to_owned());
+    }
     let mut typed = String::new();
-    let text = if text == "-" {
-        let read = std::io::stdin().take(8192).read_to_string(&mut typed);
-        read.map_err(|error| CliError::Io { what: "the secret cannot be read".to_owned(), error })?;
-        typed.lines().next().unwrap_or_default()
-    } else {
-        text
-    };
-    check_secret(text).map_err(|error| CliError::Usage(error.to_string()))
+    let read = std::io::stdin().lock().take(8192).read_line(&mut typed);
+    read.map_err(|error| CliError::Io { what: "the secret cannot be read".to_owned(), error })?;
+    Ok(typed.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 fn new_webhook(args: CreateArgs) -> Result<NewWebhook, CliError> {
@@ -138,7 +141,9 @@ fn options(args: &OptionArgs, mut options: Options) -> Result<Option<Options>, C
     if let Some(text) = signing_secret {
         options.signing_secret = match text.as_str() {
             "none" => None,
-            text => Some(check_signing_secret(text).map_err(|error| CliError::Usage(error.to_string()))?),
+            text => {
+                Some(check_signing_secret(&given_or_typed(text)?).map_err(|error| CliError::Usage(error.to_string()))?)
+            }
         };
     }
     if let Some(send) = send_secret {

@@ -13,7 +13,7 @@ use crate::clock::Backoff;
 use crate::model::{DeathReason, Target};
 use crate::queue::{Consumer, Lane, Lease, Prefetch, Queue, QueueError};
 use crate::record::{DeadLetter, DeadLetters};
-use crate::telemetry::SharedTelemetry;
+use crate::telemetry::{SharedTelemetry, Trouble};
 
 /// Letters that go to the store in one transaction.
 const BATCH_MAX: usize = 256;
@@ -32,6 +32,7 @@ const STOP_WAIT_MAX: Duration = Duration::from_secs(5);
 pub struct Drainer {
     stop: watch::Sender<bool>,
     tasks: [JoinHandle<()>; 2],
+    trouble: Arc<Trouble>,
 }
 
 impl Drainer {
@@ -46,9 +47,16 @@ impl Drainer {
     ) -> Result<Self, QueueError> {
         let consumer = queue.consume(Lane::Dead, PREFETCH).await?;
         let (stop, stopped) = watch::channel(false);
-        let drain = Drain { letters: Arc::clone(&letters), telemetry: telemetry.clone() };
+        let trouble = Arc::new(Trouble::none("dead letters cannot be stored; they wait in the queue"));
+        let drain =
+            Drain { letters: Arc::clone(&letters), telemetry: telemetry.clone(), trouble: Arc::clone(&trouble) };
         let tasks = [tokio::spawn(drain.run(consumer, stopped)), tokio::spawn(prune(letters, telemetry))];
-        Ok(Self { stop, tasks })
+        Ok(Self { stop, tasks, trouble })
+    }
+
+    /// Where it tells whether dead letters can be stored.
+    pub fn trouble(&self) -> Arc<Trouble> {
+        Arc::clone(&self.trouble)
     }
 
     /// Stops after the batch in hand; what is not in the store stays in the queue.
@@ -63,6 +71,7 @@ impl Drainer {
 struct Drain {
     letters: Arc<DeadLetters>,
     telemetry: SharedTelemetry,
+    trouble: Arc<Trouble>,
 }
 
 impl Drain {
@@ -88,12 +97,13 @@ impl Drain {
     async fn hand_over(&self, mut batch: Vec<Lease>, stop: &mut watch::Receiver<bool>) {
         let mut waits = Backoff::new(AGAIN_FIRST, AGAIN_LONGEST);
         while let Err(error) = self.letters.add(batch.iter().filter_map(letter).collect()).await {
-            self.telemetry.trouble("dead letters cannot be stored; they wait in the queue", &error);
+            self.trouble.failed(&error, &self.telemetry);
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
                 () = tokio::time::sleep(waits.next_wait()) => {}
             }
         }
+        self.trouble.succeeded(&self.telemetry);
         self.telemetry.dead_letters_held(self.letters.total());
         // The store has them; only when the queue is closed do they stay there, and are handed over once more.
         let settling = batch.iter_mut().map(|lease| settle(lease, &[], &self.telemetry));

@@ -77,6 +77,9 @@ impl Engine {
             Target::Subscribers => self.pursuer.fan_out(&event),
             Target::One(delivery) => vec![Pursuit { delivery: delivery.clone(), fresh: false }],
         };
+        if pursuits.is_empty() {
+            self.pursuer.telemetry.event_unwanted();
+        }
         let steps = self.pursue_all(&event, &pursuits).await;
         if !pursuits.is_empty() && steps.iter().all(Option::is_none) {
             return;

@@ -20,7 +20,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -39,6 +39,10 @@ const BODIES_MIB_MAX: usize = 64;
 const SHARE_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long a producer may take to send its body.
 const BODY_WAIT_MAX: Duration = Duration::from_secs(60);
+/// What is read, and thrown away, of a request that is refused before its end: four times the default limit.
+const DRAINED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How long that may take.
+const DRAIN_WAIT_MAX: Duration = Duration::from_secs(10);
 /// When a producer should try again after a 503.
 const RETRY_AFTER_S: &str = "5";
 
@@ -64,11 +68,25 @@ pub fn router(ingest: Ingest, policy: HttpPolicy) -> Router {
     Router::new().route("/v1/events", post(take_events)).with_state(door)
 }
 
-async fn take_events(State(door): State<Arc<Door>>, headers: HeaderMap, body: Body) -> Response {
-    match door.take(&headers, body).await {
+async fn take_events(State(door): State<Arc<Door>>, headers: HeaderMap, mut body: Body) -> Response {
+    match door.take(&headers, &mut body).await {
         Ok(results) => report(&results),
-        Err(refusal) => refusal.into_response(),
+        Err(refusal) => {
+            // Who waits for our leave to send its body does not get it, and has nothing under way.
+            if !headers.contains_key(EXPECT) && !matches!(refusal, Refusal::TooSlow) {
+                drain(body).await;
+            }
+            refusal.into_response()
+        }
     }
+}
+
+/// Throws the rest of a refused request away: a producer that still sends when its connection is closed sees a broken
+/// pipe, and never the answer that says why.
+async fn drain(body: Body) {
+    let mut rest = Limited::new(body, DRAINED_BYTES_MAX);
+    let read = async { while let Some(Ok(_)) = rest.frame().await {} };
+    let _read_or_given_up = tokio::time::timeout(DRAIN_WAIT_MAX, read).await;
 }
 
 /// Why a request was turned away as a whole.
@@ -81,7 +99,7 @@ enum Refusal {
 }
 
 impl Door {
-    async fn take(&self, headers: &HeaderMap, body: Body) -> Result<Vec<ItemResult>, Refusal> {
+    async fn take(&self, headers: &HeaderMap, body: &mut Body) -> Result<Vec<ItemResult>, Refusal> {
         self.check_token(headers)?;
         let _share = self.share(headers).await?;
         let bytes = self.read(body).await?;
@@ -119,7 +137,7 @@ impl Door {
         }
     }
 
-    async fn read(&self, body: Body) -> Result<Bytes, Refusal> {
+    async fn read(&self, body: &mut Body) -> Result<Bytes, Refusal> {
         let limited = Limited::new(body, self.policy.request_bytes_max);
         match tokio::time::timeout(BODY_WAIT_MAX, limited.collect()).await {
             Err(_) => Err(Refusal::TooSlow),

@@ -21,7 +21,7 @@ pub enum SqliteError {
     /// The file is no database, or a damaged one.
     #[error(
         "the file {path} is damaged or no SQLite database: {why}. Stop hikyaku, keep a copy of the file, and rescue \
-         what can be read with `sqlite3 {path} .recover | sqlite3 rescued.db`"
+         what can be read as docs/RUNBOOK.md says under 'A file is damaged'"
     )]
     Damaged {
         /// The file.

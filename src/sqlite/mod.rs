@@ -8,6 +8,7 @@ mod error;
 mod migrate;
 mod thread;
 
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use rusqlite::{Connection, OpenFlags};
 
 pub use error::SqliteError;
 pub use migrate::migrate;
-pub use thread::SqliteThread;
+pub use thread::{JoinedThread, SqliteThread};
 
 /// How long a statement waits for another process's lock on the file before it fails.
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -29,6 +30,7 @@ const WAL_PAGES_MAX: u32 = 4000;
 /// [`SqliteError`] naming the file, what is wrong, and how to mend it; the file is as it was.
 pub fn open(path: &Path) -> Result<Connection, SqliteError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    make_private(path);
     let connect = || -> rusqlite::Result<Connection> {
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
@@ -41,6 +43,12 @@ pub fn open(path: &Path) -> Result<Connection, SqliteError> {
         Ok(connection)
     };
     connect().map_err(|error| SqliteError::new(path, error))
+}
+
+/// Makes the file, readable by its owner only, if it is absent: it will hold people's posts and secrets. SQLite gives its
+/// companion files the same permissions. What goes wrong here, opening the file says.
+fn make_private(path: &Path) {
+    let _is_there_or_opening_says = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
 }
 
 /// The file that a `sqlite:` URL names, or nothing when it is no such URL.
@@ -61,6 +69,20 @@ mod tests {
         assert_eq!(path_of_url("sqlite:///var/lib/q.db"), Some(Path::new("/var/lib/q.db")));
         assert_eq!(path_of_url("sqlite:"), None);
         assert_eq!(path_of_url("postgres://x"), None);
+    }
+
+    #[test]
+    fn a_new_file_and_its_companions_are_readable_by_their_owner_only() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = tempfile::tempdir().expect("a folder");
+        let connection = open(&folder.path().join("queue.db")).expect("made");
+        connection.execute_batch("CREATE TABLE a (x)").expect("written");
+        for entry in std::fs::read_dir(folder.path()).expect("a folder") {
+            let entry = entry.expect("an entry");
+            let mode = entry.metadata().expect("metadata").permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{:?}", entry.path());
+        }
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! A connection on a thread of its own, worked by closures that async code sends and awaits.
 //!
 //! Jobs run in the order they were sent, one at a time. At most [`JOBS_WAITING_MAX`] wait; who sends more waits to send.
-//! The thread ends when the last handle is dropped.
+//! The thread ends when the last handle is dropped, which waits for it: so the file is closed in order, and what is in its
+//! write-ahead log is brought into the file itself.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
@@ -18,8 +21,57 @@ type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 /// A handle to the thread; clones share it.
 #[derive(Clone, Debug)]
 pub struct SqliteThread {
-    jobs: mpsc::Sender<Job>,
+    worker: Arc<JoinedThread<Job>>,
     path: PathBuf,
+}
+
+/// A thread that works off what is sent to it. Dropping this lets it finish that, and waits for it to end.
+pub struct JoinedThread<T> {
+    sender: Option<mpsc::Sender<T>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl<T: Send + 'static> JoinedThread<T> {
+    /// Starts a thread named `name` that runs `work` with what will be sent, at most `waiting_max` of it waiting.
+    ///
+    /// # Errors
+    /// When the system has no thread left.
+    pub fn start(
+        name: &str,
+        waiting_max: usize,
+        work: impl FnOnce(mpsc::Receiver<T>) + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let (sender, waiting) = mpsc::channel(waiting_max);
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || work(waiting))?;
+        Ok(Self { sender: Some(sender), thread: Some(thread) })
+    }
+
+    /// Sends to the thread; gives back what cannot be sent because the thread has ended.
+    ///
+    /// # Errors
+    /// When the thread has ended.
+    pub async fn send(&self, what: T) -> Result<(), T> {
+        match &self.sender {
+            Some(sender) => sender.send(what).await.map_err(|error| error.0),
+            None => Err(what),
+        }
+    }
+}
+
+impl<T> std::fmt::Debug for JoinedThread<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "JoinedThread({:?})", self.thread)
+    }
+}
+
+impl<T> Drop for JoinedThread<T> {
+    fn drop(&mut self) {
+        self.sender = None;
+        let this_thread = std::thread::current().id();
+        if let Some(thread) = self.thread.take().filter(|thread| thread.thread().id() != this_thread) {
+            let _it_may_have_panicked = thread.join();
+        }
+    }
 }
 
 impl SqliteThread {
@@ -28,17 +80,14 @@ impl SqliteThread {
     /// # Errors
     /// When the system has no thread left.
     pub fn start(name: &str, path: &Path, mut connection: Connection) -> Result<Self, SqliteError> {
-        let (jobs, mut waiting) = mpsc::channel::<Job>(JOBS_WAITING_MAX);
-        let work = move || {
+        let work = move |mut waiting: mpsc::Receiver<Job>| {
             while let Some(job) = waiting.blocking_recv() {
                 job(&mut connection);
             }
         };
-        std::thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(work)
+        let worker = JoinedThread::start(name, JOBS_WAITING_MAX, work)
             .map_err(|error| SqliteError::Other { path: path.to_owned(), why: format!("no thread: {error}") })?;
-        Ok(Self { jobs, path: path.to_owned() })
+        Ok(Self { worker: Arc::new(worker), path: path.to_owned() })
     }
 
     /// Runs `job` on the thread and tells what it came to.
@@ -55,7 +104,7 @@ impl SqliteThread {
             let _caller_may_be_gone = answer.send(job(connection));
         });
         let closed = || SqliteError::Closed { path: self.path.clone() };
-        self.jobs.send(job).await.map_err(|_| closed())?;
+        self.worker.send(job).await.map_err(|_| closed())?;
         answered.await.map_err(|_| closed())?.map_err(|error| SqliteError::new(&self.path, error))
     }
 }

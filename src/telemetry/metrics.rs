@@ -43,6 +43,7 @@ pub(super) struct DeliveryMetrics {
     pub(super) dead: IntCounter,
     pub(super) dropped: IntCounter,
     pub(super) skipped: IntCounter,
+    pub(super) unwanted: IntCounter,
     pub(super) retries: IntCounter,
     parked: IntCounterVec,
 }
@@ -146,6 +147,8 @@ impl DeliveryMetrics {
                 "deliveries_skipped_total",
                 "Fresh events not queued for a webhook that is paused or deactivated.",
             )?,
+            unwanted: make
+                .counter("events_without_subscriber_total", "Events taken up that no webhook subscribes to.")?,
             retries: make.counter("retries_planned_total", "Failed attempts that will be made again.")?,
             parked: make.counters(
                 "parked_total",

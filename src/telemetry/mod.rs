@@ -9,6 +9,7 @@
 
 mod line_limit;
 mod metrics;
+mod trouble;
 
 use std::collections::HashSet;
 use std::error::Error;
@@ -21,6 +22,7 @@ use crate::model::{
 
 use line_limit::LineLimit;
 use metrics::Metrics;
+pub use trouble::Trouble;
 
 /// Values that the label `source` may take; further ones are counted as `other`.
 pub const SOURCES_MAX: usize = 64;
@@ -105,6 +107,11 @@ impl Telemetry {
     /// A fresh event was not queued for a webhook that is paused or deactivated.
     pub fn delivery_skipped(&self) {
         self.metrics.delivery.skipped.inc();
+    }
+
+    /// No webhook subscribes to an event.
+    pub fn event_unwanted(&self) {
+        self.metrics.delivery.unwanted.inc();
     }
 
     /// A request is about to leave.
@@ -242,6 +249,16 @@ impl Telemetry {
             let error = chain(error);
             tracing::error!(silenced, "{what}: {error}");
         }
+    }
+
+    /// The system gives us fewer file descriptors than the settings can need.
+    pub fn few_file_descriptors(&self, given: u64, needed: u64) {
+        tracing::warn!(
+            given,
+            needed,
+            "fewer file descriptors than delivery.concurrency can need; deliveries beyond them are parked. Raise the limit \
+             (systemd: LimitNOFILE), or lower the concurrency"
+        );
     }
 
     /// The trouble `what` is over.

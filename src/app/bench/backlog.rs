@@ -30,8 +30,9 @@ pub(super) async fn run(load: &Load, json: bool, output: &mut Output) -> anyhow:
     let settled = Arc::new(Settled::default());
     let service = Service::start(settings, Some(Arc::clone(&settled) as Arc<dyn Observer>)).await?;
     settled.reach(u64::from(load.events / DELIVERED_PART).max(1)).await?;
-    let waiting = service.queue.depths().await?.work;
+    let queue = service.queue.clone();
     service.stop().await;
+    let waiting = queue.depths().await?.work;
     let peak = peak_kib()?;
     let (delivered, mib) = (receiver.answered(), |kib: u64| kib / 1024);
     if json {

@@ -2,7 +2,7 @@
 //!
 //! A named pipe beside the queue file. The worker reads it; a producer writes one byte after its commit. A byte that cannot
 //! be written (no worker, or the pipe is full of unread rings) is not needed: a worker that starts reads the tables anyway,
-//! and a full pipe wakes it already. Where no named pipe can be made, [`SAFETY_NET`](super::lane::SAFETY_NET) still finds
+//! and a full pipe wakes it already. Where no named pipe can be made, the lanes' safety net still finds
 //! what was published.
 
 use std::io::Write;
@@ -49,7 +49,7 @@ impl Drop for Bell {
 
 fn open(queue: &Path) -> std::io::Result<pipe::Receiver> {
     let path = beside(queue, "bell");
-    match mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::WGRP, 0) {
+    match mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0) {
         Ok(()) | Err(rustix::io::Errno::EXIST) => {}
         Err(error) => return Err(error.into()),
     }

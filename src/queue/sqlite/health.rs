@@ -1,66 +1,71 @@
-//! Whether the queue file can be written and read: what readiness tells, and the log line at each change.
-
-use std::sync::{Mutex, PoisonError};
+//! Whether the queue file can be written and read: what readiness tells.
 
 use tokio::sync::Notify;
 
-use crate::telemetry::Telemetry;
+use crate::queue::Lane;
+use crate::telemetry::{Telemetry, Trouble};
 
-/// The trouble of the last write and of the last read, if they had any.
-#[derive(Debug, Default)]
+/// The trouble of the last write and of each lane's last read, if they had any.
+#[derive(Debug)]
 pub(super) struct Health {
-    write: Mutex<Option<String>>,
-    read: Mutex<Option<String>>,
+    write: Trouble,
+    reads: [(Lane, Trouble); 3],
     /// Told when writing begins to fail, so that someone probes until it works.
     pub(super) writing_failed: Notify,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            write: Trouble::none("the queue cannot be written"),
+            reads: [Lane::Work, Lane::Retry, Lane::Dead].map(|lane| (lane, Trouble::none(words_of(lane)))),
+            writing_failed: Notify::new(),
+        }
+    }
 }
 
 impl Health {
     /// The troubles in words.
     pub(super) fn troubles(&self) -> Vec<String> {
-        [&self.write, &self.read].into_iter().filter_map(words).collect()
+        let reads = self.reads.iter().map(|(_, trouble)| trouble);
+        std::iter::once(&self.write).chain(reads).filter_map(Trouble::words).collect()
     }
 
     /// Whether the last write failed.
     pub(super) fn cannot_write(&self) -> bool {
-        words(&self.write).is_some()
+        self.write.words().is_some()
     }
 
     /// A write ended.
     pub(super) fn wrote(&self, error: Option<&dyn std::error::Error>, telemetry: &Telemetry) {
-        if note(&self.write, "the queue cannot be written", error, telemetry) {
-            self.writing_failed.notify_one();
-        }
-    }
-
-    /// A read ended.
-    pub(super) fn read(&self, error: Option<&dyn std::error::Error>, telemetry: &Telemetry) {
-        note(&self.read, "the queue cannot be read", error, telemetry);
-    }
-}
-
-fn words(trouble: &Mutex<Option<String>>) -> Option<String> {
-    trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
-}
-
-/// Keeps or clears the trouble, and tells whether it has just begun.
-fn note(
-    trouble: &Mutex<Option<String>>,
-    what: &str,
-    error: Option<&dyn std::error::Error>,
-    telemetry: &Telemetry,
-) -> bool {
-    let mut trouble = trouble.lock().unwrap_or_else(PoisonError::into_inner);
-    match error {
-        Some(error) => {
-            telemetry.trouble(what, error);
-            trouble.replace(format!("{what}: {error}")).is_none()
-        }
-        None => {
-            if trouble.take().is_some() {
-                telemetry.recovered(what);
+        match error {
+            None => self.write.succeeded(telemetry),
+            Some(error) => {
+                if self.write.failed(error, telemetry) {
+                    self.writing_failed.notify_one();
+                }
             }
-            false
         }
+    }
+
+    /// A read of `lane` ended.
+    pub(super) fn read(&self, lane: Lane, error: Option<&dyn std::error::Error>, telemetry: &Telemetry) {
+        for (_, trouble) in self.reads.iter().filter(|(of, _)| *of == lane) {
+            match error {
+                None => trouble.succeeded(telemetry),
+                Some(error) => {
+                    trouble.failed(error, telemetry);
+                }
+            }
+        }
+    }
+}
+
+/// Of each lane apart: that one table can be read does not say that another can.
+fn words_of(lane: Lane) -> &'static str {
+    match lane {
+        Lane::Work => "the queue's fresh events cannot be read",
+        Lane::Retry => "the queue's waiting deliveries cannot be read",
+        Lane::Dead => "the queue's dead letters cannot be read",
     }
 }

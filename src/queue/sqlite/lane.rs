@@ -1,32 +1,19 @@
-//! A lane: from rows of one table to leases, as many at a time as the prefetch allows.
+//! A lane: which rows of one table are in someone's hands, what may still be taken, and who is told when that changes.
 //!
-//! A task per lane reads when there is both something to read and room for it, and otherwise waits to be told: by the writer
-//! (something came), by a settled lease (room), by the clock (something is due), or by the bell (another process wrote).
-//! `work` and `dead` are read in the order of their numbers, which only grow; `delay` in the order of due times, where a row
-//! can be put in behind the place reached, so the place is set back when one was.
+//! Rows are read by `batch`, handed out by `feeder`, and come back through the [`Holder`] side of their leases.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
-use super::health::Health;
-use super::rows::{self, DuePlace, Found, Room};
+use super::rows::{DuePlace, Found, Room};
 use super::writer::Writer;
-use crate::clock::SharedClock;
 use crate::model::{Event, Timestamp};
-use crate::queue::lease::{Holder, Lease, Ticket};
-use crate::queue::{Consumer, FollowUp, Lane, Prefetch, QueueError};
-use crate::sqlite::{SqliteError, SqliteThread};
-use crate::telemetry::SharedTelemetry;
-
-/// How often an idle lane asks whether the file was written by a process whose bell did not ring.
-pub(super) const SAFETY_NET: Duration = Duration::from_secs(5);
-/// How long a lane waits after a failed read.
-const READ_AGAIN: Duration = Duration::from_secs(1);
+use crate::queue::lease::{Holder, Ticket};
+use crate::queue::{FollowUp, Lane, Prefetch, QueueError};
 
 /// The lanes that are being consumed.
 #[derive(Debug, Default)]
@@ -43,11 +30,13 @@ impl Lanes {
             match lane.lane {
                 Lane::Work if work_came => lane.came.notify_one(),
                 Lane::Dead if dead_came => lane.came.notify_one(),
-                Lane::Retry if first_due.is_some() => {
-                    lane.put_in_before(first_due.unwrap_or_default());
-                    lane.came.notify_one();
+                Lane::Retry => {
+                    if let Some(due) = first_due {
+                        lane.put_in(due);
+                        lane.came.notify_one();
+                    }
                 }
-                Lane::Work | Lane::Dead | Lane::Retry => {}
+                Lane::Work | Lane::Dead => {}
             }
         }
     }
@@ -55,7 +44,7 @@ impl Lanes {
     /// Another process may have written anything.
     pub(super) fn changed_elsewhere(&self) {
         for lane in self.lock().iter() {
-            lane.put_in_before(Timestamp::default());
+            lane.put_in(Timestamp::default());
             lane.came.notify_one();
         }
     }
@@ -77,14 +66,14 @@ impl Lanes {
 /// One lane's state, shared by its task, its leases and the writer.
 #[derive(Debug)]
 pub(super) struct LaneState {
-    lane: Lane,
-    prefetch: Prefetch,
+    pub(super) lane: Lane,
+    pub(super) prefetch: Prefetch,
     writer: Writer,
     inner: Mutex<Inner>,
     /// There may be something to read.
-    came: Notify,
+    pub(super) came: Notify,
     /// There is room again.
-    room: Notify,
+    pub(super) room: Notify,
 }
 
 #[derive(Debug)]
@@ -98,6 +87,8 @@ struct Inner {
     given_back: Vec<i64>,
     /// Up to where the table has been read: by number, or for `delay` by due time and number.
     place: DuePlace,
+    /// The earliest due time of what was put into `delay` since the last reading began.
+    put_in: Option<Timestamp>,
     closed: bool,
 }
 
@@ -109,6 +100,7 @@ impl LaneState {
             held: HashSet::new(),
             given_back: Vec::new(),
             place: (i64::MIN, 0),
+            put_in: None,
             closed: false,
         };
         Self { lane, prefetch, writer, inner: Mutex::new(inner), came: Notify::new(), room: Notify::new() }
@@ -118,12 +110,48 @@ impl LaneState {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A delayed row due at `due` may lie behind the place reached.
-    fn put_in_before(&self, due: Timestamp) {
+    /// A delayed row due at `due` was put in, maybe behind the place reached.
+    pub(super) fn put_in(&self, due: Timestamp) {
         let mut inner = self.inner();
-        if self.lane == Lane::Retry && due.as_millis() <= inner.place.0 {
-            inner.place = (due.as_millis().saturating_sub(1), i64::MAX);
+        inner.put_in = Some(inner.put_in.map_or(due, |earliest| earliest.min(due)));
+    }
+
+    /// From where to read on. What is put in from now on sets the next reading back, not this one. Only in `delay` can
+    /// something be put in behind the place; numbers only grow.
+    pub(super) fn begin_reading(&self) -> DuePlace {
+        let mut inner = self.inner();
+        if let Some(due) = inner.put_in.take().map(Timestamp::as_millis)
+            && self.lane == Lane::Retry
+            && due <= inner.place.0
+        {
+            inner.place = (due.saturating_sub(1), i64::MAX);
         }
+        inner.place
+    }
+
+    /// The table has been read up to `place`.
+    pub(super) fn end_reading(&self, place: DuePlace) {
+        self.inner().place = place;
+    }
+
+    /// A row that was given back, to be read again; it stays held.
+    pub(super) fn take_given_back(&self) -> Option<i64> {
+        self.inner().given_back.pop()
+    }
+
+    /// A row that could not be read this time.
+    pub(super) fn give_back_again(&self, id: i64) {
+        self.inner().given_back.push(id);
+    }
+
+    /// A row that is gone.
+    pub(super) fn forget(&self, id: i64) {
+        self.inner().held.remove(&id);
+    }
+
+    /// Whether nobody has the row.
+    pub(super) fn is_free(&self, id: i64) -> bool {
+        !self.inner().held.contains(&id)
     }
 
     /// The messages that must be free before it is worth reading: an eighth of the prefetch, so that reads come in batches.
@@ -132,7 +160,7 @@ impl LaneState {
     }
 
     /// The room there is, if it is worth reading.
-    fn room(&self) -> Option<Room> {
+    pub(super) fn room(&self) -> Option<Room> {
         let inner = self.inner();
         let bytes = usize::try_from(inner.free_bytes).unwrap_or(0);
         (inner.free_messages >= self.worth_reading() && bytes > 0)
@@ -140,7 +168,7 @@ impl LaneState {
     }
 
     /// Notes that `found` is now in someone's hands.
-    fn hold(&self, found: &Found) {
+    pub(super) fn hold(&self, found: &Found) {
         let mut inner = self.inner();
         inner.held.insert(found.id);
         inner.free_messages = inner.free_messages.saturating_sub(1);
@@ -148,12 +176,12 @@ impl LaneState {
     }
 
     /// Leaves an unreadable row where it is: it stays held, so that it is not read again, and takes no room.
-    fn set_aside(&self, ticket: Ticket) {
+    pub(super) fn set_aside(&self, ticket: Ticket) {
         self.release(ticket, true);
         self.inner().held.insert(ticket.number);
     }
 
-    fn closed(&self) -> bool {
+    pub(super) fn closed(&self) -> bool {
         self.inner().closed
     }
 }
@@ -188,201 +216,4 @@ impl Holder for LaneState {
             self.came.notify_one();
         }
     }
-}
-
-/// Starts the lane's task.
-pub(super) fn feed(feeder: Feeder) -> Consumer {
-    let (sender, leases) = mpsc::channel(feeder.lane.prefetch.messages.max(1));
-    tokio::spawn(feeder.run(sender));
-    Consumer { leases }
-}
-
-/// What a lane's task works with.
-pub(super) struct Feeder {
-    pub(super) lane: Arc<LaneState>,
-    pub(super) reader: SqliteThread,
-    pub(super) health: Arc<Health>,
-    pub(super) clock: SharedClock,
-    pub(super) telemetry: SharedTelemetry,
-}
-
-/// What a read brought.
-struct Batch {
-    found: Vec<Found>,
-    /// When the next row is due.
-    next_due: Option<Timestamp>,
-}
-
-impl Feeder {
-    async fn run(self, sender: mpsc::Sender<Lease>) {
-        let mut seen_version = None;
-        while !self.lane.closed() && !sender.is_closed() {
-            let Some(room) = self.lane.room() else {
-                tokio::select! {
-                    () = self.lane.room.notified() => {}
-                    () = sender.closed() => {}
-                }
-                continue;
-            };
-            let batch = self.read(room).await;
-            self.health.read(batch.as_ref().err().map(|error| error as _), &self.telemetry);
-            match batch {
-                Ok(batch) if batch.found.is_empty() => {
-                    tokio::select! {
-                        () = self.something_may_have_come(batch.next_due, &mut seen_version) => {}
-                        () = sender.closed() => {}
-                    }
-                }
-                Ok(batch) => self.hand_out(batch.found, &sender).await,
-                Err(_told_by_health) => tokio::time::sleep(READ_AGAIN).await,
-            }
-        }
-    }
-
-    async fn read(&self, room: Room) -> Result<Batch, SqliteError> {
-        let lane = Arc::clone(&self.lane);
-        let now = self.clock.now();
-        self.reader.call(move |connection| read_batch(connection, &lane, room, now)).await
-    }
-
-    async fn hand_out(&self, found: Vec<Found>, sender: &mpsc::Sender<Lease>) {
-        for row in found {
-            let ticket = Ticket { number: row.id, bytes: row.bytes };
-            match row.message {
-                Ok((message, death)) => {
-                    let lease = Lease::new(message, death, Arc::clone(&self.lane) as Arc<dyn Holder>, ticket);
-                    let _dropped_and_so_given_back = sender.send(lease).await;
-                }
-                Err(error) => {
-                    self.telemetry.message_unreadable(self.lane.lane.as_str(), row.id, &error);
-                    self.lane.set_aside(ticket);
-                }
-            }
-        }
-    }
-
-    async fn something_may_have_come(&self, next_due: Option<Timestamp>, seen_version: &mut Option<i64>) {
-        let due = async {
-            match next_due {
-                Some(due) => self.clock.sleep_until(due).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = self.lane.came.notified() => {}
-            () = due => {}
-            () = tokio::time::sleep(SAFETY_NET) => {
-                let version = self.reader.call(|connection| rows::data_version(connection)).await.ok();
-                if *seen_version != version {
-                    *seen_version = version;
-                    self.lane.put_in_before(Timestamp::default());
-                }
-            }
-        }
-    }
-}
-
-/// Reads what there is room for and notes it as held, so that no row is read twice.
-fn read_batch(
-    connection: &rusqlite::Connection,
-    lane: &LaneState,
-    room: Room,
-    now: Timestamp,
-) -> rusqlite::Result<Batch> {
-    let mut found = Vec::new();
-    let read = read_into(&mut found, connection, lane, room, now);
-    if read.is_err() {
-        for row in &found {
-            lane.release(Ticket { number: row.id, bytes: row.bytes }, false);
-        }
-    }
-    let next_due = read?;
-    Ok(Batch { found, next_due })
-}
-
-fn read_into(
-    found: &mut Vec<Found>,
-    connection: &rusqlite::Connection,
-    lane: &LaneState,
-    mut room: Room,
-    now: Timestamp,
-) -> rusqlite::Result<Option<Timestamp>> {
-    read_given_back(found, connection, lane, &mut room)?;
-    let place = lane.inner().place;
-    let (reached, next_due) = match lane.lane {
-        Lane::Work | Lane::Dead => (read_in_order(found, connection, lane, place, room)?, None),
-        Lane::Retry => read_due(found, connection, lane, place, room, now)?,
-    };
-    let mut inner = lane.inner();
-    // Someone may have set the place back meanwhile; then it stays back.
-    if inner.place == place {
-        inner.place = reached;
-    }
-    Ok(next_due)
-}
-
-fn read_given_back(
-    found: &mut Vec<Found>,
-    connection: &rusqlite::Connection,
-    lane: &LaneState,
-    room: &mut Room,
-) -> rusqlite::Result<()> {
-    while room.is_left() {
-        let Some(id) = lane.inner().given_back.pop() else { break };
-        match rows::read_one(connection, lane.lane, id) {
-            Ok(Some(row)) => {
-                room.take(row.bytes);
-                lane.hold(&row);
-                found.push(row);
-            }
-            Ok(None) => {
-                lane.inner().held.remove(&id);
-            }
-            Err(error) => {
-                lane.inner().given_back.push(id);
-                return Err(error);
-            }
-        }
-    }
-    Ok(())
-}
-
-fn read_in_order(
-    found: &mut Vec<Found>,
-    connection: &rusqlite::Connection,
-    lane: &LaneState,
-    place: DuePlace,
-    room: Room,
-) -> rusqlite::Result<DuePlace> {
-    let rows = rows::read_after(connection, lane.lane, place.0, room)?;
-    rows.iter().for_each(|row| lane.hold(row));
-    let reached = rows.last().map_or(place, |last| (last.id, 0));
-    found.extend(rows);
-    Ok(reached)
-}
-
-fn read_due(
-    found: &mut Vec<Found>,
-    connection: &rusqlite::Connection,
-    lane: &LaneState,
-    place: DuePlace,
-    mut room: Room,
-    now: Timestamp,
-) -> rusqlite::Result<(DuePlace, Option<Timestamp>)> {
-    let is_free = |id| !lane.inner().held.contains(&id);
-    let places = rows::due_places(connection, place, now, is_free, room.messages)?;
-    let mut reached = place;
-    for due in places {
-        if !room.is_left() {
-            break;
-        }
-        reached = due;
-        if let Some(row) = rows::read_one(connection, Lane::Retry, due.1)? {
-            room.take(row.bytes);
-            lane.hold(&row);
-            found.push(row);
-        }
-    }
-    let next_due = if found.is_empty() { rows::next_due(connection, now)? } else { None };
-    Ok((reached, next_due))
 }

@@ -2,6 +2,7 @@
 //! ends. The lock file itself stays; removing it would let two processes lock two files of one name.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use crate::queue::QueueError;
@@ -22,6 +23,7 @@ impl WorkerLock {
             .create(true)
             .truncate(false)
             .write(true)
+            .mode(0o600)
             .open(&path)
             .map_err(|error| unusable(&error))?;
         match file.try_lock() {

@@ -10,7 +10,9 @@
 //! is known in memory only: there is one worker per file (a lock sees to it), so a restart simply finds every unsettled row
 //! again. `depth` counts each lane in the same transactions.
 
+mod batch;
 mod bell;
+mod feeder;
 mod health;
 mod lane;
 mod lock;
@@ -30,8 +32,9 @@ use crate::sqlite::{self, SqliteError, SqliteThread};
 use crate::telemetry::SharedTelemetry;
 
 use bell::Bell;
+use feeder::Feeder;
 use health::Health;
-use lane::{Feeder, LaneState, Lanes};
+use lane::{LaneState, Lanes};
 use lock::WorkerLock;
 use writer::Writer;
 
@@ -119,7 +122,7 @@ impl Backend for SqliteQueue {
             }
             let state = Arc::new(LaneState::new(lane, prefetch, self.writer.clone()));
             self.lanes.add(Arc::clone(&state));
-            Ok(lane::feed(Feeder {
+            Ok(feeder::feed(Feeder {
                 lane: state,
                 reader: self.reader.clone(),
                 health: Arc::clone(&self.health),

@@ -6,7 +6,7 @@
 //! never before.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, TransactionBehavior};
@@ -18,7 +18,7 @@ use super::rows;
 use crate::clock::Backoff;
 use crate::model::{Event, Message, Target, Timestamp};
 use crate::queue::{Access, FollowUp, Lane, QueueError};
-use crate::sqlite::SqliteError;
+use crate::sqlite::{JoinedThread, SqliteError};
 use crate::telemetry::SharedTelemetry;
 
 /// Commands that one transaction may hold.
@@ -46,7 +46,7 @@ struct Command {
 /// A handle to the writer thread; it ends when the last handle is dropped.
 #[derive(Clone, Debug)]
 pub(super) struct Writer {
-    commands: mpsc::Sender<Command>,
+    thread: Arc<JoinedThread<Command>>,
     telemetry: SharedTelemetry,
 }
 
@@ -60,28 +60,28 @@ impl Writer {
         access: Access,
         telemetry: SharedTelemetry,
     ) -> Result<Self, SqliteError> {
-        let (commands, waiting) = mpsc::channel(COMMANDS_WAITING_MAX);
-        let thread = WriterThread {
+        let writing = WriterThread {
             connection,
             path: path.to_owned(),
             lanes,
             health: Arc::clone(&health),
             telemetry: telemetry.clone(),
         };
-        std::thread::Builder::new()
-            .name("hikyaku-queue-write".to_owned())
-            .spawn(move || thread.run(waiting))
-            .map_err(|error| SqliteError::Other { path: path.to_owned(), why: format!("no thread: {error}") })?;
+        let thread =
+            JoinedThread::start("hikyaku-queue-write", COMMANDS_WAITING_MAX, move |waiting| writing.run(waiting));
+        let thread =
+            thread.map_err(|error| SqliteError::Other { path: path.to_owned(), why: format!("no thread: {error}") })?;
+        let thread = Arc::new(thread);
         if access == Access::Worker {
-            tokio::spawn(probe(commands.downgrade(), health));
+            tokio::spawn(probe(Arc::downgrade(&thread), health));
         }
-        Ok(Self { commands, telemetry })
+        Ok(Self { thread, telemetry })
     }
 
     /// Stores `messages`, all or none.
     pub(super) async fn publish(&self, messages: Vec<Message>, now: Timestamp) -> Result<(), QueueError> {
         let asked = Instant::now();
-        ask(&self.commands, Work::Publish { messages, now }).await?;
+        ask(&self.thread, Work::Publish { messages, now }).await?;
         self.telemetry.published(asked.elapsed());
         Ok(())
     }
@@ -94,25 +94,25 @@ impl Writer {
         event: Arc<Event>,
         follow_ups: Vec<FollowUp>,
     ) -> Result<(), QueueError> {
-        ask(&self.commands, Work::Settle { lane, id, event, follow_ups }).await
+        ask(&self.thread, Work::Settle { lane, id, event, follow_ups }).await
     }
 }
 
-async fn ask(commands: &mpsc::Sender<Command>, work: Work) -> Result<(), QueueError> {
+async fn ask(thread: &JoinedThread<Command>, work: Work) -> Result<(), QueueError> {
     let (answer, answered) = oneshot::channel();
-    commands.send(Command { work, answer }).await.map_err(|_| QueueError::Closed)?;
+    thread.send(Command { work, answer }).await.map_err(|_| QueueError::Closed)?;
     answered.await.map_err(|_| QueueError::Closed)?
 }
 
 /// Tries a small write, again and again, from when a write failed until one succeeds: so readiness comes back by itself.
-async fn probe(commands: mpsc::WeakSender<Command>, health: Arc<Health>) {
+async fn probe(thread: Weak<JoinedThread<Command>>, health: Arc<Health>) {
     loop {
         health.writing_failed.notified().await;
         let mut waits = Backoff::new(PROBE_FIRST, PROBE_LONGEST);
         while health.cannot_write() {
             tokio::time::sleep(waits.next_wait()).await;
-            let Some(commands) = commands.upgrade() else { return };
-            if matches!(ask(&commands, Work::Probe).await, Err(QueueError::Closed)) {
+            let Some(thread) = thread.upgrade() else { return };
+            if matches!(ask(&thread, Work::Probe).await, Err(QueueError::Closed)) {
                 return;
             }
         }

@@ -1,1 +1,13 @@
 //! The program through its front door: the real binary, real files, real HTTP.
+
+mod dead_letters;
+mod demonstrated;
+mod events_by_http;
+mod exhausted;
+mod killed;
+mod locked_and_damaged;
+mod measured;
+mod publishing;
+mod started;
+mod stopped;
+mod webhooks_by_command;

@@ -1,3 +1,8 @@
-//! What tests share: receivers, events, brokers, the program as a child process.
+//! What tests share: receivers, events, brokers, the program as a child process, a whole worker in a process.
 
 pub(crate) mod broker;
+pub(crate) mod journey_receiver;
+pub(crate) mod patience;
+pub(crate) mod program;
+pub(crate) mod receiver;
+pub(crate) mod world;

@@ -1,0 +1,39 @@
+//! A part of ours that does not work for now: the words that readiness shows, and the log line when that begins and ends.
+
+use std::error::Error;
+use std::sync::{Mutex, PoisonError};
+
+use super::{Telemetry, chain};
+
+/// The trouble of one part, if it has any.
+#[derive(Debug)]
+pub struct Trouble {
+    what: &'static str,
+    words: Mutex<Option<String>>,
+}
+
+impl Trouble {
+    /// No trouble yet; `what` says what does not work when there is some.
+    pub const fn none(what: &'static str) -> Self {
+        Self { what, words: Mutex::new(None) }
+    }
+
+    /// The trouble in words.
+    pub fn words(&self) -> Option<String> {
+        self.words.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Something of the part's failed. Tells whether its trouble has only now begun.
+    pub fn failed(&self, error: &dyn Error, telemetry: &Telemetry) -> bool {
+        telemetry.trouble(self.what, error);
+        let words = format!("{}: {}", self.what, chain(error));
+        self.words.lock().unwrap_or_else(PoisonError::into_inner).replace(words).is_none()
+    }
+
+    /// Something of the part's succeeded.
+    pub fn succeeded(&self, telemetry: &Telemetry) {
+        if self.words.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
+            telemetry.recovered(self.what);
+        }
+    }
+}

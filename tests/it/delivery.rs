@@ -1,1 +1,0 @@
-//! The worker with a real queue, a real store and real receivers on loopback.

@@ -1,0 +1,13 @@
+//! The worker with a real queue, a real store and real receivers on loopback.
+//!
+//! Every test ends with [`World::finish`](crate::support::world::World::finish), which checks that no delivery was lost,
+//! doubled or made up.
+
+mod isolation;
+mod outcomes;
+mod retrying;
+mod routing;
+mod standing;
+mod stopping;
+mod store_away;
+mod wire;

@@ -1,0 +1,145 @@
+//! `hikyaku dead`: what was given up is listed with its reason, shown with its bytes, replayed, purged.
+
+use serde_json::{Value, json};
+
+use crate::support::journey_receiver::{Behaviour, Receiver};
+use crate::support::program::{Home, Program, declared, event, until};
+
+/// A body that no JSON library would give back as it is.
+const BODY: &str = r#"{ "b":1.0,"a":12345678901234567890, "lone":"\ud800" }"#;
+
+async fn letters(home: &Home) -> Vec<Value> {
+    let listed = home.cli(&["dead", "list", "--json"]).await.json();
+    listed.as_array().expect("an array").clone()
+}
+
+/// Waits until there are `count` dead letters, and lists them.
+async fn until_dead(home: &Home, count: usize) -> Vec<Value> {
+    let there = async || Some(letters(home).await).filter(|letters| letters.len() == count);
+    until(&format!("{count} dead letters are listed"), there).await
+}
+
+/// A server whose receiver has refused one event with 404.
+async fn one_dead() -> (Receiver, Home, Program, Value) {
+    let receiver = Receiver::start(Behaviour::Answer(404)).await;
+    let home = Home::new(&declared("hook", &receiver.url("/"), "note"));
+    let program = home.serve().await;
+    let text = format!("{{\"type\":\"note\",\"eventId\":\"e\",\"body\":{BODY}}}");
+    assert_eq!(program.post(text).await.0, 200);
+    let letter = until_dead(&home, 1).await.remove(0);
+    (receiver, home, program, letter)
+}
+
+fn id_of(letter: &Value) -> String {
+    letter["id"].as_str().expect("an id").to_owned()
+}
+
+#[tokio::test]
+async fn what_a_receiver_refused_is_listed_with_its_reason_and_shown_with_its_bytes() {
+    let (receiver, home, program, letter) = one_dead().await;
+    let id = id_of(&letter);
+    assert_eq!(receiver.book().arrived[0].id(), id);
+    assert_eq!((&letter["reason"], &letter["lastStatus"]), (&json!("refused"), &json!(404)));
+    assert_eq!(
+        (&letter["webhook"], &letter["type"], &letter["eventId"]),
+        (&json!("hook"), &json!("note"), &json!("e"))
+    );
+    assert_eq!((&letter["generation"], &letter["attempts"]), (&json!(0), &json!(1)));
+
+    let table = home.cli(&["dead", "list"]).await.ok();
+    assert!(table.contains(&id) && table.contains("refused") && table.contains("the receiver answered 404"), "{table}");
+    for shown in [&["dead", "show", &id][..], &["dead", "show", &id, "--json"]] {
+        let text = home.cli(shown).await.ok();
+        assert!(text.contains(BODY), "{text}");
+    }
+    let other = format!("msg_{}", "a".repeat(id.len() - 4));
+    home.cli(&["dead", "show", &other]).await.failed(1, &["no dead letter", &other]);
+    home.cli(&["dead", "show", "nonsense"]).await.failed(2, &["delivery id"]);
+    program.stop().await;
+}
+
+#[tokio::test]
+async fn a_replayed_letter_reaches_its_receiver_with_the_same_id_and_the_same_bytes() {
+    let (receiver, home, program, letter) = one_dead().await;
+    receiver.behave(Behaviour::Answer(200));
+    let id = id_of(&letter);
+    let told = home.cli(&["dead", "replay", "--id", &id]).await.ok();
+    assert_eq!(told, "1 dead letter put back to work\n");
+    receiver.until("the replay arrives", |book| book.arrived.len() == 2).await;
+    {
+        let book = receiver.book();
+        assert_eq!(book.arrived[1].id(), id);
+        assert_eq!(book.arrived[1].body, book.arrived[0].body);
+        assert_eq!(book.arrived[1].header("x-hikyaku-attempt"), "1", "attempts start afresh");
+    }
+    assert_eq!(letters(&home).await, [] as [Value; 0]);
+    program.metric_is("hikyaku_deliveries_total{result=\"delivered\"}", 1.0).await;
+    program.stop().await;
+}
+
+#[tokio::test]
+async fn a_replay_that_dies_again_is_there_again_in_the_next_generation() {
+    let (receiver, home, program, letter) = one_dead().await;
+    home.cli(&["dead", "replay", "--all"]).await.ok();
+    receiver.until("the replay arrives", |book| book.arrived.len() == 2).await;
+    let again = until_dead(&home, 1).await.remove(0);
+    assert_eq!((&again["id"], &again["generation"]), (&letter["id"], &json!(1)));
+    assert_eq!(again["attempts"], 1, "attempts start afresh");
+    program.stop().await;
+}
+
+#[tokio::test]
+async fn nothing_is_replayed_or_purged_without_being_told_which_and_a_dry_run_changes_nothing() {
+    let (receiver, home, program, letter) = one_dead().await;
+    for command in ["replay", "purge"] {
+        home.cli(&["dead", command]).await.failed(2, &["--webhook", "--all"]);
+        home.cli(&["dead", command, "--all", "--webhook", "hook"]).await.failed(2, &["not both"]);
+        home.cli(&["dead", command, "--reason", "boredom"]).await.failed(2, &["boredom", "refused"]);
+        home.cli(&["dead", command, "--since", "someday"]).await.failed(2, &["--since", "someday"]);
+        let dry = home.cli(&["dead", command, "--all", "--dry-run"]).await.ok();
+        assert!(dry.starts_with("1 dead letter would be"), "{dry}");
+        let dry = home.cli(&["dead", command, "--webhook", "other", "--dry-run"]).await.ok();
+        assert!(dry.starts_with("0 dead letters would be"), "{dry}");
+        let none = home.cli(&["dead", command, "--type", "mention"]).await.ok();
+        assert!(none.starts_with("0 dead letters"), "{none}");
+    }
+    assert_eq!(letters(&home).await, [letter]);
+    assert_eq!(receiver.book().arrived.len(), 1);
+
+    assert_eq!(home.cli(&["dead", "purge", "--type", "note", "--since", "1h"]).await.ok(), "1 dead letter deleted\n");
+    assert_eq!(letters(&home).await, [] as [Value; 0]);
+    program.stop().await;
+}
+
+#[tokio::test]
+async fn letters_are_replayed_without_a_server_and_delivered_by_the_next() {
+    let (receiver, home, program, _) = one_dead().await;
+    program.stop().await;
+    receiver.behave(Behaviour::Answer(200));
+    home.cli(&["dead", "replay", "--reason", "refused"]).await.ok();
+    assert_eq!(receiver.book().arrived.len(), 1);
+    let program = home.serve().await;
+    receiver.until("the replay arrives", |book| book.arrived.len() == 2).await;
+    program.stop().await;
+}
+
+#[tokio::test]
+async fn a_listing_that_nobody_reads_to_its_end_ends_quietly() {
+    let receiver = Receiver::start(Behaviour::Answer(404)).await;
+    let home = Home::new(&declared("hook", &receiver.url("/"), "note"));
+    let program = home.serve().await;
+    // More than a pipe holds (64 KiB), so that the listing is still writing when its reader has gone.
+    let events: String = (0..1000).map(|n| event("note", &format!("e{n}")) + "\n").collect();
+    assert_eq!(program.post(events).await.0, 200);
+    let all = async || {
+        let counted = home.cli(&["dead", "replay", "--all", "--dry-run"]).await.ok();
+        counted.starts_with("1000 dead").then_some(())
+    };
+    until("1,000 dead letters are stored", all).await;
+    for listing in ["dead list --limit 1000", "dead list --limit 1000 --json"] {
+        let line = format!("{{ \"$HIKYAKU\" {listing}; echo \"code $?\" >&2; }} | head -1");
+        let ran = home.shell(&line).await;
+        assert_eq!((ran.stdout.lines().count(), ran.stderr.as_str()), (1, "code 0\n"), "{listing}");
+    }
+    program.stop().await;
+}

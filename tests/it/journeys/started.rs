@@ -1,0 +1,66 @@
+//! What keeps the server from starting: each with its exit code, its words, and nothing done.
+
+use crate::support::journey_receiver::{Behaviour, Receiver};
+use crate::support::program::{Home, declared, event};
+
+#[tokio::test]
+async fn everything_that_is_wrong_with_the_settings_is_told_at_once() {
+    let home = Home::bare(concat!(
+        "server.lissten = \"127.0.0.1:0\"\n",
+        "server.admin_token = \"2short\"\n",
+        "delivery.timeout_ms = \"soon\"\n",
+        "queue.prefetch = 7\n",
+        "nonsense = 1\n",
+        "[[webhooks]]\nid = \"w\"\nurl = \"ftp://a.example/\"\n",
+    ));
+    let words = [
+        "hikyaku.toml",
+        "server.lissten",
+        "server.admin_token",
+        "delivery.timeout_ms",
+        "queue.prefetch",
+        "nonsense",
+        "webhooks[0].url",
+        "webhooks[0].on",
+    ];
+    for command in [&["serve"][..], &["webhooks", "list"], &["publish"], &["dead", "list"]] {
+        let said = home.cli(command).await.failed(2, &words);
+        assert!(!said.contains("2short"), "the token is told: {said}");
+    }
+    assert!(!home.path("queue.db").exists() && !home.path("store.db").exists(), "nothing was started");
+}
+
+#[tokio::test]
+async fn settings_that_cannot_be_read_are_named() {
+    let home = Home::bare("[server\n");
+    home.cli(&["serve"]).await.failed(2, &["hikyaku.toml"]);
+    home.cli(&["serve", "--config", "absent.toml"]).await.failed(2, &["absent.toml"]);
+    let home = Home::bare("");
+    let wrong = "HIKYAKU__DELIVERY__CONCURRENCY=zero HIKYAKU__DELIVERY__SPEED=9 \"$HIKYAKU\" serve";
+    home.shell(wrong).await.failed(2, &["HIKYAKU__DELIVERY__CONCURRENCY", "HIKYAKU__DELIVERY__SPEED"]);
+    home.cli(&["serve", "--listen", "here"]).await.failed(2, &["--listen"]);
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let home = Home::new("");
+    home.cli(&["serve", "--listen", &address]).await.failed(1, &["server.listen", &address, "another program"]);
+    let home = Home::new(&format!("server.metrics_listen = \"{address}\"\n"));
+    home.cli(&["serve"]).await.failed(1, &["server.metrics_listen", &address]);
+}
+
+#[tokio::test]
+async fn a_second_worker_of_a_queue_file_is_turned_away_and_the_first_goes_on() {
+    let receiver = Receiver::start(Behaviour::Answer(200)).await;
+    let home = Home::new(&declared("hook", &receiver.url("/"), "note"));
+    let first = home.serve().await;
+    home.cli(&["serve"]).await.failed(1, &["another hikyaku process", "queue.db"]);
+    assert_eq!(first.post(event("note", "e")).await.0, 200);
+    receiver.until_distinct(1).await;
+
+    // The lock goes with its process, however that ends.
+    first.kill().await;
+    home.serve().await.stop().await;
+}

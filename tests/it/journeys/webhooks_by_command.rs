@@ -1,0 +1,150 @@
+//! `hikyaku webhooks` beside a running server: changes are live within a second, and secrets stay hidden.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::journey_receiver::{Behaviour, Receiver};
+use crate::support::program::{Home, Program, declared, event, until};
+
+/// What the registry promises.
+const LIVE_WITHIN: Duration = Duration::from_secs(1);
+
+/// Publishes notes until one arrives at `path`, and tells how long that took.
+async fn reached(program: &Program, receiver: &Receiver, path: &str) -> Duration {
+    let began = Instant::now();
+    let mut number = 0;
+    let arrives = || {
+        number += 1;
+        let id = format!("{}-{number}", path.trim_start_matches('/'));
+        async move {
+            assert_eq!(program.post(event("note", &id)).await.0, 200);
+            receiver.book().arrived.iter().any(|arrived| arrived.path == path).then_some(())
+        }
+    };
+    until(&format!("a note reaches {path}"), arrives).await;
+    began.elapsed()
+}
+
+async fn show(home: &Home, id: &str) -> Value {
+    home.cli(&["webhooks", "show", id, "--json"]).await.json()
+}
+
+#[tokio::test]
+async fn a_webhook_created_beside_a_running_server_gets_events_within_a_second() {
+    let receiver = Receiver::start(Behaviour::Answer(200)).await;
+    let home = Home::new("");
+    let program = home.serve().await;
+    let url = receiver.url("/created");
+    let created = home
+        .cli(&["webhooks", "create", "--url", &url, "--on", "note,mention", "--name", "A name", "--id", "w", "--json"])
+        .await
+        .json();
+    assert_eq!((&created["id"], &created["url"], &created["status"]), (&json!("w"), &json!(url), &json!("active")));
+    assert_eq!((&created["on"], &created["userId"]), (&json!(["note", "mention"]), &Value::Null));
+    let took = reached(&program, &receiver, "/created").await;
+    assert!(took < LIVE_WITHIN * 2, "it took {took:?}");
+
+    let listed = home.cli(&["webhooks", "list", "--json"]).await.json();
+    assert_eq!(listed.as_array().map(Vec::len), Some(1));
+    assert_eq!(listed[0]["name"], "A name");
+    let table = home.cli(&["webhooks", "list"]).await.ok();
+    assert!(table.contains("ID") && table.contains(&url) && table.contains("active"), "{table}");
+    let latest = async || (show(&home, "w").await["latestStatus"] == 200).then_some(());
+    until("the latest status is recorded", latest).await;
+    program.stop().await;
+}
+
+#[tokio::test]
+async fn an_updated_webhook_gets_its_events_at_its_new_address() {
+    let receiver = Receiver::start(Behaviour::Answer(200)).await;
+    let home = Home::new("");
+    let program = home.serve().await;
+    home.cli(&["webhooks", "create", "--url", &receiver.url("/old"), "--on", "note", "--id", "w"]).await.ok();
+    reached(&program, &receiver, "/old").await;
+    home.cli(&["webhooks", "update", "w", "--url", &receiver.url("/new")]).await.ok();
+    let took = reached(&program, &receiver, "/new").await;
+    assert!(took < LIVE_WITHIN * 2, "it took {took:?}");
+
+    let updated = home.cli(&["webhooks", "update", "w", "--active", "false", "--json"]).await.json();
+    assert_eq!((&updated["status"], &updated["url"]), (&json!("paused"), &json!(receiver.url("/new"))));
+    let skipped = async || {
+        assert_eq!(program.post(event("note", "while-paused")).await.0, 200);
+        (program.metric("hikyaku_deliveries_skipped_total").await > 0.0).then_some(())
+    };
+    until("an event is skipped because the webhook is paused", skipped).await;
+    home.cli(&["webhooks", "update", "w"]).await.failed(2, &["nothing to change"]);
+    home.cli(&["webhooks", "update", "absent", "--name", "x"]).await.failed(1, &["no webhook absent"]);
+    program.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_under_way_to_a_deleted_webhook_is_dropped_and_counted() {
+    let receiver = Receiver::start(Behaviour::Answer(503)).await;
+    let home = Home::new("delivery.retry_schedule_s = [2]\n");
+    home.cli(&["webhooks", "create", "--url", &receiver.url("/"), "--on", "note", "--id", "w"]).await.ok();
+    let program = home.serve().await;
+    assert_eq!(program.post(event("note", "e")).await.0, 200);
+    receiver.until("the first attempt fails", |book| book.answered == 1).await;
+    home.cli(&["webhooks", "delete", "w"]).await.ok();
+
+    program.metric_is("hikyaku_deliveries_total{result=\"dropped\"}", 1.0).await;
+    assert_eq!(receiver.book().arrived.len(), 1, "no second attempt");
+    assert_eq!(home.cli(&["dead", "list", "--json"]).await.json(), json!([]));
+    assert_eq!(home.cli(&["webhooks", "list", "--json"]).await.json(), json!([]));
+    home.cli(&["webhooks", "delete", "w"]).await.failed(1, &["no webhook w"]);
+    let again = ["webhooks", "create", "--url", "https://a.example/", "--on", "note", "--id", "w"];
+    home.cli(&again).await.failed(1, &["w was deleted"]);
+    program.stop().await;
+}
+
+#[tokio::test]
+async fn an_address_that_cannot_be_is_refused_in_words() {
+    let home = Home::new("");
+    for (url, words) in [
+        ("ftp://a.example/", "http"),
+        ("https://user:pass@a.example/", "password"),
+        ("not a url", "url"),
+        ("https://", "url"),
+    ] {
+        let said = home.cli(&["webhooks", "create", "--url", url, "--on", "note"]).await.failed(2, &["error: ", words]);
+        assert!(!said.contains("pass@"), "it repeats the password: {said}");
+        let said = home.cli(&["webhooks", "update", "w", "--url", url]).await;
+        assert_ne!(said.code, Some(0), "{said:#?}");
+    }
+    assert_eq!(home.cli(&["webhooks", "list", "--json"]).await.json(), json!([]));
+}
+
+#[tokio::test]
+async fn secrets_are_shown_only_when_asked_for() {
+    let home = Home::new("");
+    let signing = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+    let create = ["webhooks", "create", "--url", "https://a.example/?token=q-token", "--on", "note", "--id", "w"];
+    let secrets = ["--secret", "-", "--signing-secret", signing];
+    let created = home.cli_with(&[&create[..], &secrets[..]].concat(), "s3cr3t-of-the-hook\nnot this\n").await.ok();
+    let list = home.cli(&["webhooks", "list"]).await.ok();
+    let list_json = home.cli(&["webhooks", "list", "--json"]).await.ok();
+    let shown = home.cli(&["webhooks", "show", "w"]).await.ok();
+    for text in [&created, &list, &list_json, &shown] {
+        assert!(!text.contains("s3cr3t") && !text.contains(signing), "{text}");
+    }
+    assert!(!list.contains("q-token"), "{list}");
+    let revealed = home.cli(&["webhooks", "show", "w", "--reveal", "--json"]).await.json();
+    assert_eq!((&revealed["secret"], &revealed["signingSecret"]), (&json!("s3cr3t-of-the-hook"), &json!(signing)));
+}
+
+#[tokio::test]
+async fn a_webhook_of_the_settings_file_gets_events_and_cannot_be_changed_by_command() {
+    let receiver = Receiver::start(Behaviour::Answer(200)).await;
+    let home = Home::new(&declared("declared", &receiver.url("/"), "note"));
+    let program = home.serve().await;
+    assert_eq!(program.post(event("note", "e")).await.0, 200);
+    receiver.until_distinct(1).await;
+    assert_eq!(show(&home, "declared").await["declaredIn"], "settings file");
+    home.cli(&["webhooks", "update", "declared", "--name", "x"]).await.failed(1, &["declared in the settings file"]);
+    home.cli(&["webhooks", "delete", "declared"]).await.failed(1, &["declared"]);
+    let create = ["webhooks", "create", "--url", "https://a.example/", "--on", "note", "--id", "declared"];
+    home.cli(&create).await.failed(1, &["there is a webhook declared already"]);
+    assert_eq!(show(&home, "declared").await["status"], "active");
+    program.stop().await;
+}

@@ -1,1 +1,0 @@
-//! The queue seam's contract as tests that every backend passes.

@@ -1,0 +1,110 @@
+//! What the suite needs of a backend, and each backend.
+//!
+//! A backend stands for one store (a file, a broker's queues) that processes open, lose and open again.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hikyaku::clock::{Clock, ManualClock, SharedClock, SystemClock};
+use hikyaku::model::Timestamp;
+use hikyaku::queue::{Access, Queue, QueueError};
+use hikyaku::telemetry::Telemetry;
+use tempfile::TempDir;
+
+use crate::support::patience::soon;
+
+/// When a store's clock begins, where it is held.
+pub(super) const BEGIN: Timestamp = Timestamp::from_millis(1_774_960_496_789);
+
+/// One empty store and those who open it.
+pub(super) trait Backend: Sized + Sync {
+    /// Whether several workers may share a store.
+    const MANY_WORKERS: bool;
+
+    /// A store whose time stands still until [`Backend::pass`], if the backend lets its time be held.
+    async fn new() -> Self;
+
+    /// A store in real time.
+    async fn in_real_time() -> Self;
+
+    /// Opens the store as its worker; the one before is gone.
+    async fn worker(&self) -> Queue {
+        // A child process that another test is starting has copies of our open files, and so of the lock, until its exec.
+        let free = async {
+            loop {
+                match self.open(Access::Worker).await {
+                    Err(QueueError::WorkerPresent { .. }) => tokio::task::yield_now().await,
+                    opened => break opened.expect("the store can be opened"),
+                }
+            }
+        };
+        soon("the worker before lets go of the store", free).await
+    }
+
+    /// Opens the store to publish only.
+    async fn producer(&self) -> Queue {
+        self.open(Access::Producer).await.expect("the store can be opened beside the worker")
+    }
+
+    /// Opens the store.
+    async fn open(&self, access: Access) -> Result<Queue, QueueError>;
+
+    /// This moment on the store's clock.
+    fn now(&self) -> Timestamp;
+
+    /// Lets `time` pass.
+    async fn pass(&self, time: Duration);
+}
+
+/// The SQLite file.
+pub(super) struct Sqlite {
+    folder: TempDir,
+    clock: SharedClock,
+    held: Option<Arc<ManualClock>>,
+}
+
+impl Sqlite {
+    fn with(clock: SharedClock, held: Option<Arc<ManualClock>>) -> Self {
+        Self { folder: tempfile::tempdir().expect("a folder"), clock, held }
+    }
+
+    /// The file.
+    pub(super) fn path(&self) -> PathBuf {
+        self.folder.path().join("queue.db")
+    }
+
+    /// A connection of someone else to the file.
+    pub(super) fn stranger(&self) -> rusqlite::Connection {
+        hikyaku::sqlite::open(&self.path()).expect("a connection beside the queue's own")
+    }
+}
+
+impl Backend for Sqlite {
+    const MANY_WORKERS: bool = false;
+
+    async fn new() -> Self {
+        let clock = Arc::new(ManualClock::new(BEGIN, 0.5));
+        Self::with(Arc::clone(&clock) as SharedClock, Some(clock))
+    }
+
+    async fn in_real_time() -> Self {
+        Self::with(SystemClock::shared(), None)
+    }
+
+    async fn open(&self, access: Access) -> Result<Queue, QueueError> {
+        let telemetry = Telemetry::shared().expect("metrics");
+        Queue::open_sqlite(&self.path(), access, Arc::clone(&self.clock), telemetry).await
+    }
+
+    fn now(&self) -> Timestamp {
+        Clock::now(&*self.clock)
+    }
+
+    async fn pass(&self, time: Duration) {
+        match &self.held {
+            Some(clock) => clock.advance(time),
+            None => tokio::time::sleep(time).await,
+        }
+    }
+}

@@ -1,0 +1,459 @@
+//! A whole world in one process: queue, store, worker, drainer and receivers, with time in the test's hands or not.
+//!
+//! The world keeps a book of its own: which deliveries each published event must come to, by its own small rule, and what
+//! the worker told of each. [`World::finish`] checks it against what lies in the queue, in the store and at the receivers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hikyaku::clock::{ManualClock, SharedClock, SystemClock};
+use hikyaku::decide::{self, Step, Wait};
+use hikyaku::deliver::{Drainer, Observer, Parts, Policy, Worker};
+use hikyaku::model::{
+    Arrival, Delivery, DeliveryId, Event, EventId, EventType, Message, Options, Owner, ParkReason, Source, Target,
+    Timestamp, UserId, WebhookId, check_secret, check_url,
+};
+use hikyaku::outbound::Client;
+use hikyaku::queue::{Access, Prefetch, Queue};
+use hikyaku::record::{DeadLetter, DeadLetters, Latest, Retention};
+use hikyaku::registry::{NewWebhook, Registry};
+use hikyaku::telemetry::{SharedTelemetry, Telemetry};
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+use super::patience::soon;
+use super::receiver::{Answer, Got, Receiver};
+
+/// When held time begins.
+pub(crate) const BEGIN: Timestamp = Timestamp::from_millis(1_774_960_496_789);
+/// The user of the plain webhook and the plain event.
+pub(crate) const USER: &str = "u1";
+
+/// How a world is made.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    /// Whether time stands still until the test moves it.
+    pub(crate) held: bool,
+    pub(crate) schedule: Vec<Duration>,
+    pub(crate) max_age: Duration,
+    pub(crate) retry_after_max: Duration,
+    pub(crate) timeout: Duration,
+    pub(crate) slots_per_webhook: usize,
+    pub(crate) concurrency: usize,
+    pub(crate) patience: Duration,
+    pub(crate) prefetch: usize,
+    pub(crate) grace: Duration,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            held: true,
+            schedule: [5, 30, 120].map(Duration::from_secs).to_vec(),
+            max_age: Duration::from_secs(4 * 86400),
+            retry_after_max: Duration::from_secs(3600),
+            timeout: Duration::from_secs(10),
+            slots_per_webhook: 64,
+            concurrency: 256,
+            patience: Duration::from_millis(200),
+            prefetch: 512,
+            grace: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What the worker told of a delivery.
+#[derive(Clone, Debug)]
+pub(crate) struct Told {
+    pub(crate) event: EventId,
+    pub(crate) webhook: WebhookId,
+    pub(crate) step: Step,
+}
+
+/// Hears the worker.
+#[derive(Debug, Default)]
+struct Ear(watch::Sender<Vec<Told>>);
+
+impl Observer for Ear {
+    fn settled(&self, event: &Event, delivery: &Delivery, step: &Step) {
+        let told = Told { event: event.id.clone(), webhook: delivery.webhook.clone(), step: step.clone() };
+        self.0.send_modify(|all| all.push(told));
+    }
+}
+
+/// A webhook as the book knows it.
+#[derive(Clone, Debug)]
+struct Hook {
+    id: WebhookId,
+    user: Option<UserId>,
+    source: Source,
+    on: Vec<EventType>,
+}
+
+/// A webhook to be made; the plain one belongs to [`USER`] and wants `note`.
+#[derive(Clone, Debug)]
+pub(crate) struct HookSetup<'a> {
+    pub(crate) user: Option<&'a str>,
+    pub(crate) source: &'a str,
+    pub(crate) on: &'a [&'a str],
+    pub(crate) secret: &'a str,
+    pub(crate) options: Options,
+}
+
+impl Default for HookSetup<'_> {
+    fn default() -> Self {
+        Self { user: Some(USER), source: "default", on: &["note"], secret: "s3cr3t", options: Options::default() }
+    }
+}
+
+/// The processes' common ground and the process that runs.
+pub(crate) struct World {
+    pub(crate) setup: Setup,
+    pub(crate) clock: SharedClock,
+    manual: Option<Arc<ManualClock>>,
+    folder: TempDir,
+    pub(crate) telemetry: SharedTelemetry,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) letters: Arc<DeadLetters>,
+    pub(crate) latest: Arc<Latest>,
+    running: Option<Running>,
+    ear: Arc<Ear>,
+    hooks: Vec<Hook>,
+    /// Each delivery there must be.
+    book: BTreeSet<(EventId, WebhookId)>,
+    receivers: Vec<Arc<Receiver>>,
+    next_event: usize,
+}
+
+struct Running {
+    queue: Queue,
+    worker: Worker,
+    drainer: Drainer,
+}
+
+impl World {
+    /// A world in which time is held and everything else is plain.
+    pub(crate) async fn plain() -> Self {
+        Self::start(Setup::default()).await
+    }
+
+    /// A running world.
+    pub(crate) async fn start(setup: Setup) -> Self {
+        let manual = setup.held.then(|| Arc::new(ManualClock::new(BEGIN, 0.5)));
+        let clock = manual.clone().map_or_else(SystemClock::shared, |clock| clock as SharedClock);
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = folder.path().join("store.db");
+        let retention = Retention { age: Duration::from_secs(90 * 86400), count_max: 1_000_000 };
+        let registry = Registry::open(&store, Vec::new(), Arc::clone(&clock)).await.expect("a registry");
+        let letters = DeadLetters::open(&store, retention, Arc::clone(&clock)).await.expect("dead letters");
+        let mut world = Self {
+            setup,
+            manual,
+            folder,
+            telemetry: Telemetry::shared().expect("metrics"),
+            registry: Arc::new(registry),
+            letters: Arc::new(letters),
+            latest: Arc::new(Latest::open(&store).await.expect("latest attempts")),
+            running: None,
+            ear: Arc::default(),
+            hooks: Vec::new(),
+            book: BTreeSet::new(),
+            receivers: Vec::new(),
+            next_event: 0,
+            clock,
+        };
+        world.start_process().await;
+        world
+    }
+
+    /// Starts queue, worker and drainer.
+    pub(crate) async fn start_process(&mut self) {
+        let path = self.folder.path().join("queue.db");
+        let queue = Queue::open_sqlite(&path, Access::Worker, Arc::clone(&self.clock), self.telemetry.clone()).await;
+        let queue = queue.expect("the queue can be opened");
+        let parts = Parts {
+            queue: queue.clone(),
+            registry: Arc::clone(&self.registry),
+            latest: Arc::clone(&self.latest),
+            client: Client::new("Misskey-Hooks", self.setup.timeout).expect("a client"),
+            clock: Arc::clone(&self.clock),
+            telemetry: self.telemetry.clone(),
+            observer: Some(Arc::clone(&self.ear) as Arc<dyn Observer>),
+        };
+        let worker = Worker::start(parts, self.policy()).await.expect("the worker starts");
+        let drainer = Drainer::start(&queue, Arc::clone(&self.letters), self.telemetry.clone()).await;
+        self.running = Some(Running { queue, worker, drainer: drainer.expect("the drainer starts") });
+    }
+
+    fn policy(&self) -> Policy {
+        let setup = &self.setup;
+        Policy {
+            concurrency: setup.concurrency,
+            slots_per_webhook: setup.slots_per_webhook,
+            patience: setup.patience,
+            prefetch: Prefetch { messages: setup.prefetch, bytes: 64 << 20 },
+            retry: decide::Policy {
+                schedule: setup.schedule.clone(),
+                max_age: setup.max_age,
+                retry_after_max: setup.retry_after_max,
+            },
+            grace: setup.grace,
+        }
+    }
+
+    /// Stops the process as `serve` does, and tells how long that took.
+    pub(crate) async fn stop_process(&mut self) -> Duration {
+        let began = std::time::Instant::now();
+        let running = self.running.take().expect("it runs");
+        soon("the worker stops", running.worker.stop()).await;
+        soon("the drainer stops", running.drainer.stop()).await;
+        running.queue.stop_consuming();
+        began.elapsed()
+    }
+
+    /// The queue of the running process.
+    pub(crate) fn queue(&self) -> &Queue {
+        &self.running.as_ref().expect("it runs").queue
+    }
+
+    /// Moves held time on.
+    pub(crate) fn pass(&self, time: Duration) {
+        self.manual.as_ref().expect("time is held").advance(time);
+    }
+
+    /// A connection of someone else to the store.
+    pub(crate) fn store(&self) -> rusqlite::Connection {
+        hikyaku::sqlite::open(&self.store_path()).expect("a connection beside the store's own")
+    }
+
+    fn store_path(&self) -> PathBuf {
+        self.folder.path().join("store.db")
+    }
+
+    /// A receiver that answers as `script` says.
+    pub(crate) async fn receiver(
+        &mut self,
+        script: impl Fn(usize, &Got) -> Answer + Send + Sync + 'static,
+    ) -> Arc<Receiver> {
+        let receiver = Arc::new(Receiver::start(Arc::clone(&self.clock), script).await);
+        self.receivers.push(Arc::clone(&receiver));
+        receiver
+    }
+
+    /// A receiver that gives these answers in turn, the last for ever.
+    pub(crate) async fn answering(&mut self, answers: &[Answer]) -> Arc<Receiver> {
+        let answers = answers.to_vec();
+        self.receiver(move |before, _| answers[before.min(answers.len() - 1)].clone()).await
+    }
+
+    /// Registers a plain webhook.
+    pub(crate) async fn hook(&mut self, id: &str, url: &str) {
+        self.hook_with(id, url, HookSetup::default()).await;
+    }
+
+    /// Registers a webhook.
+    pub(crate) async fn hook_with(&mut self, id: &str, url: &str, setup: HookSetup<'_>) {
+        let user = setup.user.map(|user| UserId::new(user).expect("valid"));
+        let hook = Hook {
+            id: webhook(id),
+            user: user.clone(),
+            source: Source::new(setup.source).expect("valid"),
+            on: setup.on.iter().map(|kind| EventType::new(kind).expect("valid")).collect(),
+        };
+        let new = NewWebhook {
+            id: Some(hook.id.clone()),
+            owner: user.map_or(Owner::System, Owner::User),
+            source: hook.source.clone(),
+            name: String::new(),
+            url: check_url(url).expect("valid"),
+            secret: check_secret(setup.secret).expect("valid"),
+            on: hook.on.clone(),
+            active: true,
+            options: setup.options,
+        };
+        self.registry.create(new).await.expect("registered");
+        self.hooks.push(hook);
+    }
+
+    /// Publishes a plain `note` of [`USER`].
+    pub(crate) async fn note(&mut self) -> EventId {
+        self.publish(&format!(r#"{{"type":"note","userId":"{USER}","body":{{}}}}"#)).await
+    }
+
+    /// Publishes an event, written as a producer would.
+    pub(crate) async fn publish(&mut self, json: &str) -> EventId {
+        self.next_event += 1;
+        let arrival = Arrival {
+            now: self.clock.now(),
+            event_id: EventId::new(&format!("e{}", self.next_event)).expect("valid"),
+            event_bytes_max: 2 << 20,
+        };
+        let event = Event::parse(&Bytes::copy_from_slice(json.as_bytes()), arrival).expect("an event");
+        let id = event.id.clone();
+        for hook in &self.hooks {
+            if hook.user == event.user && hook.source == event.source && hook.on.contains(&event.kind) {
+                self.book.insert((id.clone(), hook.id.clone()));
+            }
+        }
+        self.publish_message(Message { event: Arc::new(event), target: Target::Subscribers }).await;
+        id
+    }
+
+    /// Publishes a plain note for one webhook, as `change` makes it.
+    pub(crate) async fn publish_delivery(&mut self, id: &str, change: impl FnOnce(&mut Delivery)) -> EventId {
+        self.next_event += 1;
+        let now = self.clock.now();
+        let event_id = EventId::new(&format!("e{}", self.next_event)).expect("valid");
+        let arrival = Arrival { now, event_id: event_id.clone(), event_bytes_max: 1 << 20 };
+        let json = format!(r#"{{"type":"note","userId":"{USER}","body":{{}}}}"#);
+        let event = Event::parse(&Bytes::from(json), arrival).expect("an event");
+        let mut delivery = Delivery::fresh(&event, webhook(id));
+        change(&mut delivery);
+        self.book.insert((event_id.clone(), webhook(id)));
+        self.put_to_work(&event_id, &delivery);
+        self.publish_message(Message { event: Arc::new(event), target: Target::One(delivery) }).await;
+        event_id
+    }
+
+    /// Puts a dead letter back to work.
+    pub(crate) async fn replay(&mut self, letter: &DeadLetter) {
+        let delivery = letter.delivery.replayed(self.clock.now());
+        self.put_to_work(&letter.event.id, &delivery);
+        let message = Message { event: Arc::clone(&letter.event), target: Target::One(delivery) };
+        self.publish_message(message).await;
+        self.letters.remove(&letter.id, letter.delivery.generation).await.expect("removed");
+    }
+
+    /// Notes in the book that the delivery waits from now on.
+    fn put_to_work(&self, event: &EventId, delivery: &Delivery) {
+        let wait = Wait::Park(ParkReason::NoSlot);
+        let step = Step::Later { delivery: delivery.clone(), due: self.clock.now(), wait };
+        let told = Told { event: event.clone(), webhook: delivery.webhook.clone(), step };
+        self.ear.0.send_modify(|all| all.push(told));
+    }
+
+    async fn publish_message(&self, message: Message) {
+        self.queue().publish(vec![message]).await.expect("published");
+    }
+
+    /// Everything told so far.
+    pub(crate) fn told(&self) -> Vec<Told> {
+        self.ear.0.borrow().clone()
+    }
+
+    /// Waits until the worker has told `steps` steps of the event's delivery to that webhook, and tells the last.
+    #[track_caller]
+    pub(crate) fn step(&self, event: &EventId, id: &str, steps: usize) -> impl Future<Output = Step> + use<> {
+        let (event, id) = (event.clone(), webhook(id));
+        let mut told = self.ear.0.subscribe();
+        let of_it = move |all: &[Told]| -> Option<Step> {
+            let mut own = all.iter().filter(|told| told.event == event && told.webhook == id);
+            own.nth(steps - 1).map(|told| told.step.clone())
+        };
+        soon("the worker tells a step of a delivery", async move {
+            let all = told.wait_for(|all| of_it(all).is_some()).await.expect("the ear is there");
+            of_it(&all).expect("just seen")
+        })
+    }
+
+    /// Waits until so many steps that `fits` were told.
+    #[track_caller]
+    pub(crate) fn steps(&self, count: usize, fits: impl Fn(&Told) -> bool) -> impl Future<Output = ()> {
+        let mut told = self.ear.0.subscribe();
+        soon("the worker tells steps", async move {
+            let enough = |all: &Vec<Told>| all.iter().filter(|told| fits(told)).count() >= count;
+            told.wait_for(enough).await.expect("the ear is there");
+        })
+    }
+
+    /// Waits until no fresh event is left in the queue.
+    pub(crate) async fn all_taken(&self) {
+        soon("the worker takes every fresh event and settles it", async {
+            while self.queue().depths().await.expect("counted").work > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+    }
+
+    /// Waits until the store has so many dead letters and the queue none, and tells them, newest first.
+    pub(crate) async fn letters(&self, count: u64) -> Vec<DeadLetter> {
+        soon("the store has the dead letters", async {
+            loop {
+                let depths = self.queue().depths().await.expect("counted");
+                if self.letters.total() == count && depths.dead == 0 {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+        self.letters.read(&hikyaku::record::Filter::default(), 1000, None).await.expect("read").letters
+    }
+
+    /// Stops everything, and checks conservation: each delivery that there must be is delivered, skipped, dropped, dead or
+    /// waiting, exactly one of them, and lies where it should.
+    pub(crate) async fn finish(mut self) {
+        if self.running.is_some() {
+            self.stop_process().await;
+        }
+        let (ends, untold) = self.ends();
+        let received = self.received();
+        let (mut waiting, mut died) = (0, 0);
+        for ((event, webhook), step) in &ends {
+            match step {
+                Step::Done => {
+                    let id = DeliveryId::of(event, webhook);
+                    assert!(received.contains(id.as_str()), "{event} to {webhook} is delivered, and nobody got it");
+                }
+                Step::Later { .. } => waiting += 1,
+                Step::Dead { .. } => died += 1,
+                Step::Skip(_) | Step::Drop(_) => {}
+                Step::Attempt => panic!("{event} to {webhook} was settled before its attempt"),
+            }
+        }
+        let path = self.folder.path().join("queue.db");
+        let queue = Queue::open_sqlite(&path, Access::Producer, Arc::clone(&self.clock), self.telemetry.clone()).await;
+        let depths = queue.expect("the queue can be opened").depths().await.expect("counted");
+        assert_eq!(depths.work, untold.len() as u64, "fresh events wait for {untold:?}: {depths:?}");
+        assert_eq!(depths.delay, waiting, "deliveries that wait: {depths:?}");
+        assert_eq!(depths.dead + self.letters.total(), died, "dead letters: {depths:?}");
+    }
+
+    /// The last step of each delivery, and the events of which nothing was told.
+    fn ends(&self) -> (BTreeMap<(EventId, WebhookId), Step>, BTreeSet<EventId>) {
+        let mut ends = BTreeMap::new();
+        for told in self.told() {
+            let key = (told.event, told.webhook);
+            assert!(self.book.contains(&key), "there should be no delivery {key:?}, and it came to {:?}", told.step);
+            ends.insert(key, told.step);
+        }
+        let untold: Vec<_> = self.book.iter().filter(|key| !ends.contains_key(*key)).collect();
+        let events: BTreeSet<EventId> = untold.iter().map(|(event, _)| event.clone()).collect();
+        let half_told = ends.keys().find(|(event, _)| events.contains(event));
+        assert_eq!(half_told, None, "an event is settled whole or not at all; untold: {untold:?}");
+        (ends, events)
+    }
+
+    /// The delivery ids for which a receiver has answered 2xx.
+    fn received(&self) -> BTreeSet<String> {
+        let all = self.receivers.iter().flat_map(|receiver| receiver.got());
+        all.filter(|got| got.taken).map(|got| got.header("webhook-id").to_owned()).collect()
+    }
+}
+
+/// A webhook's id.
+pub(crate) fn webhook(id: &str) -> WebhookId {
+    WebhookId::new(id).expect("valid")
+}
+
+/// An address on loopback where nobody listens, and nobody else can while the socket lives.
+pub(crate) fn nobody() -> (SocketAddr, tokio::net::TcpSocket) {
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a port");
+    (socket.local_addr().expect("bound"), socket)
+}
