@@ -19,7 +19,7 @@ pub(super) async fn publish(settings: &Settings, args: &PublishArgs, output: &mu
     log_errors(settings);
     let url = match &args.queue {
         None => settings.queue.url.clone(),
-        Some(url) => QueueUrl::parse(url).map_err(|what| CliError::Usage(format!("--queue: {what}")))?,
+        Some(url) => QueueUrl::parse(url).map_err(|what| not_a_queue(url, &what))?,
     };
     let (clock, telemetry) = (SystemClock::shared(), Telemetry::shared()?);
     let queue = open_queue(settings, &url, Access::Producer, &clock, &telemetry).await?;
@@ -60,6 +60,11 @@ pub(super) async fn dead(settings: &Settings, command: DeadCommand, output: &mut
     let queue = open_queue(settings, &settings.queue.url, Access::Producer, &clock, &telemetry).await?;
     cli::dead(command, &letters, &queue, &clock, output).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says what is wrong with `url`, which is quoted unless it may hold a password.
+fn not_a_queue(url: &str, what: &str) -> CliError {
+    CliError::Usage(if url.contains('@') { format!("--queue: {what}") } else { format!("--queue {url:?}: {what}") })
 }
 
 /// These commands say themselves what happened; the log is for what they cannot say.

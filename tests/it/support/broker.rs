@@ -64,7 +64,7 @@ impl Broker {
             .stderr(Stdio::null())
             .spawn()
             .expect("Erlang's epmd; tests/run installs it");
-        let last_will = r#"cat >/dev/null; kill -9 "$(cat "$0/pid")" "$1" 2>/dev/null; sleep 0.3; rm -rf "$0""#;
+        let last_will = r#"cat >/dev/null; kill -9 "$1"; [ -s "$0/pid" ] && kill -9 "$(cat "$0/pid")"; sleep 0.3; rm -rf "$0""#;
         let guardian = Command::new("setsid")
             .args(["sh", "-c", last_will])
             .arg(&folder)
@@ -84,14 +84,12 @@ impl Broker {
 
     /// Ends it as a crash would.
     pub(crate) async fn kill(&self) {
-        self.signal("KILL");
-        self.gone().await;
+        self.end("KILL").await;
     }
 
     /// Lets it stop in good order.
     pub(crate) async fn stop(&self) {
-        self.signal("TERM");
-        self.gone().await;
+        self.end("TERM").await;
     }
 
     /// Freezes it: connections stay, and nothing is answered.
@@ -161,8 +159,10 @@ impl Broker {
         }
     }
 
-    async fn gone(&self) {
+    async fn end(&self, signal: &str) {
+        // Read first: the node removes the file on its way out.
         let pid = self.pid();
+        self.signal(signal);
         let until = Instant::now() + STOP_WAIT_MAX;
         while Path::new(&format!("/proc/{pid}")).exists() {
             assert!(Instant::now() < until, "RabbitMQ did not end within {STOP_WAIT_MAX:?}: {}", self.log());
