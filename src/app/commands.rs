@@ -25,7 +25,9 @@ pub(super) async fn publish(settings: &Settings, args: &PublishArgs, output: &mu
     let queue = open_queue(settings, &url, Access::Producer, &clock, &telemetry).await?;
     let ingest = ingest_of(settings, &queue, &clock, &telemetry);
     let on_terminal = std::io::stderr().is_terminal();
-    let published = cli::publish(args, &ingest, settings.ingest.event_bytes_max, on_terminal, output).await?;
+    let published =
+        cli::publish(args, &ingest, &path.display().to_string(), settings.ingest.event_bytes_max, on_terminal, output)
+            .await?;
     Ok(if published.refused == 0 { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
 

@@ -28,7 +28,8 @@ pub struct Published {
     pub refused: u64,
 }
 
-/// Publishes the lines of the file, or of standard input, each of at most `event_bytes_max` bytes.
+/// Publishes the lines of the file, or of standard input, each of at most `event_bytes_max` bytes; `queue` names where they
+/// go to.
 ///
 /// # Errors
 /// When the file cannot be read or the queue does not store; what was stored before stays so, and the message says from
@@ -36,6 +37,7 @@ pub struct Published {
 pub async fn publish(
     args: &PublishArgs,
     ingest: &Ingest,
+    queue: &str,
     event_bytes_max: usize,
     on_terminal: bool,
     output: &mut Output,
@@ -57,8 +59,9 @@ pub async fn publish(
     let result = publishing.run(output).await;
     publishing.progress.finish_and_clear();
     let Published { accepted, refused } = publishing.published;
+    let events = if accepted == 1 { "event" } else { "events" };
     let lines = if refused == 1 { "line was" } else { "lines were" };
-    output.note(&format!("{accepted} events stored; {refused} {lines} refused"));
+    output.note(&format!("{accepted} {events} stored in {queue}; {refused} {lines} refused"));
     result.map(|()| publishing.published)
 }
 
@@ -101,26 +104,31 @@ struct Line {
 impl Publishing<'_> {
     async fn run(&mut self, output: &mut Output) -> Result<(), CliError> {
         loop {
-            let batch = self.read_batch().await?;
-            if batch.is_empty() {
-                return Ok(());
+            let mut batch = Vec::new();
+            let read = self.read_batch(&mut batch).await;
+            // What was read before the input broke off is stored all the same.
+            if !batch.is_empty() {
+                self.store(&batch, output).await?;
             }
-            self.store(&batch, output).await?;
             let Published { accepted, refused } = self.published;
             self.progress.set_message(format!("{accepted} stored, {refused} refused"));
+            if !read? {
+                return Ok(());
+            }
         }
     }
 
-    async fn read_batch(&mut self) -> Result<Vec<Line>, CliError> {
-        let (mut batch, mut bytes) = (Vec::new(), 0);
+    /// Reads lines into `batch`; `false` at the end of the input.
+    async fn read_batch(&mut self, batch: &mut Vec<Line>) -> Result<bool, CliError> {
+        let mut bytes = 0;
         while batch.len() < BATCH_LINES_MAX && bytes < BATCH_BYTES_MAX {
             let read = self.lines.next(&self.progress).await;
             let what = || format!("{} cannot be read after line {}", self.name, self.lines.number);
-            let Some(line) = read.map_err(|error| CliError::Io { what: what(), error })? else { break };
+            let Some(line) = read.map_err(|error| CliError::Io { what: what(), error })? else { return Ok(false) };
             bytes += line.text.as_ref().map_or(0, Bytes::len);
             batch.push(line);
         }
-        Ok(batch)
+        Ok(true)
     }
 
     async fn store(&mut self, batch: &[Line], output: &mut Output) -> Result<(), CliError> {

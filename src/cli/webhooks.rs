@@ -192,6 +192,9 @@ async fn list(
             webhooks.iter().map(|webhook| as_json(webhook, attempts.get(&webhook.id).copied(), false)).collect();
         return output.line(&Value::from(all).to_string());
     }
+    if webhooks.is_empty() {
+        output.note("there are no such webhooks; is it the right settings file, and the right folder?");
+    }
     let mut table = Table::new(&["ID", "OWNER", "STATUS", "ON", "LATEST", "URL"]);
     for webhook in &webhooks {
         let latest = attempts.get(&webhook.id);
@@ -200,7 +203,7 @@ async fn list(
             owner_text(&webhook.owner),
             status_text(&webhook.status),
             types_text(webhook),
-            latest.map_or_else(|| "never sent".to_owned(), |attempt| attempt.status.to_string()),
+            latest.map_or_else(|| "never sent".to_owned(), latest_text),
             shown_url(webhook),
         ]);
     }
@@ -214,6 +217,11 @@ fn shown_url(webhook: &Webhook) -> String {
         url.set_query(Some("..."));
     }
     url.to_string()
+}
+
+/// The latest attempt's status in words where it is no HTTP status.
+fn latest_text(attempt: &LatestAttempt) -> String {
+    if attempt.status == 1 { "no answer".to_owned() } else { attempt.status.to_string() }
 }
 
 fn owner_text(owner: &Owner) -> String {

@@ -11,5 +11,5 @@ mod signature;
 
 pub use classify::{Exchange, NoAnswer, Verdict, classify};
 pub use next_step::{Happening, Policy, SkipReason, Standing, Step, Wait, next_step};
-pub use retry::{PARK_WAIT_MAX, park_wait, parse_retry_after, retry_wait};
+pub use retry::{PARK_WAIT_MAX, park_wait, parse_retry_after, retry_wait, turn_wait};
 pub use signature::{SignatureError, sign_v1};

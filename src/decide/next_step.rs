@@ -14,7 +14,7 @@
 
 use std::time::Duration;
 
-use super::{Verdict, park_wait, retry_wait};
+use super::{Verdict, park_wait, retry_wait, turn_wait};
 use crate::model::{DeathReason, Delivery, DropReason, LastFailure, Outcome, ParkReason, Timestamp};
 
 /// How deliveries to one webhook are tried: the settings, or the webhook's own options.
@@ -54,7 +54,10 @@ pub enum Happening {
         fresh: bool,
     },
     /// No slot of its webhook will be free within the patience.
-    NoSlot,
+    NoSlot {
+        /// How long until its turn, behind those that were put off before it.
+        turn: Duration,
+    },
     /// An attempt ended.
     Attempted(Verdict),
 }
@@ -110,7 +113,7 @@ pub enum Wait {
 pub fn next_step(delivery: &Delivery, happening: &Happening, policy: &Policy, now: Timestamp, jitter: f64) -> Step {
     match happening {
         Happening::Taken { standing, fresh } => taken(delivery, *standing, *fresh, policy, now, jitter),
-        Happening::NoSlot => park(delivery, ParkReason::NoSlot, policy, now, jitter),
+        Happening::NoSlot { turn } => put_off(delivery, ParkReason::NoSlot, turn_wait(*turn, jitter), policy, now),
         Happening::Attempted(verdict) => attempted(delivery, verdict, policy, now, jitter),
     }
 }
@@ -167,7 +170,12 @@ fn retry(delivery: Delivery, verdict: &Verdict, policy: &Policy, now: Timestamp,
 }
 
 fn park(delivery: &Delivery, reason: ParkReason, policy: &Policy, now: Timestamp, jitter: f64) -> Step {
-    let due = now.plus(park_wait(delivery.parks, jitter)).min(expiry(delivery, policy).max(now));
+    put_off(delivery, reason, park_wait(delivery.parks, jitter), policy, now)
+}
+
+/// Parks for `wait`, but not past the age at which the delivery is given up.
+fn put_off(delivery: &Delivery, reason: ParkReason, wait: Duration, policy: &Policy, now: Timestamp) -> Step {
+    let due = now.plus(wait).min(expiry(delivery, policy).max(now));
     let delivery = Delivery { parks: delivery.parks.saturating_add(1), ..delivery.clone() };
     Step::Later { delivery, due, wait: Wait::Park(reason) }
 }

@@ -2,7 +2,8 @@
 //!
 //! A retry waits as its schedule says, give or take a fifth, so that a thousand deliveries that failed together do not
 //! return together. `Retry-After` (RFC 9110 section 10.2.3: seconds, or a date) can lengthen that wait up to a limit, and
-//! never shortens it. A park waits one second, doubled with each park in a row, at most a quarter of an hour.
+//! never shortens it. A park waits one second, doubled with each park in a row, at most a quarter of an hour; for want of a
+//! slot it waits until its turn is expected, within the same limits.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -36,6 +37,11 @@ pub fn retry_wait(
 pub fn park_wait(parks: u32, jitter: f64) -> Duration {
     let doubled = PARK_WAIT_FIRST.saturating_mul(2_u32.saturating_pow(parks));
     vary(doubled.min(PARK_WAIT_MAX.mul_f64(1.0 / (1.0 + JITTER))), jitter)
+}
+
+/// How long a delivery is put off for which no slot is free, when its turn is expected after `turn`; `jitter` is in [0, 1).
+pub fn turn_wait(turn: Duration, jitter: f64) -> Duration {
+    vary(turn.min(PARK_WAIT_MAX), jitter).clamp(PARK_WAIT_FIRST, PARK_WAIT_MAX)
 }
 
 fn vary(wait: Duration, jitter: f64) -> Duration {
@@ -72,6 +78,13 @@ mod tests {
         for text in ["", "-1", "1.5", "soon", "12 s"] {
             assert_eq!(parse_retry_after(text, now), None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_turn_is_waited_for_from_a_second_to_a_quarter_of_an_hour() {
+        assert_eq!(turn_wait(Duration::ZERO, 0.5), PARK_WAIT_FIRST);
+        assert_eq!(turn_wait(Duration::from_secs(60), 0.5), Duration::from_secs(60));
+        assert_eq!(turn_wait(DAY, 0.999), PARK_WAIT_MAX);
     }
 
     #[test]

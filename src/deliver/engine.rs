@@ -140,7 +140,7 @@ impl Engine {
                 telemetry.parked(&id, webhook, *reason, due.since(clock.now()));
             }
             Step::Dead { delivery, reason } => {
-                let error = delivery.last.as_ref().map_or("", |last| &last.error);
+                let error = delivery.last.as_ref().map_or("no attempt was made", |last| &last.error);
                 telemetry.dead_lettered(&id, webhook, *reason, error);
             }
             Step::Drop(reason) => telemetry.dropped(&id, webhook, *reason),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use super::slots::Slots;
+use super::slots::{NoSlot, Slots};
 use crate::clock::SharedClock;
 use crate::decide::{self, Happening, Policy as RetryPolicy, Standing, Step, Verdict, classify, next_step};
 use crate::model::{DeactivationReason, Delivery, Event, Outcome, Status, Webhook};
@@ -57,8 +57,9 @@ impl Pursuer {
         if let Err(step) = self.take_up(pursuit) {
             return Some(step);
         }
-        let Some(slot) = self.slots.acquire(&delivery.webhook).await else {
-            return Some(self.decide(delivery, &Happening::NoSlot, &self.retry));
+        let slot = match self.slots.acquire(&delivery.webhook).await {
+            Ok(slot) => slot,
+            Err(NoSlot { turn }) => return Some(self.decide(delivery, &Happening::NoSlot { turn }, &self.retry)),
         };
         let _turn = self.concurrency.acquire().await.ok()?;
         // It may have been paused, changed or deactivated while this waited.

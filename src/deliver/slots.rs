@@ -2,7 +2,8 @@
 //!
 //! A delivery without a slot waits here only while its turn is expected within a short patience, judged by the webhook's
 //! slots and its recent answer times, and while the webhook's waiters hold no more than their fair share of the prefetch.
-//! Otherwise it is told so at once, and is parked in the queue, where it holds nothing.
+//! Otherwise it is told so at once, and when its turn is expected behind all that were put off before it: it is parked in the
+//! queue until then, where it holds nothing, and the receiver is kept as busy as it can be.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -10,7 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
+use crate::decide::PARK_WAIT_MAX;
 use crate::model::WebhookId;
 
 /// What an answer is taken to need before the first one came.
@@ -46,6 +49,15 @@ struct WebhookSlots {
     waiters: AtomicUsize,
     /// Running mean of answer times.
     answer_us: AtomicU64,
+    /// Until when the webhook has enough to do with those that were put off.
+    booked: Mutex<Instant>,
+}
+
+/// No slot will be free within the patience.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NoSlot {
+    /// How long until the delivery's turn.
+    pub(super) turn: Duration,
 }
 
 /// A slot in use; free again when dropped.
@@ -67,21 +79,26 @@ impl Slots {
         Self { policy, webhooks: Mutex::new(HashMap::new()), crowded: AtomicUsize::new(0) }
     }
 
-    /// A slot of `id`, at once or within the patience; nothing when its turn would come later.
-    pub(super) async fn acquire(&self, id: &WebhookId) -> Option<Slot> {
+    /// A slot of `id`, at once or within the patience.
+    ///
+    /// # Errors
+    /// When its turn would come later: when that is.
+    pub(super) async fn acquire(&self, id: &WebhookId) -> Result<Slot, NoSlot> {
         let webhook = self.of(id);
         if let Ok(permit) = Arc::clone(&webhook.free).try_acquire_owned() {
-            return Some(Slot { webhook, _permit: permit });
+            return Ok(Slot { webhook, _permit: permit });
         }
-        let waiting = Waiting::begin(self, &webhook)?;
+        let Some(waiting) = Waiting::begin(self, &webhook) else {
+            return Err(webhook.book(self.policy.per_webhook));
+        };
         let turn = tokio::time::timeout(self.policy.patience, Arc::clone(&webhook.free).acquire_owned()).await;
         drop(waiting);
         match turn {
-            Ok(Ok(permit)) => Some(Slot { webhook, _permit: permit }),
+            Ok(Ok(permit)) => Ok(Slot { webhook, _permit: permit }),
             _ => {
                 // It is slower than it was taken to be; those who come next need not find that out by waiting.
                 webhook.learn_at_least(self.policy.patience);
-                None
+                Err(webhook.book(self.policy.per_webhook))
             }
         }
     }
@@ -98,6 +115,7 @@ impl Slots {
             free: Arc::new(Semaphore::new(self.policy.per_webhook)),
             waiters: AtomicUsize::new(0),
             answer_us: AtomicU64::new(as_us(ANSWER_GUESS)),
+            booked: Mutex::new(Instant::now()),
         });
         webhooks.insert(id.clone(), Arc::clone(&webhook));
         webhook
@@ -119,6 +137,16 @@ impl WebhookSlots {
     fn learn(&self, took: Duration) {
         let mean = self.answer_us.load(Ordering::Relaxed);
         self.answer_us.store(mean - mean / MEAN_SHARE + as_us(took) / MEAN_SHARE, Ordering::Relaxed);
+    }
+
+    /// A turn behind all that were put off before, at the pace at which `slots` slots are served.
+    fn book(&self, slots: usize) -> NoSlot {
+        let pace = Duration::from_micros(self.answer_us.load(Ordering::Relaxed) / slots.max(1) as u64);
+        let now = Instant::now();
+        let mut booked = self.booked.lock().unwrap_or_else(PoisonError::into_inner);
+        // No further ahead than anyone is put off: what is beyond comes back and asks again.
+        *booked = (*booked).clamp(now, now + PARK_WAIT_MAX) + pace;
+        NoSlot { turn: booked.saturating_duration_since(now) }
     }
 
     fn learn_at_least(&self, took: Duration) {
@@ -173,8 +201,8 @@ mod tests {
         let slots = slots(2, 100);
         let _first = slots.acquire(&id("a")).await.expect("free");
         let _second = slots.acquire(&id("a")).await.expect("free");
-        assert!(slots.acquire(&id("a")).await.is_none(), "a third would be more than two");
-        assert!(slots.acquire(&id("b")).await.is_some());
+        assert!(slots.acquire(&id("a")).await.is_err(), "a third would be more than two");
+        assert!(slots.acquire(&id("b")).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
@@ -188,28 +216,46 @@ mod tests {
             drop(first);
         };
         let (second, ()) = tokio::join!(second, freed);
-        assert!(second.is_some());
+        assert!(second.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn once_a_webhook_proved_slow_nobody_waits_for_it_in_the_worker() {
         let slots = slots(1, 100);
         let held = slots.acquire(&id("a")).await.expect("free");
-        assert!(slots.acquire(&id("a")).await.is_none(), "the patience runs out");
+        assert!(slots.acquire(&id("a")).await.is_err(), "the patience runs out");
         held.answered(Duration::from_secs(10));
-        let began = tokio::time::Instant::now();
-        assert!(slots.acquire(&id("a")).await.is_none());
+        let began = Instant::now();
+        assert!(slots.acquire(&id("a")).await.is_err());
         assert_eq!(began.elapsed(), Duration::ZERO, "told at once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_that_are_put_off_get_turns_one_behind_the_other_at_the_webhooks_pace() {
+        let slots = slots(2, 1);
+        let (held, _also_held) =
+            (slots.acquire(&id("a")).await.expect("free"), slots.acquire(&id("a")).await.expect("free"));
+        for _ in 0..100 {
+            held.answered(Duration::from_secs(4));
+        }
+        let mut turns = Vec::new();
+        for _ in 0..1000 {
+            turns.push(slots.acquire(&id("a")).await.expect_err("none is free").turn);
+        }
+        for (number, turn) in turns.iter().take(400).enumerate() {
+            let expected = 2.0 * (number + 1) as f64;
+            assert!((turn.as_secs_f64() - expected).abs() < 0.01 * expected + 0.01, "turn {number} after {turn:?}");
+        }
+        assert!(turns[999] <= PARK_WAIT_MAX + Duration::from_secs(2), "{:?}", turns[999]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn waiters_are_held_to_their_share() {
         let slots = Arc::new(slots(1, 3));
         let _held = slots.acquire(&id("a")).await.expect("free");
-        let began = tokio::time::Instant::now();
+        let began = Instant::now();
         let waits = futures_util::future::join_all((0..10).map(|_| async {
-            slots.acquire(&id("a")).await;
-            began.elapsed()
+            slots.acquire(&id("a")).await.is_err().then(|| began.elapsed()).expect("nothing is free")
         }))
         .await;
         assert_eq!(waits.iter().filter(|wait| wait.is_zero()).count(), 7, "{waits:?}");

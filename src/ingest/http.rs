@@ -105,7 +105,7 @@ impl Door {
         let bytes = self.read(body).await?;
         let items = split(&bytes, is_ndjson(headers)).map_err(|error| match error {
             ItemsError::TooMany => Refusal::TooLarge(error.to_string()),
-            ItemsError::Empty | ItemsError::NotJson(_) => Refusal::Malformed(chain(&error)),
+            ItemsError::Empty | ItemsError::NotJson(_) | ItemsError::BrokenArray => Refusal::Malformed(chain(&error)),
         })?;
         self.ingest.offer(&items).await.map_err(|error| Refusal::NotStored(chain(&error)))
     }

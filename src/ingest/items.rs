@@ -1,8 +1,9 @@
 //! Cuts what a producer sent into items: one event, an array of events, or NDJSON (one event a line).
 //!
-//! JSON that is one value is an event or an array. Anything else is NDJSON if it was called that, or if at least one of its
-//! lines is JSON by itself; then a line that is none is that line's trouble and nobody else's. An item is a slice of the
-//! bytes that came in.
+//! What begins with `[` is an array, cut at the commas of its own level, so that an item that is no JSON is that item's
+//! trouble and nobody else's; an array that breaks off is refused whole. JSON that is one value is an event. Anything else
+//! is NDJSON if it was called that, or if at least one of its lines is JSON by itself. An item is a slice of the bytes that
+//! came in.
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -19,6 +20,9 @@ pub enum ItemsError {
     /// Neither JSON nor lines of JSON.
     #[error("the request is neither a JSON object, nor a JSON array, nor lines of JSON (NDJSON): {0}")]
     NotJson(#[source] serde_json::Error),
+    /// An array that breaks off, or goes on after its end.
+    #[error("the request begins as a JSON array and does not end as one; nothing of it was taken")]
+    BrokenArray,
     /// Too many.
     #[error("the request has more than {ITEMS_MAX} events; send them in several requests")]
     TooMany,
@@ -38,11 +42,12 @@ pub fn split(bytes: &Bytes, is_ndjson: bool) -> Result<Vec<Bytes>, ItemsError> {
 }
 
 fn values(bytes: &Bytes) -> Result<Vec<Bytes>, ItemsError> {
-    if bytes.iter().all(u8::is_ascii_whitespace) {
-        return Err(ItemsError::Empty);
+    match bytes.trim_ascii().first() {
+        None => return Err(ItemsError::Empty),
+        Some(b'[') => return array(bytes),
+        Some(_) => {}
     }
     match serde_json::from_slice::<&RawValue>(bytes) {
-        Ok(whole) if whole.get().starts_with('[') => array(bytes, whole),
         Ok(whole) => Ok(vec![bytes.slice_ref(whole.get().as_bytes())]),
         Err(error) => {
             let lines = lines(bytes);
@@ -52,9 +57,52 @@ fn values(bytes: &Bytes) -> Result<Vec<Bytes>, ItemsError> {
     }
 }
 
-fn array(bytes: &Bytes, whole: &RawValue) -> Result<Vec<Bytes>, ItemsError> {
-    let items: Vec<&RawValue> = serde_json::from_str(whole.get()).map_err(ItemsError::NotJson)?;
-    Ok(items.into_iter().map(|item| bytes.slice_ref(item.get().as_bytes())).collect())
+/// The elements of an array, by its brackets, strings and commas alone.
+fn array(bytes: &Bytes) -> Result<Vec<Bytes>, ItemsError> {
+    let text = bytes.trim_ascii();
+    let (mut items, mut depth, mut begin) = (Vec::new(), 0_usize, 1);
+    let mut place = 0;
+    while let Some(byte) = text.get(place) {
+        match byte {
+            b'"' => place = end_of_string(text, place),
+            b'[' | b'{' => depth += 1,
+            b',' if depth == 1 => {
+                items.push(&text[begin..place]);
+                begin = place + 1;
+            }
+            b']' | b'}' => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    break;
+                }
+            }
+            _ => {}
+        }
+        place += 1;
+    }
+    if place + 1 != text.len() {
+        return Err(ItemsError::BrokenArray);
+    }
+    items.push(&text[begin..place]);
+    if let [only] = items[..]
+        && only.trim_ascii().is_empty()
+    {
+        return Err(ItemsError::Empty);
+    }
+    Ok(items.into_iter().take(ITEMS_MAX + 1).map(|item| bytes.slice_ref(item.trim_ascii())).collect())
+}
+
+/// The place of the quote that ends the string begun at `quote`, or of the last byte.
+fn end_of_string(text: &[u8], quote: usize) -> usize {
+    let mut place = quote + 1;
+    while let Some(byte) = text.get(place) {
+        match byte {
+            b'"' => return place,
+            b'\\' => place += 2,
+            _ => place += 1,
+        }
+    }
+    text.len()
 }
 
 fn lines(bytes: &Bytes) -> Vec<Bytes> {
@@ -88,6 +136,24 @@ mod tests {
     }
 
     #[test]
+    fn an_element_that_is_no_json_is_an_item_of_its_own() {
+        let text = r#"[{"a":"],[\"\\"}, {broken}, , {"b":[{}]}]"#;
+        assert_eq!(cut(text, false).expect("cut"), [r#"{"a":"],[\"\\"}"#, "{broken}", "", r#"{"b":[{}]}"#]);
+        let bytes = Bytes::from_static(b"[{\"a\":1},{\"a\":\"\xff\"}]");
+        assert_eq!(split(&bytes, false).expect("cut").len(), 2);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_array_is_cut_as_a_json_parser_would(texts in proptest::collection::vec("\\PC{0,12}", 1..8)) {
+            let values: Vec<serde_json::Value> = texts.iter().map(|text| serde_json::json!({ "t": [text, {}] })).collect();
+            let items = cut(&serde_json::to_string(&values).expect("JSON"), false).expect("cut");
+            let again: Vec<serde_json::Value> = items.iter().map(|item| serde_json::from_str(item).expect("JSON")).collect();
+            proptest::prop_assert_eq!(values, again);
+        }
+    }
+
+    #[test]
     fn lines_are_items_whether_or_not_they_were_called_ndjson() {
         let text = "{\"a\":1}\r\n\n{broken\n{\"b\":2}\n";
         let expected = ["{\"a\":1}", "{broken", "{\"b\":2}"];
@@ -101,7 +167,9 @@ mod tests {
             assert!(cut(text, false).expect_err(text).contains("no event"), "{text:?}");
         }
         assert!(cut("nonsense", false).expect_err("nonsense").contains("neither a JSON object"));
-        assert!(cut("[{\"a\":1}, {broken]", false).expect_err("a broken array").contains("neither a JSON object"));
+        for text in ["[{\"a\":1}, {broken]", "[\n{\"a\":1},\n{\"b\":2}\n", "[{\"a\":1}] {\"b\":2}", "[\"a]"] {
+            assert!(cut(text, false).expect_err(text).contains("does not end as one"), "{text}");
+        }
     }
 
     #[test]

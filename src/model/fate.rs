@@ -60,7 +60,7 @@ closed_list!(
         Forbidden = "forbidden",
         /// No request can be made of this webhook.
         Invalid = "invalid",
-        /// We could not try: no file descriptor, no memory, no local port.
+        /// We could not try: no file descriptor, no memory.
         OurFault = "our_fault",
     }
 );

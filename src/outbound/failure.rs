@@ -11,7 +11,7 @@ use super::resolver::NameError;
 use crate::decide::{Exchange, NoAnswer};
 
 /// System errors that are our own machine's doing.
-const OURS: &[Errno] = &[Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::ADDRNOTAVAIL, Errno::NETDOWN];
+const OURS: &[Errno] = &[Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::NETDOWN];
 
 /// Links of an error's chain that are looked at.
 const LINKS_MAX: usize = 16;

@@ -3,7 +3,7 @@
 //! One [`Message`] is one event with its targets. Producers [`publish`](Queue::publish) messages; a worker
 //! [`consume`](Queue::consume)s them as [`Lease`]s and ends each with [`settle`](Lease::settle).
 //!
-//! # Contract, held by every backend (the conformance suite in `tests/it/queue_conformance.rs` is its text)
+//! # Contract, held by every backend (as tests: `tests/it/queue_conformance/`)
 //!
 //! - `publish` is all or none, and `Ok` means durable: neither a killed process nor a restart loses it.
 //! - A leased message stays in the queue until it is settled. `settle(follow_ups)` is one step: after `Ok` the message is gone

@@ -1,6 +1,6 @@
 //! Integration tests in one binary, by question: is every queue backend the same (`queue_conformance`), does the worker do
 //! what it promises (`delivery`), and does the program work through its front door (`journeys`, with the real binary).
-#![expect(clippy::expect_used, reason = "a test stops where something is not as it should be")]
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
 
 mod delivery;
 mod journeys;

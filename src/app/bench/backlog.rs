@@ -32,9 +32,12 @@ pub(super) async fn run(load: &Load, json: bool, output: &mut Output) -> anyhow:
     settled.reach(u64::from(load.events / DELIVERED_PART).max(1)).await?;
     let queue = service.queue.clone();
     service.stop().await;
-    let waiting = queue.depths().await?.work;
+    let depths = queue.depths().await?;
+    let waiting = depths.work + depths.delay + depths.dead;
     let peak = peak_kib()?;
     let (delivered, mib) = (receiver.answered(), |kib: u64| kib / 1024);
+    let stored = u64::from(load.events);
+    anyhow::ensure!(delivered + waiting == stored, "{stored} stored, but {delivered} delivered and {waiting} waiting");
     if json {
         output.line(
             &json!({"events": load.events, "bytes": load.bytes, "delivered": delivered, "waiting": waiting,

@@ -51,9 +51,11 @@ fn a_failure_of_ours_spends_no_attempt() {
 
 #[test]
 fn no_slot_spends_no_attempt() {
-    let Step::Later { delivery, wait, .. } = step(&delivery(2, 3, NOW), &Happening::NoSlot) else {
+    let no_slot = Happening::NoSlot { turn: Duration::from_secs(40) };
+    let Step::Later { delivery, wait, due } = step(&delivery(2, 3, NOW), &no_slot) else {
         panic!("not later");
     };
+    assert_eq!(due, NOW.plus(Duration::from_secs(40)), "when its turn is expected");
     assert_eq!((delivery.attempts, delivery.parks, wait), (2, 4, Wait::Park(ParkReason::NoSlot)));
 }
 
@@ -129,7 +131,7 @@ fn happenings() -> impl Strategy<Value = Happening> {
     );
     prop_oneof![
         (standings, any::<bool>()).prop_map(|(standing, fresh)| Happening::Taken { standing, fresh }),
-        Just(Happening::NoSlot),
+        (0_u64..10_000).prop_map(|seconds| Happening::NoSlot { turn: Duration::from_secs(seconds) }),
         (outcomes(), proptest::option::of(0_u64..1_000_000)).prop_map(|(outcome, seconds)| {
             Happening::Attempted(Verdict {
                 outcome,

@@ -5,7 +5,7 @@ use tokio::sync::Notify;
 use crate::queue::Lane;
 use crate::telemetry::{Telemetry, Trouble};
 
-/// The trouble of the last write and of each lane's last read, if they had any.
+/// The trouble of writing, until a probe succeeds, and of each lane's last read.
 #[derive(Debug)]
 pub(super) struct Health {
     write: Trouble,
@@ -31,21 +31,21 @@ impl Health {
         std::iter::once(&self.write).chain(reads).filter_map(Trouble::words).collect()
     }
 
-    /// Whether the last write failed.
-    pub(super) fn cannot_write(&self) -> bool {
+    /// Whether writing has failed, and no probe has succeeded since.
+    pub(super) fn is_unwritable(&self) -> bool {
         self.write.words().is_some()
     }
 
-    /// A write ended.
-    pub(super) fn wrote(&self, error: Option<&dyn std::error::Error>, telemetry: &Telemetry) {
-        match error {
-            None => self.write.succeeded(telemetry),
-            Some(error) => {
-                if self.write.failed(error, telemetry) {
-                    self.writing_failed.notify_one();
-                }
-            }
+    /// A write failed.
+    pub(super) fn cannot_write(&self, error: &dyn std::error::Error, telemetry: &Telemetry) {
+        if self.write.failed(error, telemetry) {
+            self.writing_failed.notify_one();
         }
+    }
+
+    /// A probe succeeded.
+    pub(super) fn can_write(&self, telemetry: &Telemetry) {
+        self.write.succeeded(telemetry);
     }
 
     /// A read of `lane` ended.

@@ -17,16 +17,28 @@ use crate::queue::{FollowUp, Lane, Prefetch, QueueError};
 
 /// The lanes that are being consumed.
 #[derive(Debug, Default)]
-pub(super) struct Lanes(Mutex<Vec<Arc<LaneState>>>);
+pub(super) struct Lanes(Mutex<Consumed>);
+
+#[derive(Debug, Default)]
+struct Consumed {
+    lanes: Vec<Arc<LaneState>>,
+    closed: bool,
+}
 
 impl Lanes {
-    pub(super) fn add(&self, lane: Arc<LaneState>) {
-        self.lock().push(lane);
+    /// Adds a lane, unless consuming has been stopped for good.
+    pub(super) fn add(&self, lane: Arc<LaneState>) -> Result<(), QueueError> {
+        let mut consumed = self.lock();
+        if consumed.closed {
+            return Err(QueueError::Closed);
+        }
+        consumed.lanes.push(lane);
+        Ok(())
     }
 
     /// The writer stored something.
     pub(super) fn tell(&self, work_came: bool, first_due: Option<Timestamp>, dead_came: bool) {
-        for lane in self.lock().iter() {
+        for lane in &self.lock().lanes {
             match lane.lane {
                 Lane::Work if work_came => lane.came.notify_one(),
                 Lane::Dead if dead_came => lane.came.notify_one(),
@@ -43,7 +55,7 @@ impl Lanes {
 
     /// Another process may have written anything.
     pub(super) fn changed_elsewhere(&self) {
-        for lane in self.lock().iter() {
+        for lane in &self.lock().lanes {
             lane.put_in(Timestamp::default());
             lane.came.notify_one();
         }
@@ -51,20 +63,21 @@ impl Lanes {
 
     /// Ends every consumer.
     pub(super) fn close(&self) {
-        for lane in self.lock().drain(..) {
+        let mut consumed = self.lock();
+        consumed.closed = true;
+        for lane in consumed.lanes.drain(..) {
             lane.inner().closed = true;
             lane.came.notify_one();
             lane.room.notify_one();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Arc<LaneState>>> {
+    fn lock(&self) -> MutexGuard<'_, Consumed> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// One lane's state, shared by its task, its leases and the writer.
-#[derive(Debug)]
 pub(super) struct LaneState {
     pub(super) lane: Lane,
     pub(super) prefetch: Prefetch,
@@ -90,6 +103,12 @@ struct Inner {
     /// The earliest due time of what was put into `delay` since the last reading began.
     put_in: Option<Timestamp>,
     closed: bool,
+}
+
+impl std::fmt::Debug for LaneState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LaneState({})", self.lane.as_str())
+    }
 }
 
 impl LaneState {

@@ -121,7 +121,7 @@ impl Backend for SqliteQueue {
                 return Err(QueueError::ProducerOnly);
             }
             let state = Arc::new(LaneState::new(lane, prefetch, self.writer.clone()));
-            self.lanes.add(Arc::clone(&state));
+            self.lanes.add(Arc::clone(&state))?;
             Ok(feeder::feed(Feeder {
                 lane: state,
                 reader: self.reader.clone(),

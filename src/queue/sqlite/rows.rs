@@ -40,6 +40,7 @@ pub(super) const SCHEMA: &[&str] = &["
     ) STRICT;
     CREATE TABLE depth (lane TEXT PRIMARY KEY, messages INTEGER NOT NULL) STRICT;
     INSERT INTO depth VALUES ('work', 0), ('delay', 0), ('dead', 0);
+    CREATE TABLE probe (filler BLOB NOT NULL) STRICT;
 "];
 
 const INSERT_WORK: &str = "INSERT INTO work (event_id, type, user_id, source, server, created_ms, accepted_ms, body)
@@ -137,6 +138,16 @@ pub(super) fn delete(connection: &Connection, lane: Lane, id: i64) -> rusqlite::
     Ok(connection.prepare_cached(sql)?.execute([id])? == 1)
 }
 
+/// Bytes of a probe: as much as many an event, for a disk that is nearly full still takes a few.
+const PROBE_BYTES: u32 = 64 * 1024;
+
+/// Leaves nothing but proof that the file can be written: what a probe writes, the next one removes.
+pub(super) fn probe(connection: &Connection) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM probe")?.execute([])?;
+    connection.prepare_cached("INSERT INTO probe VALUES (zeroblob(?1))")?.execute([PROBE_BYTES])?;
+    Ok(())
+}
+
 pub(super) fn add_depth(connection: &Connection, lane: Lane, change: i64) -> rusqlite::Result<()> {
     connection
         .prepare_cached("UPDATE depth SET messages = messages + ?2 WHERE lane = ?1")?
@@ -177,7 +188,7 @@ pub(super) fn read_one(connection: &Connection, lane: Lane, id: i64) -> rusqlite
 /// The place of a delayed row in the order of due times.
 pub(super) type DuePlace = (i64, i64);
 
-/// Up to `count` places after `after`, due or not, in order.
+/// Up to `count` places after `after`, due by `until` and wanted, in order.
 pub(super) fn due_places(
     connection: &Connection,
     after: DuePlace,

@@ -104,12 +104,13 @@ async fn ask(thread: &JoinedThread<Command>, work: Work) -> Result<(), QueueErro
     answered.await.map_err(|_| QueueError::Closed)?
 }
 
-/// Tries a small write, again and again, from when a write failed until one succeeds: so readiness comes back by itself.
+/// Tries a write of some size, again and again, from when a write failed until such a one succeeds: so readiness comes back
+/// by itself. That some other write succeeds means little: a disk that is nearly full takes small ones.
 async fn probe(thread: Weak<JoinedThread<Command>>, health: Arc<Health>) {
     loop {
         health.writing_failed.notified().await;
         let mut waits = Backoff::new(PROBE_FIRST, PROBE_LONGEST);
-        while health.cannot_write() {
+        while health.is_unwritable() {
             tokio::time::sleep(waits.next_wait()).await;
             let Some(thread) = thread.upgrade() else { return };
             if matches!(ask(&thread, Work::Probe).await, Err(QueueError::Closed)) {
@@ -136,6 +137,7 @@ struct Effects {
     first_due: Option<Timestamp>,
     work_came: bool,
     dead_came: bool,
+    probed: bool,
 }
 
 impl WriterThread {
@@ -168,13 +170,15 @@ impl WriterThread {
     fn commit<'a>(&mut self, works: impl Iterator<Item = &'a Work>) -> Result<(), QueueError> {
         match self.try_commit(works) {
             Ok(effects) => {
-                self.health.wrote(None, &self.telemetry);
+                if effects.probed {
+                    self.health.can_write(&self.telemetry);
+                }
                 self.lanes.tell(effects.work_came, effects.first_due, effects.dead_came);
                 Ok(())
             }
             Err(error) => {
                 let error = SqliteError::new(&self.path, error);
-                self.health.wrote(Some(&error), &self.telemetry);
+                self.health.cannot_write(&error, &self.telemetry);
                 Err(error.into())
             }
         }
@@ -212,9 +216,11 @@ fn apply(connection: &Connection, work: &Work, effects: &mut Effects) -> rusqlit
             }
         }),
         Work::Settle { lane, id, event, follow_ups } => {
-            if rows::delete(connection, *lane, *id)? {
-                effects.removed(*lane);
+            // Gone: it was settled before, by a commit that took effect and yet was answered with an error.
+            if !rows::delete(connection, *lane, *id)? {
+                return Ok(());
             }
+            effects.removed(*lane);
             follow_ups.iter().try_for_each(|follow_up| match follow_up {
                 FollowUp::Later { delivery, due } => {
                     rows::insert_delay(connection, event, delivery, *due)?;
@@ -229,8 +235,10 @@ fn apply(connection: &Connection, work: &Work, effects: &mut Effects) -> rusqlit
                 }
             })
         }
-        // A real write, which a full or read-only disk refuses.
-        Work::Probe => rows::add_depth(connection, Lane::Work, 0),
+        Work::Probe => {
+            effects.probed = true;
+            rows::probe(connection)
+        }
     }
 }
 

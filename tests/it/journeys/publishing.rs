@@ -27,7 +27,10 @@ async fn a_file_and_standard_input_are_published_and_delivered() {
     let (receiver, home) = receiver_and_home().await;
     let file = home.write("events.ndjson", &events("note", "file", 2));
     let ran = home.cli(&["publish", file]).await;
-    assert!(ran.stderr.contains("2 events stored; 0 lines were refused"), "{ran:#?}");
+    assert!(
+        ran.stderr.contains("2 events stored in ") && ran.stderr.contains("queue.db; 0 lines were refused"),
+        "{ran:#?}"
+    );
     assert_eq!(ran.ok(), "");
     // The last line needs no end; blank lines do not count.
     home.cli_with(&["publish"], &format!("\n\r\n{}", event("note", "stdin"))).await.ok();
@@ -46,7 +49,13 @@ async fn bad_lines_are_told_by_their_numbers_and_the_rest_is_stored() {
     let file = home.write("events.ndjson", &text);
     let words = home.cli(&["publish", file]).await.failed(
         1,
-        &["events.ndjson line 3: the event is not JSON", "line 4: `body` is missing", "line 5: ", "2 events stored; 3"],
+        &[
+            "events.ndjson line 3: the event is not JSON",
+            "line 4: `body` is missing",
+            "line 5: ",
+            "2 events stored in ",
+            "; 3 lines",
+        ],
     );
     let line_5 = words.lines().find(|line| line.contains("line 5: ")).expect("just found");
     assert!(line_5.contains("1048576 are allowed"), "{line_5}");
