@@ -26,8 +26,7 @@ pub(super) async fn publish(settings: &Settings, args: &PublishArgs, output: &mu
     let ingest = ingest_of(settings, &queue, &clock, &telemetry);
     let on_terminal = std::io::stderr().is_terminal();
     let published =
-        cli::publish(args, &ingest, &path.display().to_string(), settings.ingest.event_bytes_max, on_terminal, output)
-            .await?;
+        cli::publish(args, &ingest, &url.to_string(), settings.ingest.event_bytes_max, on_terminal, output).await?;
     Ok(if published.refused == 0 { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
 

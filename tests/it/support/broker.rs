@@ -64,7 +64,8 @@ impl Broker {
             .stderr(Stdio::null())
             .spawn()
             .expect("Erlang's epmd; tests/run installs it");
-        let last_will = r#"cat >/dev/null; kill -9 "$1"; [ -s "$0/pid" ] && kill -9 "$(cat "$0/pid")"; sleep 0.3; rm -rf "$0""#;
+        let last_will =
+            r#"cat >/dev/null; kill -9 "$1"; [ -s "$0/pid" ] && kill -9 "$(cat "$0/pid")"; sleep 0.3; rm -rf "$0""#;
         let guardian = Command::new("setsid")
             .args(["sh", "-c", last_will])
             .arg(&folder)
