@@ -4,33 +4,29 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use super::service::ingest_of;
+use super::service::{ingest_of, open_queue};
 use super::{FAILED, logging};
 use crate::cli::{self, CliError, DeadCommand, Output, PublishArgs, WebhooksCommand};
 use crate::clock::SystemClock;
-use crate::config::{Log, LogLevel, Settings};
-use crate::queue::{Access, Queue};
+use crate::config::{Log, LogLevel, QueueUrl, Settings};
+use crate::queue::Access;
 use crate::record::{DeadLetters, Latest, Retention};
 use crate::registry::Registry;
-use crate::sqlite;
 use crate::telemetry::Telemetry;
 
 /// `hikyaku publish`.
 pub(super) async fn publish(settings: &Settings, args: &PublishArgs, output: &mut Output) -> anyhow::Result<ExitCode> {
     log_errors(settings);
-    let path = match &args.queue {
-        None => settings.queue.path.clone(),
-        Some(url) => sqlite::path_of_url(url)
-            .ok_or_else(|| CliError::Usage(format!("--queue: {url:?} is no queue; this version knows sqlite:PATH")))?
-            .to_owned(),
+    let url = match &args.queue {
+        None => settings.queue.url.clone(),
+        Some(url) => QueueUrl::parse(url).map_err(|what| not_a_queue(url, &what))?,
     };
     let (clock, telemetry) = (SystemClock::shared(), Telemetry::shared()?);
-    let queue = Queue::open_sqlite(&path, Access::Producer, Arc::clone(&clock), telemetry.clone()).await?;
+    let queue = open_queue(settings, &url, Access::Producer, &clock, &telemetry).await?;
     let ingest = ingest_of(settings, &queue, &clock, &telemetry);
     let on_terminal = std::io::stderr().is_terminal();
     let published =
-        cli::publish(args, &ingest, &path.display().to_string(), settings.ingest.event_bytes_max, on_terminal, output)
-            .await?;
+        cli::publish(args, &ingest, &url.to_string(), settings.ingest.event_bytes_max, on_terminal, output).await?;
     Ok(if published.refused == 0 { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
 
@@ -62,9 +58,14 @@ pub(super) async fn dead(settings: &Settings, command: DeadCommand, output: &mut
     let (clock, telemetry) = (SystemClock::shared(), Telemetry::shared()?);
     let retention = Retention { age: settings.dead_letters.retention, count_max: settings.dead_letters.count_max };
     let letters = DeadLetters::open(&settings.store.path, retention, Arc::clone(&clock)).await?;
-    let queue = Queue::open_sqlite(&settings.queue.path, Access::Producer, Arc::clone(&clock), telemetry).await?;
+    let queue = open_queue(settings, &settings.queue.url, Access::Producer, &clock, &telemetry).await?;
     cli::dead(command, &letters, &queue, &clock, output).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says what is wrong with `url`, which is quoted unless it may hold a password.
+fn not_a_queue(url: &str, what: &str) -> CliError {
+    CliError::Usage(if url.contains('@') { format!("--queue: {what}") } else { format!("--queue {url:?}: {what}") })
 }
 
 /// These commands say themselves what happened; the log is for what they cannot say.

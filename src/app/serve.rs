@@ -34,7 +34,7 @@ pub(super) async fn run(mut settings: Settings, args: &ServeArgs) -> anyhow::Res
     logging::start(&settings.log);
     let few_files = raise_file_limit(settings.delivery.concurrency);
     let mut signals = Signals::catch().context("signals cannot be caught")?;
-    let (queue, store) = (settings.queue.path.clone(), settings.store.path.clone());
+    let (queue, store) = (settings.queue.url.clone(), settings.store.path.clone());
     let mut service = Service::start(settings, None).await?;
     let telemetry = service.telemetry.clone();
     if let Some((given, needed)) = few_files {
@@ -45,7 +45,7 @@ pub(super) async fn run(mut settings: Settings, args: &ServeArgs) -> anyhow::Res
         env!("CARGO_PKG_VERSION"),
         service.address,
         service.metrics_address,
-        queue.display(),
+        queue,
         store.display(),
         service.registry.snapshot().count(),
     ));

@@ -16,12 +16,12 @@ use tokio::task::JoinSet;
 
 use crate::api::{self, Limited, Limits, Readiness};
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::Settings;
+use crate::config::{QueueUrl, Settings};
 use crate::decide;
 use crate::deliver::{Drainer, Observer, Parts, Policy, Sampler, Worker};
 use crate::ingest::{self, HttpPolicy, Ingest};
 use crate::outbound::Client;
-use crate::queue::{Access, Prefetch, Queue};
+use crate::queue::{Access, BrokerOptions, Prefetch, Queue, QueueError};
 use crate::record::{DeadLetters, Latest, Retention};
 use crate::registry::Registry;
 use crate::telemetry::{SharedTelemetry, Telemetry};
@@ -60,8 +60,7 @@ impl Service {
         let retention = Retention { age: settings.dead_letters.retention, count_max: settings.dead_letters.count_max };
         let letters = Arc::new(DeadLetters::open(store, retention, Arc::clone(&clock)).await?);
         let latest = Arc::new(Latest::open(store).await?);
-        let queue =
-            Queue::open_sqlite(&settings.queue.path, Access::Worker, Arc::clone(&clock), telemetry.clone()).await?;
+        let queue = open_queue(&settings, &settings.queue.url, Access::Worker, &clock, &telemetry).await?;
         let client = Client::new(&settings.delivery.user_agent, settings.delivery.timeout)?;
         let registry = Arc::new(registry);
         let parts = Parts {
@@ -121,8 +120,36 @@ impl Service {
         if tokio::time::timeout(REQUESTS_WAIT_MAX, finish).await.is_err() {
             self.telemetry.lifecycle("some HTTP requests to us were not finished in time; they got no answer");
         }
-        self.queue.stop_consuming();
+        self.queue.close().await;
     }
+}
+
+/// Opens the queue at `url`, which is that of `settings` unless a flag names another.
+pub(super) async fn open_queue(
+    settings: &Settings,
+    url: &QueueUrl,
+    access: Access,
+    clock: &SharedClock,
+    telemetry: &SharedTelemetry,
+) -> Result<Queue, QueueError> {
+    let (clock, telemetry) = (Arc::clone(clock), telemetry.clone());
+    match url {
+        QueueUrl::Sqlite(path) => Queue::open_sqlite(path, access, clock, telemetry).await,
+        QueueUrl::RabbitMq(url) => {
+            let options = BrokerOptions {
+                url: url.clone(),
+                prefix: settings.queue.prefix.clone(),
+                event_bytes_max: settings.ingest.event_bytes_max,
+                server: server_of(settings),
+            };
+            Queue::open_rabbitmq(options, access, clock, telemetry).await
+        }
+    }
+}
+
+/// The `server` of events that do not say theirs.
+fn server_of(settings: &Settings) -> Option<String> {
+    settings.misskey.url.as_ref().map(|url| url.origin().ascii_serialization())
 }
 
 /// The way in for `settings`.
@@ -132,10 +159,7 @@ pub(super) fn ingest_of(
     clock: &SharedClock,
     telemetry: &SharedTelemetry,
 ) -> Ingest {
-    let policy = ingest::Policy {
-        event_bytes_max: settings.ingest.event_bytes_max,
-        server: settings.misskey.url.as_ref().map(|url| url.origin().ascii_serialization()),
-    };
+    let policy = ingest::Policy { event_bytes_max: settings.ingest.event_bytes_max, server: server_of(settings) };
     Ingest::new(queue.clone(), Arc::clone(clock), telemetry.clone(), policy)
 }
 

@@ -82,7 +82,16 @@ impl Settings {
 
     fn check_places(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
-        if is_same_file(&self.queue.path, &self.store.path) {
+        if self.queue.url.file().is_none() && !self.queue.single_host {
+            problems.push(Problem::between(
+                &["queue.single_host", "queue.url", "store.url"],
+                "it is false, while queue.url is RabbitMQ and store.url is a file: workers on several hosts would each \
+                 know other webhooks, and lose events; set it to true if this host is the only one that works on this \
+                 queue"
+                    .to_owned(),
+            ));
+        }
+        if self.queue.url.file().is_some_and(|queue| is_same_file(queue, &self.store.path)) {
             problems.push(Problem::between(
                 &["store.url", "queue.url"],
                 "it names the same file as queue.url: they must be two files, so that neither waits for the other"

@@ -40,7 +40,7 @@ pub use ingest::Ingest;
 pub use log::{Log, LogFormat, LogLevel};
 pub use misskey::Misskey;
 pub use problem::{Problem, SettingsError};
-pub use queue::Queue;
+pub use queue::{Queue, QueueUrl};
 pub use server::Server;
 pub use store::Store;
 

@@ -53,7 +53,7 @@ fn variables_win_over_the_file_and_the_file_over_the_defaults() {
     assert_eq!(settings.delivery.timeout, Duration::from_secs(10));
     assert_eq!(settings.delivery.retry_schedule, [5000, 250, 60_000].map(Duration::from_millis));
     assert_eq!(settings.store.path, Path::new("s.db"));
-    assert_eq!(settings.queue.path, Path::new("queue.db"));
+    assert_eq!(settings.queue.url.file(), Some(Path::new("queue.db")));
     assert_eq!(settings.server.metrics_listen.map(|address| address.to_string()).as_deref(), Some("[::1]:0"));
     assert_eq!(settings.misskey.url.map(String::from).as_deref(), Some("https://misskey.example/"));
 }
@@ -204,7 +204,7 @@ fn texts_that_do_not_fit_are_refused_in_words() {
         ("[server]\nmetrics_listen = \"9000\"", "is no IP address with a port"),
         ("[server]\nadmin_token = \"hunter2\"", "it has 7 characters, and 16 to 1024 are allowed"),
         ("[server]\nadmin_token = \"hunter2 hunter2 hunter2\"", "no visible ASCII"),
-        ("[queue]\nurl = \"amqp://user:hunter2@host/\"", "RabbitMQ is not in this version yet"),
+        ("[queue]\nurl = \"amqp://user:hunter2@host:x/\"", "a port is no number"),
         ("[queue]\nurl = \"redis://:hunter2@host/\"", "it must be `sqlite:PATH`"),
         ("[store]\nurl = \"postgres://user:hunter2@host/\"", "PostgreSQL is not in this version yet"),
         ("[misskey]\nurl = \"https://misskey.example/api\"", "with nothing after the host and port"),
@@ -365,4 +365,24 @@ fn printing_the_settings_prints_no_secret() {
     let printed = format!("{:?}", load(file, &[]).expect("valid"));
     assert!(printed.contains("wh1"), "{printed}");
     assert!(!printed.contains("hunter2") && !printed.contains("C2FVsBQ"), "{printed}");
+}
+
+#[test]
+fn rabbitmq_with_a_store_in_a_file_must_be_asked_for() {
+    let url = "[queue]\nurl = \"amqp://u:hunter2@a,b:5673/v\"\n";
+    let problems = problems(url, &[]);
+    assert!(problems.len() == 1 && problems[0].contains("queue.single_host: it is false"), "{problems:?}");
+    let settings = load(&format!("{url}single_host = true\nprefix = \"x.\"\n"), &[]).expect("valid");
+    assert_eq!(settings.queue.url.to_string(), "amqp://a:5672,b:5673 (virtual host \"v\")");
+    assert_eq!(settings.queue.prefix, "x.");
+    assert!(!format!("{settings:?}").contains("hunter2"));
+}
+
+#[test]
+fn a_url_of_no_queue_and_a_prefix_that_cannot_be_are_refused() {
+    let text = problems("[queue]\nurl = \"redis://u:hunter2@a\"\nprefix = \"amq.x\"\n", &[]).join("\n");
+    assert!(text.contains("sqlite:PATH") && text.contains("amqp://user:password@host"), "{text}");
+    assert!(text.contains("queue.prefix: names that begin with `amq.`") && !text.contains("hunter2"), "{text}");
+    let text = problems("[queue]\nurl = \"amqp://u:hunter2@a:b\"\nprefix = \"a b\"\n", &[]).join("\n");
+    assert!(text.contains("a port is no number") && text.contains("must be 1 to 100 letters"), "{text}");
 }

@@ -58,6 +58,11 @@ impl Lease {
         Self { message, death, holder, ticket, settled: false }
     }
 
+    /// What its backend knows it by.
+    pub(super) fn ticket(&self) -> Ticket {
+        self.ticket
+    }
+
     /// Ends the message: stores `follow_ups` and removes it, in one step. May be called again after an error.
     ///
     /// # Errors

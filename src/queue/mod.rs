@@ -16,6 +16,7 @@
 //! - Trouble (disk, broker) is an error to the caller and words in [`Queue::health`]; it ends by itself when the cause does.
 
 mod lease;
+mod rabbitmq;
 mod sqlite;
 
 use std::path::Path;
@@ -30,6 +31,7 @@ use crate::sqlite::SqliteError;
 use crate::telemetry::SharedTelemetry;
 
 pub use lease::{Death, Lease};
+pub use rabbitmq::{BrokerError, BrokerOptions, BrokerUrl};
 
 /// The streams that a worker takes from, each with a prefetch of its own, so that a returning wave cannot delay fresh events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -109,6 +111,9 @@ pub enum QueueError {
     /// The queue's file.
     #[error(transparent)]
     Sqlite(#[from] SqliteError),
+    /// RabbitMQ.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
     /// Another process is this file's worker.
     #[error(
         "another hikyaku process works on the queue file {path}; only one can. Stop it first, or use a queue file of its own"
@@ -154,6 +159,24 @@ impl Queue {
         Ok(Self { backend: Arc::new(backend) })
     }
 
+    /// Opens the queue in RabbitMQ, declaring there what is missing.
+    ///
+    /// RabbitMQ need not be there: a worker starts without it and [`health`](Self::health) says so until it comes; a producer
+    /// waits ten seconds for it.
+    ///
+    /// # Errors
+    /// When an exchange or a queue is there and is not as it must be, when RabbitMQ refuses the user, or when a producer waited
+    /// in vain.
+    pub async fn open_rabbitmq(
+        options: BrokerOptions,
+        access: Access,
+        clock: SharedClock,
+        telemetry: SharedTelemetry,
+    ) -> Result<Self, QueueError> {
+        let backend = rabbitmq::RabbitQueue::open(options, access, clock, telemetry).await?;
+        Ok(Self { backend: Arc::new(backend) })
+    }
+
     /// Stores `messages`, all or none. A message with [`Target::One`](crate::model::Target::One) is due at once.
     ///
     /// # Errors
@@ -187,6 +210,12 @@ impl Queue {
     pub fn stop_consuming(&self) {
         self.backend.stop_consuming();
     }
+
+    /// Ends: waits until what was settled is told to the broker, where there is one. Leases that are out cannot be settled
+    /// any more; their messages stay in the queue.
+    pub async fn close(&self) {
+        self.backend.close().await;
+    }
 }
 
 /// A stream of leases from one lane.
@@ -214,4 +243,5 @@ trait Backend: Send + Sync + std::fmt::Debug {
     fn depths(&self) -> BoxFuture<'_, Result<Depths, QueueError>>;
     fn health(&self) -> Vec<String>;
     fn stop_consuming(&self);
+    fn close(&self) -> BoxFuture<'_, ()>;
 }

@@ -60,6 +60,10 @@ pub(super) struct PartMetrics {
     pub(super) messages_unreadable: IntCounter,
     pub(super) record_dropped: IntCounter,
     pub(super) troubles: IntCounter,
+    pub(super) messages_rejected: IntCounter,
+    pub(super) broker_connected: IntGauge,
+    pub(super) broker_blocked: IntGauge,
+    pub(super) broker_reconnects: IntCounter,
 }
 
 impl Metrics {
@@ -210,6 +214,16 @@ impl PartMetrics {
                 "record_dropped_total",
                 "Entries missing from the record because the store was away or slow.",
             )?,
+            messages_rejected: make.counter(
+                "messages_rejected_total",
+                "Messages in RabbitMQ that were no event, or poison; they lie in the queue `rejected`.",
+            )?,
+            broker_connected: make
+                .gauge("broker_connected", "1 while connected to RabbitMQ; 0 while not, and with another queue.")?,
+            broker_blocked: make
+                .gauge("broker_blocked", "1 while RabbitMQ takes no messages because of a memory or disk alarm.")?,
+            broker_reconnects: make
+                .counter("broker_reconnects_total", "Times that the connection to RabbitMQ was lost.")?,
             troubles: make
                 .counter("troubles_total", "Failures of our own parts (disk, store); each is tried again.")?,
         })

@@ -49,6 +49,7 @@ pub struct Telemetry {
     sources: Mutex<HashSet<String>>,
     dead_letter_lines: LineLimit,
     trouble_lines: LineLimit,
+    rejected_lines: LineLimit,
 }
 
 impl std::fmt::Debug for Telemetry {
@@ -68,6 +69,7 @@ impl Telemetry {
             sources: Mutex::new(HashSet::new()),
             dead_letter_lines: LineLimit::default(),
             trouble_lines: LineLimit::default(),
+            rejected_lines: LineLimit::default(),
         }))
     }
 
@@ -197,6 +199,47 @@ impl Telemetry {
     pub fn message_unreadable(&self, lane: &str, id: i64, error: &dyn std::fmt::Display) {
         self.metrics.parts.messages_unreadable.inc();
         tracing::error!(lane, id, "a message in the queue cannot be read and stays where it is: {error}");
+    }
+
+    /// A message in RabbitMQ was no event, or poison, and lies in `rejected` now.
+    pub fn message_rejected(&self, queue: &str, reason: &str) {
+        self.metrics.parts.messages_rejected.inc();
+        if let Some(silenced) = self.rejected_lines.allow() {
+            tracing::warn!(queue, silenced, "a message was put away in `rejected`: {reason}");
+        }
+    }
+
+    /// RabbitMQ can be used.
+    pub fn broker_connected(&self, node: &str) {
+        self.metrics.parts.broker_connected.set(1);
+        self.metrics.parts.broker_blocked.set(0);
+        tracing::info!(node, "connected to RabbitMQ");
+    }
+
+    /// The connection to RabbitMQ was lost; a new one is being made.
+    pub fn broker_lost(&self, why: &str) {
+        self.metrics.parts.broker_connected.set(0);
+        self.metrics.parts.broker_blocked.set(0);
+        self.metrics.parts.broker_reconnects.inc();
+        tracing::warn!("the connection to RabbitMQ was lost and is made anew: {why}");
+    }
+
+    /// We have left RabbitMQ.
+    pub fn broker_left(&self) {
+        self.metrics.parts.broker_connected.set(0);
+        self.metrics.parts.broker_blocked.set(0);
+    }
+
+    /// RabbitMQ takes no messages for now.
+    pub fn broker_blocked(&self, why: &str) {
+        self.metrics.parts.broker_blocked.set(1);
+        tracing::error!("RabbitMQ takes no messages because of an alarm; events are refused until it is over: {why}");
+    }
+
+    /// RabbitMQ takes messages again.
+    pub fn broker_unblocked(&self) {
+        self.metrics.parts.broker_blocked.set(0);
+        tracing::info!("over: RabbitMQ takes no messages because of an alarm");
     }
 
     /// A part of ours does not work for now; `what` is the part. Nothing is lost, and it is tried again.

@@ -5,4 +5,5 @@
 mod delivery;
 mod journeys;
 mod queue_conformance;
+mod rabbitmq;
 mod support;

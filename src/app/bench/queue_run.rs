@@ -11,14 +11,14 @@ use tokio::sync::Notify;
 use url::Url;
 
 use super::Load;
-use crate::app::service::{Service, ingest_of};
+use crate::app::service::{Service, ingest_of, open_queue};
 use crate::clock::SystemClock;
-use crate::config::Settings;
+use crate::config::{QueueUrl, Settings};
 use crate::decide::Step;
 use crate::deliver::Observer;
 use crate::ingest::Ingest;
 use crate::model::{Delivery, Event, EventType, Options, Owner, Secret, Source, UserId};
-use crate::queue::{Access, Queue};
+use crate::queue::Access;
 use crate::registry::{NewWebhook, Registry};
 use crate::telemetry::Telemetry;
 
@@ -71,7 +71,7 @@ pub(super) async fn end_to_end(load: &Load, url: &Url) -> anyhow::Result<f64> {
 pub(super) fn settings(folder: &Path, load: &Load) -> anyhow::Result<Settings> {
     let mut settings = Settings::default();
     settings.server.listen = "127.0.0.1:0".parse()?;
-    settings.queue.path = folder.join("queue.db");
+    settings.queue.url = QueueUrl::Sqlite(folder.join("queue.db"));
     settings.store.path = folder.join("store.db");
     settings.delivery.concurrency = load.concurrency;
     settings.delivery.slots_per_webhook = load.concurrency;
@@ -98,8 +98,7 @@ pub(super) async fn register(settings: &Settings, url: &Url) -> anyhow::Result<(
 /// Stores all events, without a worker.
 pub(super) async fn fill(settings: &Settings, load: &Load) -> anyhow::Result<()> {
     let (clock, telemetry) = (SystemClock::shared(), Telemetry::shared()?);
-    let queue =
-        Queue::open_sqlite(&settings.queue.path, Access::Producer, Arc::clone(&clock), telemetry.clone()).await?;
+    let queue = open_queue(settings, &settings.queue.url, Access::Producer, &clock, &telemetry).await?;
     offer_all(&ingest_of(settings, &queue, &clock, &telemetry), load).await
 }
 

@@ -20,7 +20,7 @@ use crate::app::service::Service;
 use crate::app::signals::Signals;
 use crate::app::{FAILED, logging};
 use crate::cli::{DemoArgs, Output};
-use crate::config::{Log, LogLevel, Settings};
+use crate::config::{Log, LogLevel, QueueUrl, Settings};
 use crate::decide::Step;
 use crate::deliver::Observer;
 use crate::model::{
@@ -142,7 +142,7 @@ fn settings(folder: &Path) -> anyhow::Result<Settings> {
     let mut settings = Settings::default();
     settings.server.listen = "127.0.0.1:0".parse()?;
     settings.server.admin_token = Some(check_secret("demo-admin-token")?);
-    settings.queue.path = folder.join("queue.db");
+    settings.queue.url = QueueUrl::Sqlite(folder.join("queue.db"));
     settings.store.path = folder.join("store.db");
     settings.delivery.retry_schedule = RETRY_SCHEDULE_MS.map(Duration::from_millis).to_vec();
     Ok(settings)

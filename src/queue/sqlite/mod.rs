@@ -161,4 +161,10 @@ impl Backend for SqliteQueue {
     fn stop_consuming(&self) {
         self.lanes.close();
     }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        // What was settled is durable already.
+        self.lanes.close();
+        futures_util::future::ready(()).boxed()
+    }
 }

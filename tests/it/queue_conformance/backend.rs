@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use hikyaku::clock::{Clock, ManualClock, SharedClock, SystemClock};
 use hikyaku::model::Timestamp;
-use hikyaku::queue::{Access, Queue, QueueError};
+use hikyaku::queue::{Access, BrokerOptions, BrokerUrl, Queue, QueueError};
 use hikyaku::telemetry::Telemetry;
 use tempfile::TempDir;
 
+use crate::support::broker;
 use crate::support::patience::soon;
 
 /// When a store's clock begins, where it is held.
@@ -21,6 +22,11 @@ pub(super) const BEGIN: Timestamp = Timestamp::from_millis(1_774_960_496_789);
 pub(super) trait Backend: Sized + Sync {
     /// Whether several workers may share a store.
     const MANY_WORKERS: bool;
+    /// Whether it can look at what waits without taking it.
+    const SEES_WHAT_WAITS: bool;
+
+    /// How shortly before a moment a test can still look at the store and be sure that the moment has not come.
+    const MOMENT: Duration;
 
     /// A store whose time stands still until [`Backend::pass`], if the backend lets its time be held.
     async fn new() -> Self;
@@ -82,6 +88,8 @@ impl Sqlite {
 
 impl Backend for Sqlite {
     const MANY_WORKERS: bool = false;
+    const SEES_WHAT_WAITS: bool = true;
+    const MOMENT: Duration = Duration::from_millis(1);
 
     async fn new() -> Self {
         let clock = Arc::new(ManualClock::new(BEGIN, 0.5));
@@ -106,5 +114,39 @@ impl Backend for Sqlite {
             Some(clock) => clock.advance(time),
             None => tokio::time::sleep(time).await,
         }
+    }
+}
+
+/// Queues of their own in a RabbitMQ that tests share. Its time is real.
+pub(super) struct RabbitMq {
+    options: BrokerOptions,
+}
+
+impl Backend for RabbitMq {
+    const MANY_WORKERS: bool = true;
+    const SEES_WHAT_WAITS: bool = false;
+    const MOMENT: Duration = Duration::from_millis(1500);
+
+    async fn new() -> Self {
+        let url = BrokerUrl::parse(&broker::shared_url().await).expect("a URL");
+        let options = BrokerOptions { url, prefix: broker::own_prefix(), event_bytes_max: 2 << 20, server: None };
+        Self { options }
+    }
+
+    async fn in_real_time() -> Self {
+        Self::new().await
+    }
+
+    async fn open(&self, access: Access) -> Result<Queue, QueueError> {
+        let telemetry = Telemetry::shared().expect("metrics");
+        Queue::open_rabbitmq(self.options.clone(), access, SystemClock::shared(), telemetry).await
+    }
+
+    fn now(&self) -> Timestamp {
+        SystemClock.now()
+    }
+
+    async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
     }
 }

@@ -32,23 +32,23 @@ pub(super) async fn a_publish_that_was_cut_short_left_all_of_it_or_nothing<B: Ba
     let store = B::new().await;
     let queue = store.worker().await;
     for turn in 0..8 {
-        let publish = queue.publish(fresh_ones(0..500));
+        let publish = queue.publish(fresh_ones(0..200));
         // Further and further into it: not begun, just sent off, on its way.
         let _cut_short = tokio::time::timeout(Duration::from_micros(turn * 500), publish).await;
     }
     // Whatever was sent off has come to its end by the time that this has.
-    queue.publish(vec![fresh(500)]).await.expect("published");
+    queue.publish(vec![fresh(200)]).await.expect("published");
     kill(queue);
 
     let queue = store.worker().await;
 
     let depths = queue.depths().await.expect("counted");
-    assert_eq!(depths.work % 500, 1, "{depths:?}");
+    assert_eq!(depths.work % 200, 1, "{depths:?}");
     let mut work = queue.consume(Lane::Work, PLENTY).await.expect("consumes");
     let leases = next_ones(&mut work, usize::try_from(depths.work).expect("small")).await;
     let came = numbers(&leases);
-    let batches = came[..came.len() - 1].chunks(500);
-    assert!(batches.into_iter().all(|batch| batch.iter().copied().eq(0..500)), "each batch is whole and in order");
+    let batches = came[..came.len() - 1].chunks(200);
+    assert!(batches.into_iter().all(|batch| batch.iter().copied().eq(0..200)), "each batch is whole and in order");
     nothing_more(&mut work).await;
 }
 

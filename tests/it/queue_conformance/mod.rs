@@ -84,4 +84,4 @@ macro_rules! every_test {
     })+ };
 }
 
-every_backend! { sqlite: Sqlite }
+every_backend! { sqlite: Sqlite, rabbitmq: RabbitMq }

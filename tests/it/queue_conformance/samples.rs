@@ -127,11 +127,32 @@ fn moments() -> impl Strategy<Value = Timestamp> {
     prop_oneof![Just(0), Just(8_640_000_000_000_000), any::<i64>()].prop_map(Timestamp::from_millis)
 }
 
-/// Any event; `n` makes its id unique.
+/// Any moment that an event may be of.
+fn past_moments() -> impl Strategy<Value = Timestamp> {
+    prop_oneof![Just(0), 0..BEGIN.as_millis()].prop_map(Timestamp::from_millis)
+}
+
+/// Any JSON object, also such as no parser keeps as it is.
+fn any_object() -> impl Strategy<Value = Vec<u8>> {
+    let value = prop_oneof![
+        Just("1e400".to_owned()),
+        Just(r#""\ud800""#.to_owned()),
+        Just("[ 1 ,\t2 ]".to_owned()),
+        "\\PC{0,60}".prop_map(|text| serde_json::Value::from(text).to_string()),
+    ];
+    let members = proptest::collection::vec(("[a-c]", value), 0..6);
+    members.prop_map(|members| {
+        let members: Vec<String> = members.iter().map(|(key, value)| format!("\"{key}\" :{value}")).collect();
+        format!("{{{}}}", members.join(",\n")).into_bytes()
+    })
+}
+
+/// Any event that can be accepted; `n` makes its id unique.
 pub(super) fn any_event(n: usize) -> impl Strategy<Value = Event> {
-    let body = proptest::collection::vec(any::<u8>(), 0..200);
-    let server = proptest::option::of("\\PC{0,60}");
-    (texts(), texts(), proptest::option::of(texts()), texts(), server, moments(), moments(), body).prop_map(
+    let body = any_object();
+    let server = proptest::option::of("\\PC{1,60}");
+    let created = prop_oneof![Just(0), Just(8_640_000_000_000_000_i64)].prop_map(Timestamp::from_millis);
+    (texts(), texts(), proptest::option::of(texts()), texts(), server, created, past_moments(), body).prop_map(
         move |(id, kind, user, source, server, created_at, accepted_at, body)| Event {
             id: EventId::new(&format!("{n} {id}")).expect("valid"),
             kind: EventType::new(&kind).expect("valid"),

@@ -1,5 +1,6 @@
-//! What tests share: receivers, events, the program as a child process, a whole worker in a process.
+//! What tests share: receivers, events, brokers, the program as a child process, a whole worker in a process.
 
+pub(crate) mod broker;
 pub(crate) mod journey_receiver;
 pub(crate) mod patience;
 pub(crate) mod program;

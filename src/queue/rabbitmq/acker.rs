@@ -1,0 +1,131 @@
+//! Sends the acknowledgements of one channel, as [`AckBook`] says which.
+//!
+//! Whoever settles a message only notes its tag here. One task per channel sends what has gathered: after [`FLUSH_AFTER`],
+//! or at once when it is an eighth of the prefetch. What waits behind a slow message goes at the second flush, which is
+//! within 20 ms.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use lapin::Channel;
+use lapin::options::{BasicAckOptions, BasicNackOptions};
+use tokio::sync::Notify;
+
+use super::acks::{AckBook, Frame};
+use super::error::BrokerError;
+use super::joining::Place;
+use super::link::within;
+use super::session::Session;
+
+/// How long acknowledgements gather.
+const FLUSH_AFTER: Duration = Duration::from_millis(10);
+
+static EPOCHS: AtomicU64 = AtomicU64::new(1);
+
+/// The acknowledgements of one channel.
+#[derive(Debug)]
+pub(super) struct Acker {
+    channel: Channel,
+    epoch: u64,
+    /// Settled messages at which it does not wait for more.
+    flush_at: usize,
+    is_over: AtomicBool,
+    book: Mutex<AckBook>,
+    something: Notify,
+    enough: Notify,
+}
+
+/// A message's place on a channel.
+#[derive(Clone, Debug)]
+pub(super) struct Tag {
+    pub(super) acker: Arc<Acker>,
+    pub(super) tag: u64,
+}
+
+impl Place for Tag {
+    fn epoch(&self) -> u64 {
+        self.acker.epoch
+    }
+
+    fn is_live(&self) -> bool {
+        !self.acker.is_over.load(Ordering::Acquire)
+    }
+}
+
+impl Tag {
+    /// The message is settled.
+    pub(super) fn settle(&self) {
+        let waiting = self.acker.book().settle(self.tag);
+        self.acker.something.notify_one();
+        if waiting >= self.acker.flush_at {
+            self.acker.enough.notify_one();
+        }
+    }
+
+    /// The message is given back.
+    pub(super) fn give_back(&self) {
+        self.acker.book().give_back(self.tag);
+        self.acker.something.notify_one();
+    }
+}
+
+impl Acker {
+    /// Starts to acknowledge on `channel`, which has `prefetch`, until `session` ends.
+    pub(super) fn start(channel: Channel, prefetch: usize, session: Arc<Session>) -> Arc<Self> {
+        let acker = Arc::new(Self {
+            channel,
+            epoch: EPOCHS.fetch_add(1, Ordering::Relaxed),
+            flush_at: (prefetch / 8).max(1),
+            is_over: AtomicBool::new(false),
+            book: Mutex::new(AckBook::default()),
+            something: Notify::new(),
+            enough: Notify::new(),
+        });
+        tokio::spawn(Arc::clone(&acker).run(session));
+        acker
+    }
+
+    async fn run(self: Arc<Self>, session: Arc<Session>) {
+        let acknowledge = async {
+            loop {
+                self.something.notified().await;
+                let _early_or_not = tokio::time::timeout(FLUSH_AFTER, self.enough.notified()).await;
+                if let Err(error) = self.flush(false).await {
+                    session.fail(error);
+                    return;
+                }
+                if !self.book().is_empty() {
+                    self.something.notify_one();
+                }
+            }
+        };
+        tokio::select! {
+            () = acknowledge => {}
+            _ = session.ended() => {}
+        }
+        // From now on nothing can be answered here: RabbitMQ hands it out again.
+        self.is_over.store(true, Ordering::Release);
+    }
+
+    /// Sends what waits; with `all`, also what would wait for another flush.
+    pub(super) async fn flush(&self, all: bool) -> Result<(), BrokerError> {
+        let frames = self.book().flush(all);
+        let sent = try_join_all(frames.into_iter().map(|frame| self.send(frame)));
+        within("acknowledging", sent).await.map(|_| ())
+    }
+
+    async fn send(&self, frame: Frame) -> Result<(), lapin::Error> {
+        match frame {
+            Frame::Ack { tag, multiple } => self.channel.basic_ack(tag, BasicAckOptions { multiple }).await,
+            Frame::Nack { tag } => {
+                self.channel.basic_nack(tag, BasicNackOptions { requeue: true, multiple: false }).await
+            }
+        }
+    }
+
+    fn book(&self) -> MutexGuard<'_, AckBook> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,337 @@
+//! What this worker holds of a lane, and has lately settled: so that a copy joins what it is a copy of.
+//!
+//! When a connection breaks, RabbitMQ hands out again what it has no acknowledgement of. Some of that is still being sent
+//! here, and some is done, its acknowledgement lost. A copy of what is held is noted on it (both are acknowledged when it
+//! is settled); a copy of what was settled is acknowledged at once; neither is handed out again.
+//!
+//! A follow-up has a name of its own, so any second one is a copy. A fresh event has its id, which a producer may use
+//! twice, so only what RabbitMQ calls redelivered, and what came before on another channel, is taken for a copy.
+//!
+//! Bounded: what is held by the prefetch, what was settled by [`SETTLED_MAX`].
+
+use std::collections::{HashMap, VecDeque};
+
+use super::reading::Identity;
+
+/// Settled messages remembered per lane: four times what can be unacknowledged on a channel.
+const SETTLED_MAX: usize = 8192;
+
+/// A message's place on a channel.
+pub(super) trait Place {
+    /// Which channel, counted over the process's life.
+    fn epoch(&self) -> u64;
+    /// Whether it can still be answered.
+    fn is_live(&self) -> bool;
+}
+
+/// What a message that came in is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Arrival<P> {
+    /// New: it is now held under this number.
+    New(i64),
+    /// A copy of what is held.
+    Joined,
+    /// A copy of what was settled: to be acknowledged here.
+    Done(P),
+}
+
+/// The table.
+#[derive(Debug)]
+pub(super) struct Table<P> {
+    held: HashMap<i64, Held<P>>,
+    by_identity: HashMap<Identity, Vec<i64>>,
+    settled: HashMap<Identity, Settled>,
+    oldest_settled: VecDeque<Identity>,
+    next: i64,
+}
+
+#[derive(Debug)]
+struct Held<P> {
+    identity: Option<Identity>,
+    places: Vec<P>,
+    /// The name of its follow-ups, once it has any: the same however often they are published.
+    copy: Option<String>,
+    are_follow_ups_confirmed: bool,
+    /// Whether it is in someone's hands; not while it waits for room.
+    is_out: bool,
+}
+
+#[derive(Debug)]
+struct Settled {
+    /// Where it was last seen.
+    epoch: u64,
+    count: u32,
+}
+
+impl<P> Default for Table<P> {
+    fn default() -> Self {
+        Self {
+            held: HashMap::new(),
+            by_identity: HashMap::new(),
+            settled: HashMap::new(),
+            oldest_settled: VecDeque::new(),
+            next: 0,
+        }
+    }
+}
+
+impl<P: Place> Table<P> {
+    /// How many messages are held.
+    pub(super) fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Notes a message that came in.
+    pub(super) fn arrive(&mut self, identity: Option<Identity>, redelivered: bool, place: P) -> Arrival<P> {
+        if let Some(identity) = &identity {
+            if let Some(number) = self.find_held(identity, redelivered) {
+                if let Some(held) = self.held.get_mut(&number) {
+                    held.places.retain(Place::is_live);
+                    held.places.push(place);
+                }
+                return Arrival::Joined;
+            }
+            if self.was_settled(identity, redelivered, &place) {
+                return Arrival::Done(place);
+            }
+        }
+        self.next += 1;
+        let number = self.next;
+        if let Some(identity) = &identity {
+            self.by_identity.entry(identity.clone()).or_default().push(number);
+        }
+        let held = Held { identity, places: vec![place], copy: None, are_follow_ups_confirmed: false, is_out: false };
+        self.held.insert(number, held);
+        Arrival::New(number)
+    }
+
+    fn find_held(&self, identity: &Identity, redelivered: bool) -> Option<i64> {
+        let numbers = self.by_identity.get(identity)?;
+        match identity {
+            Identity::Copy(_) => numbers.first().copied(),
+            Identity::Event(_) if !redelivered => None,
+            Identity::Event(_) => numbers
+                .iter()
+                .copied()
+                .find(|number| self.held.get(number).is_some_and(|held| !held.places.iter().any(Place::is_live))),
+        }
+    }
+
+    fn was_settled(&mut self, identity: &Identity, redelivered: bool, place: &P) -> bool {
+        let Some(settled) = self.settled.get_mut(identity) else { return false };
+        match identity {
+            Identity::Copy(_) => true,
+            Identity::Event(_) => {
+                let is_copy = redelivered && settled.epoch != place.epoch() && settled.count > 0;
+                settled.count -= u32::from(is_copy);
+                is_copy
+            }
+        }
+    }
+
+    /// The name for the follow-ups of `number`; nothing when they are confirmed already.
+    pub(super) fn name_follow_ups(&mut self, number: i64, name: impl FnOnce() -> String) -> Option<String> {
+        let held = self.held.get_mut(&number)?;
+        (!held.are_follow_ups_confirmed).then(|| held.copy.get_or_insert_with(name).clone())
+    }
+
+    /// The follow-ups of `number` are confirmed: they need not be published again.
+    pub(super) fn follow_ups_confirmed(&mut self, number: i64) {
+        if let Some(held) = self.held.get_mut(&number) {
+            held.are_follow_ups_confirmed = true;
+        }
+    }
+
+    /// `number` is settled: where it is to be acknowledged.
+    pub(super) fn settle(&mut self, number: i64) -> Vec<P> {
+        let Some(held) = self.remove(number) else { return Vec::new() };
+        if let Some(identity) = held.identity {
+            let epoch = held.places.iter().map(Place::epoch).max().unwrap_or(0);
+            self.remember(identity, epoch);
+        }
+        held.places
+    }
+
+    /// `number` is in someone's hands from now on.
+    pub(super) fn hand_out(&mut self, number: i64) {
+        if let Some(held) = self.held.get_mut(&number) {
+            held.is_out = true;
+        }
+    }
+
+    /// `number` is given back: where that is to be said, and whether it had been handed out.
+    pub(super) fn give_back(&mut self, number: i64) -> (Vec<P>, bool) {
+        self.remove(number).map(|held| (held.places, held.is_out)).unwrap_or_default()
+    }
+
+    fn remove(&mut self, number: i64) -> Option<Held<P>> {
+        let held = self.held.remove(&number)?;
+        if let Some(identity) = &held.identity
+            && let Some(numbers) = self.by_identity.get_mut(identity)
+        {
+            numbers.retain(|other| *other != number);
+            if numbers.is_empty() {
+                self.by_identity.remove(identity);
+            }
+        }
+        Some(held)
+    }
+
+    fn remember(&mut self, identity: Identity, epoch: u64) {
+        if let Some(settled) = self.settled.get_mut(&identity) {
+            *settled = Settled { epoch, count: settled.count + 1 };
+            return;
+        }
+        if self.oldest_settled.len() >= SETTLED_MAX
+            && let Some(oldest) = self.oldest_settled.pop_front()
+        {
+            self.settled.remove(&oldest);
+        }
+        self.oldest_settled.push_back(identity.clone());
+        self.settled.insert(identity, Settled { epoch, count: 1 });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::model::EventId;
+
+    #[derive(Clone, Debug)]
+    struct Spot(u64, u64, Rc<Cell<u64>>);
+
+    impl PartialEq for Spot {
+        fn eq(&self, other: &Self) -> bool {
+            (self.0, self.1) == (other.0, other.1)
+        }
+    }
+
+    impl Place for Spot {
+        fn epoch(&self) -> u64 {
+            self.0
+        }
+
+        fn is_live(&self) -> bool {
+            self.0 == self.2.get()
+        }
+    }
+
+    /// A table on a channel that can be replaced by the next.
+    struct World(Table<Spot>, Rc<Cell<u64>>);
+
+    impl World {
+        fn new() -> Self {
+            Self(Table::default(), Rc::new(Cell::new(1)))
+        }
+
+        fn reconnect(&self) {
+            self.1.set(self.1.get() + 1);
+        }
+
+        fn arrive(&mut self, identity: Identity, redelivered: bool, tag: u64) -> Arrival<Spot> {
+            let spot = Spot(self.1.get(), tag, Rc::clone(&self.1));
+            self.0.arrive(Some(identity), redelivered, spot)
+        }
+    }
+
+    fn event() -> Identity {
+        Identity::Event(EventId::new("e").expect("valid"))
+    }
+
+    fn copy() -> Identity {
+        Identity::Copy("c".to_owned())
+    }
+
+    #[test]
+    fn a_copy_of_what_is_still_sent_joins_it_and_is_acknowledged_with_it() {
+        let mut world = World::new();
+        assert_eq!(world.arrive(event(), false, 1), Arrival::New(1));
+        world.reconnect();
+        assert_eq!(world.arrive(event(), true, 7), Arrival::Joined);
+        let places = world.0.settle(1);
+        assert_eq!(places.iter().map(|spot| (spot.0, spot.1)).collect::<Vec<_>>(), [(2, 7)]);
+    }
+
+    #[test]
+    fn a_copy_of_what_was_settled_is_done_once_for_each() {
+        let mut world = World::new();
+        world.arrive(event(), false, 1);
+        world.0.settle(1);
+        world.reconnect();
+        assert!(matches!(world.arrive(event(), true, 1), Arrival::Done(_)));
+        assert_eq!(world.arrive(event(), true, 2), Arrival::New(2), "it was settled only once");
+    }
+
+    #[test]
+    fn an_event_that_was_published_twice_is_no_copy() {
+        let mut world = World::new();
+        assert_eq!(world.arrive(event(), false, 1), Arrival::New(1));
+        assert_eq!(world.arrive(event(), false, 2), Arrival::New(2));
+        world.0.settle(1);
+        world.0.give_back(2);
+        assert_eq!(
+            world.arrive(event(), true, 3),
+            Arrival::New(3),
+            "it comes back on the channel it was given back on"
+        );
+        world.reconnect();
+        assert_eq!(world.arrive(event(), false, 1), Arrival::New(4), "a new publish, however old its id");
+    }
+
+    #[test]
+    fn each_of_two_leases_of_one_event_is_joined_by_one_copy() {
+        let mut world = World::new();
+        world.arrive(event(), false, 1);
+        world.arrive(event(), false, 2);
+        world.reconnect();
+        assert_eq!(world.arrive(event(), true, 1), Arrival::Joined);
+        assert_eq!(world.arrive(event(), true, 2), Arrival::Joined);
+        assert_eq!((world.0.settle(1).len(), world.0.settle(2).len()), (1, 1));
+    }
+
+    #[test]
+    fn a_second_copy_of_a_follow_up_is_known_on_any_channel_redelivered_or_not() {
+        let mut world = World::new();
+        assert_eq!(world.arrive(copy(), false, 1), Arrival::New(1));
+        assert_eq!(world.arrive(copy(), false, 2), Arrival::Joined);
+        assert_eq!(world.0.settle(1).len(), 2);
+        assert!(matches!(world.arrive(copy(), false, 3), Arrival::Done(_)));
+        assert!(matches!(world.arrive(copy(), true, 4), Arrival::Done(_)));
+    }
+
+    #[test]
+    fn what_was_given_back_is_handed_out_again() {
+        let mut world = World::new();
+        world.arrive(copy(), false, 1);
+        world.0.give_back(1);
+        assert_eq!(world.arrive(copy(), true, 2), Arrival::New(2));
+    }
+
+    #[test]
+    fn follow_ups_keep_their_name_until_they_are_confirmed() {
+        let mut world = World::new();
+        world.arrive(event(), false, 1);
+        let name = world.0.name_follow_ups(1, || "a".to_owned());
+        assert_eq!(name.as_deref(), Some("a"));
+        assert_eq!(world.0.name_follow_ups(1, || "b".to_owned()).as_deref(), Some("a"));
+        world.0.follow_ups_confirmed(1);
+        assert_eq!(world.0.name_follow_ups(1, || "c".to_owned()), None);
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut world = World::new();
+        for n in 0..SETTLED_MAX + 100 {
+            let Arrival::New(number) = world.arrive(Identity::Copy(n.to_string()), false, n as u64) else {
+                panic!("each is new");
+            };
+            world.0.settle(number);
+        }
+        assert_eq!(world.0.settled.len(), SETTLED_MAX);
+        assert_eq!(world.0.oldest_settled.len(), SETTLED_MAX);
+        assert_eq!((world.0.held.len(), world.0.by_identity.len()), (0, 0));
+    }
+}

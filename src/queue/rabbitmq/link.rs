@@ -1,0 +1,159 @@
+//! One connection to one node, every step of which has a limit in time.
+//!
+//! lapin has no time limit on connecting, and a future that is dropped leaves its thread behind, waiting for a peer that
+//! may never speak (a frozen broker accepts connections and says nothing). So we keep a second handle on each socket:
+//! shutting it down ends lapin's thread wherever it is. lapin's own recovery is off: after it, an `ack` of an old delivery
+//! is silently nothing; `supervisor` makes everything anew instead.
+
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use lapin::runtime::default_runtime;
+use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
+use lapin::uri::{AMQPScheme, AMQPUri};
+use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties};
+
+use super::error::BrokerError;
+use super::url::BrokerUrl;
+
+/// How long connecting may take, with names, TCP, TLS and AMQP's greetings.
+const CONNECT_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long an answer to anything else may take.
+pub(super) const CALL_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long a farewell may take.
+const CLOSE_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// An open connection; dropping it cuts it off.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) connection: Connection,
+    socket: Socket,
+}
+
+impl Link {
+    /// Connects to the node at `index` of `url`, where operators see it as `name`.
+    pub(super) async fn open(url: &BrokerUrl, index: usize, name: &str) -> Result<Self, BrokerError> {
+        let socket = Socket::default();
+        let connecting = connect(url.node(index), tls_config(url)?, name, socket.clone());
+        match tokio::time::timeout(CONNECT_WAIT_MAX, connecting).await {
+            Ok(connected) => Ok(Self { connection: connected?, socket }),
+            Err(_) => {
+                socket.cut();
+                let (node, limit_s) = (url.node_name(index), CONNECT_WAIT_MAX.as_secs());
+                Err(BrokerError::Away { why: format!("{node} did not answer within {limit_s} s") })
+            }
+        }
+    }
+
+    /// A new channel.
+    pub(super) async fn channel(&self) -> Result<Channel, BrokerError> {
+        within("opening a channel", self.connection.create_channel()).await
+    }
+
+    /// Says goodbye, after all that was to be sent.
+    pub(super) async fn close(&self) {
+        // It may be gone already, and lapin's closing was seen to hang: the socket is cut in any case.
+        let _said_or_not = tokio::time::timeout(CLOSE_WAIT_MAX, self.connection.close(200, "bye".into())).await;
+        self.cut();
+    }
+
+    /// Cuts it off.
+    pub(super) fn cut(&self) {
+        self.socket.cut();
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.cut();
+    }
+}
+
+/// Does `call`, which is `what`, within the limit.
+pub(super) async fn within<T>(
+    what: &str,
+    call: impl Future<Output = Result<T, lapin::Error>>,
+) -> Result<T, BrokerError> {
+    match tokio::time::timeout(CALL_WAIT_MAX, call).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(BrokerError::too_slow(what, CALL_WAIT_MAX)),
+    }
+}
+
+async fn connect(uri: AMQPUri, tls: OwnedTLSConfig, name: &str, socket: Socket) -> Result<Connection, BrokerError> {
+    let (host, port) = (uri.authority.host.clone(), uri.authority.port);
+    let away = |why: String| BrokerError::Away { why: format!("{host}:{port}: {why}") };
+    let found = tokio::net::lookup_host((host.as_str(), port)).await.map_err(|error| away(error.to_string()))?;
+    let addresses: Vec<SocketAddr> = found.collect();
+    let properties = ConnectionProperties::default()
+        .with_connection_name(name.into())
+        .with_client_property("product".into(), "hikyaku".into())
+        .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into());
+    let runtime = default_runtime().map_err(|error| BrokerError::of_connecting(&error))?;
+    let dialer = runtime.clone();
+    let connector = async move |uri: AMQPUri, _| {
+        let stream = AsyncTcpStream::connect(&dialer, addresses.clone()).await?;
+        if let AsyncTcpStream::Plain(plain) = &stream {
+            socket.hold(plain.get_ref())?;
+        }
+        Ok(match uri.scheme {
+            AMQPScheme::AMQP => stream,
+            AMQPScheme::AMQPS => stream.into_tls(&uri.authority.host, tls.as_ref()).await?,
+        })
+    };
+    Connection::connector(uri, runtime, connector, properties).await.map_err(|error| {
+        match BrokerError::of_connecting(&error) {
+            BrokerError::Away { why } => away(why),
+            other => other,
+        }
+    })
+}
+
+fn tls_config(url: &BrokerUrl) -> Result<OwnedTLSConfig, BrokerError> {
+    // lapin takes the process's provider; one that is there already is the same.
+    let _already_there = rustls::crypto::ring::default_provider().install_default();
+    let read = |path: &std::path::Path| {
+        std::fs::read(path)
+            .map_err(|error| BrokerError::File { path: path.display().to_string(), why: error.to_string() })
+    };
+    let identity = match &url.client_files {
+        Some((cert, key)) => Some(OwnedIdentity::PKCS8 { pem: read(cert)?, key: read(key)? }),
+        None => None,
+    };
+    let cert_chain = match &url.ca_file {
+        Some(path) => Some(String::from_utf8_lossy(&read(path)?).into_owned()),
+        None => None,
+    };
+    Ok(OwnedTLSConfig { identity, cert_chain })
+}
+
+/// A second handle on a connection's socket.
+#[derive(Clone, Debug, Default)]
+struct Socket(Arc<Mutex<Held>>);
+
+#[derive(Debug, Default)]
+struct Held {
+    socket: Option<std::net::TcpStream>,
+    is_cut: bool,
+}
+
+impl Socket {
+    fn hold(&self, stream: &impl AsFd) -> std::io::Result<()> {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.is_cut {
+            return Err(std::io::ErrorKind::TimedOut.into());
+        }
+        held.socket = Some(stream.as_fd().try_clone_to_owned()?.into());
+        Ok(())
+    }
+
+    fn cut(&self) {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        held.is_cut = true;
+        if let Some(socket) = held.socket.take() {
+            let _closed_already = socket.shutdown(Shutdown::Both);
+        }
+    }
+}

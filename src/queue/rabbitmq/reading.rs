@@ -1,0 +1,229 @@
+//! Messages as RabbitMQ carries them: what we take.
+//!
+//! On `work` anyone publishes: the body must be an event, and headers of ours are not believed, so that nobody can aim at
+//! another's webhook. One exception can only hurt its author: `accepted-at` counts if it makes the event older than its
+//! first taking does, so that what came in over HTTP ages from when it was accepted. On `retry` and `dead` only we publish
+//! (through exchanges where producers have no business), and the headers are the delivery.
+//!
+//! What cannot be read is a reason in words, and nobody else's trouble: `lane` has it rejected, bytes intact.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lapin::BasicProperties;
+use lapin::types::{AMQPValue, FieldTable};
+use uuid::Uuid;
+
+use super::wire;
+use crate::model::{
+    Arrival, DeathReason, Delivery, Event, EventId, LastFailure, Message, Outcome, Source, Target, Timestamp, WebhookId,
+};
+use crate::queue::{Death, Lane};
+
+/// Deliveries after which a message is poison: whoever takes it dies of it.
+const DELIVERIES_MAX: i64 = 50;
+/// RabbitMQ's own count of earlier deliveries; absent at first on 4.x.
+const HEADER_DELIVERY_COUNT: &str = "x-delivery-count";
+/// The space of ids that events get from their bytes; made at random, once and for ever.
+const EVENT_ID_SPACE: Uuid = Uuid::from_u128(0x6c1f_3f0e_5d0b_4f0c_9a55_2b7d_1f6e_8a41);
+/// AMQP's timestamp is in seconds; a number this large can only be milliseconds (in seconds it is the year 5138).
+const TIMESTAMP_S_MAX: u64 = 100_000_000_000;
+
+/// What the bytes of a message are read with.
+#[derive(Clone, Debug)]
+pub(super) struct Reader {
+    /// Bytes that an event may have.
+    pub(super) event_bytes_max: usize,
+    /// The `server` of events of the source `default` that do not say theirs.
+    pub(super) server: Option<String>,
+}
+
+/// A message as it came.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    pub(super) body: Bytes,
+    pub(super) properties: BasicProperties,
+    pub(super) redelivered: bool,
+}
+
+/// Names a message, so that a second copy of it is known.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Identity {
+    /// A fresh event. Two publishes of one event have the same, so only a redelivery is taken for a copy.
+    Event(EventId),
+    /// A follow-up: each has its own name, however often it is published or handed over.
+    Copy(String),
+}
+
+/// A message that was read.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) message: Message,
+    pub(super) death: Option<Death>,
+    pub(super) identity: Option<Identity>,
+    /// Since when it has been waiting to be taken.
+    pub(super) waiting_since: Timestamp,
+}
+
+impl Reader {
+    /// Reads a message of `lane`, or says why it is none.
+    pub(super) fn read(&self, lane: Lane, incoming: &Incoming, now: Timestamp) -> Result<Taken, String> {
+        let headers = Headers(incoming.properties.headers().as_ref());
+        let deliveries = headers.number(HEADER_DELIVERY_COUNT).unwrap_or(None).unwrap_or(0);
+        if deliveries >= DELIVERIES_MAX {
+            return Err(format!("poison: it has been delivered {deliveries} times and was never settled"));
+        }
+        match lane {
+            Lane::Work => self.read_fresh(incoming, &headers, now),
+            Lane::Retry | Lane::Dead => self.read_follow_up(lane, incoming, &headers, now),
+        }
+    }
+
+    fn read_fresh(&self, incoming: &Incoming, headers: &Headers<'_>, now: Timestamp) -> Result<Taken, String> {
+        let event_bytes_max = self.event_bytes_max.saturating_add(wire::ENVELOPE_BYTES_MAX);
+        let created_at = incoming.properties.timestamp().as_ref().map(created_at);
+        let arrival = Arrival { now: created_at.unwrap_or(now), event_id: event_id(incoming)?, event_bytes_max };
+        let mut event = Event::parse(&incoming.body, arrival).map_err(|error| error.to_string())?;
+        let accepted_at = headers.number(wire::HEADER_ACCEPTED_AT).unwrap_or(None).map_or(now, Timestamp::from_millis);
+        event.accepted_at = accepted_at.min(now);
+        if event.server.is_none() && event.source == Source::default() {
+            event.server.clone_from(&self.server);
+        }
+        let waiting_since = event.accepted_at.min(event.created_at.max(event.accepted_at));
+        let identity = Some(Identity::Event(event.id.clone()));
+        let message = Message { event: Arc::new(event), target: Target::Subscribers };
+        Ok(Taken { message, death: None, identity, waiting_since })
+    }
+
+    fn read_follow_up(
+        &self,
+        lane: Lane,
+        incoming: &Incoming,
+        headers: &Headers<'_>,
+        now: Timestamp,
+    ) -> Result<Taken, String> {
+        let version = headers.needed_number(wire::HEADER_VERSION)?;
+        if version > wire::VERSION {
+            return Err(format!(
+                "{} is {version}, and this version of hikyaku knows up to {}; a newer one put it here",
+                wire::HEADER_VERSION,
+                wire::VERSION
+            ));
+        }
+        let arrival = Arrival { now, event_id: event_id(incoming)?, event_bytes_max: usize::MAX };
+        let mut event = Event::parse(&incoming.body, arrival).map_err(|error| error.to_string())?;
+        event.accepted_at = Timestamp::from_millis(headers.needed_number(wire::HEADER_ACCEPTED_AT)?);
+        let delivery = headers.delivery()?;
+        let death = match lane {
+            Lane::Work | Lane::Retry => None,
+            Lane::Dead => Some(headers.death()?),
+        };
+        let waiting_since = headers.number(wire::HEADER_DUE)?.map_or(now, Timestamp::from_millis).min(now);
+        let identity = headers.text(wire::HEADER_COPY)?.map(|copy| Identity::Copy(copy.to_owned()));
+        let message = Message { event: Arc::new(event), target: Target::One(delivery) };
+        Ok(Taken { message, death, identity, waiting_since })
+    }
+}
+
+/// The id for an event that does not say its own: the message's, else one that its bytes give, the same at every delivery.
+fn event_id(incoming: &Incoming) -> Result<EventId, String> {
+    match incoming.properties.message_id() {
+        Some(id) if !id.as_str().is_empty() => {
+            EventId::new(id.as_str()).map_err(|error| format!("`message_id` is not allowed: {error}"))
+        }
+        _ => {
+            let id = Uuid::new_v5(&EVENT_ID_SPACE, &incoming.body).to_string();
+            EventId::new(&id).map_err(|error| error.to_string())
+        }
+    }
+}
+
+fn created_at(timestamp: &u64) -> Timestamp {
+    let ms = if *timestamp > TIMESTAMP_S_MAX { *timestamp } else { timestamp.saturating_mul(1000) };
+    Timestamp::from_millis(i64::try_from(ms).unwrap_or(i64::MAX))
+}
+
+/// The headers of a message, each read with its type.
+struct Headers<'a>(Option<&'a FieldTable>);
+
+impl<'a> Headers<'a> {
+    fn find(&self, name: &str) -> Option<&'a AMQPValue> {
+        self.0.and_then(|table| table.inner().get(name))
+    }
+
+    fn number(&self, name: &str) -> Result<Option<i64>, String> {
+        let Some(value) = self.find(name) else { return Ok(None) };
+        let number = match value {
+            AMQPValue::LongLongInt(number) => Some(*number),
+            AMQPValue::LongInt(number) => Some(i64::from(*number)),
+            AMQPValue::LongUInt(number) => Some(i64::from(*number)),
+            AMQPValue::ShortInt(number) => Some(i64::from(*number)),
+            AMQPValue::ShortUInt(number) => Some(i64::from(*number)),
+            AMQPValue::ShortShortInt(number) => Some(i64::from(*number)),
+            AMQPValue::ShortShortUInt(number) => Some(i64::from(*number)),
+            _ => None,
+        };
+        number.map(Some).ok_or_else(|| format!("the header {name} must be a whole number"))
+    }
+
+    fn needed_number(&self, name: &str) -> Result<i64, String> {
+        self.number(name)?.ok_or_else(|| format!("the header {name} is missing"))
+    }
+
+    fn count(&self, name: &str) -> Result<u32, String> {
+        u32::try_from(self.needed_number(name)?).map_err(|_| format!("the header {name} is out of range"))
+    }
+
+    fn text(&self, name: &str) -> Result<Option<&'a str>, String> {
+        let text = match self.find(name) {
+            None => return Ok(None),
+            Some(AMQPValue::LongString(text)) => std::str::from_utf8(text.as_bytes()).ok(),
+            Some(AMQPValue::ShortString(text)) => Some(text.as_str()),
+            Some(_) => None,
+        };
+        text.map(Some).ok_or_else(|| format!("the header {name} must be a text"))
+    }
+
+    fn needed_text(&self, name: &str) -> Result<&'a str, String> {
+        self.text(name)?.ok_or_else(|| format!("the header {name} is missing"))
+    }
+
+    fn delivery(&self) -> Result<Delivery, String> {
+        let webhook = WebhookId::new(self.needed_text(wire::HEADER_WEBHOOK)?)
+            .map_err(|error| format!("the header {} is not allowed: {error}", wire::HEADER_WEBHOOK))?;
+        let last = match self.text(wire::HEADER_LAST_OUTCOME)? {
+            None => None,
+            Some(outcome) => Some(self.last_failure(outcome)?),
+        };
+        Ok(Delivery {
+            webhook,
+            generation: self.count(wire::HEADER_GENERATION)?,
+            attempts: self.count(wire::HEADER_ATTEMPTS)?,
+            parks: self.count(wire::HEADER_PARKS)?,
+            since: Timestamp::from_millis(self.needed_number(wire::HEADER_SINCE)?),
+            last,
+        })
+    }
+
+    fn last_failure(&self, outcome: &str) -> Result<LastFailure, String> {
+        let outcome = Outcome::from_name(outcome)
+            .ok_or_else(|| format!("the header {} names no outcome: {outcome:?}", wire::HEADER_LAST_OUTCOME))?;
+        let status = match self.number(wire::HEADER_LAST_STATUS)? {
+            None => None,
+            Some(status) => Some(
+                u16::try_from(status)
+                    .map_err(|_| format!("the header {} is out of range", wire::HEADER_LAST_STATUS))?,
+            ),
+        };
+        Ok(LastFailure::new(outcome, status, self.text(wire::HEADER_LAST_ERROR)?.unwrap_or_default()))
+    }
+
+    fn death(&self) -> Result<Death, String> {
+        let reason = self.needed_text(wire::HEADER_REASON)?;
+        Ok(Death {
+            reason: DeathReason::from_name(reason)
+                .ok_or_else(|| format!("the header {} names no reason: {reason:?}", wire::HEADER_REASON))?,
+            at: Timestamp::from_millis(self.needed_number(wire::HEADER_DIED_AT)?),
+        })
+    }
+}

@@ -1,0 +1,117 @@
+//! One time of being connected: both connections, from when the topology stands until anything about them fails.
+//!
+//! Publishing and consuming have a connection each: during an alarm RabbitMQ stops reading from who has published, and
+//! acknowledgements on that connection would be stuck. A session never recovers; the supervisor makes the next one, and
+//! everyone who works on a session (publisher, lanes) takes it from there.
+
+use std::sync::Arc;
+
+use lapin::Channel;
+use lapin::options::ConfirmSelectOptions;
+use tokio::sync::{Mutex, watch};
+
+use super::declare;
+use super::error::BrokerError;
+use super::link::{Link, within};
+use super::topology::Topology;
+use super::url::BrokerUrl;
+use crate::queue::Access;
+
+/// Both connections and what became of them.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) publish: Link,
+    /// Workers only.
+    pub(super) consume: Option<Link>,
+    /// The channel on which every publish is confirmed; the publisher's own.
+    pub(super) confirm: Channel,
+    /// Why nothing is taken for now, if so.
+    pub(super) blocked: watch::Sender<Option<String>>,
+    failed: watch::Sender<Option<String>>,
+    counting: Mutex<Option<Channel>>,
+}
+
+/// The session that is on now, if one is.
+pub(super) type Sessions = watch::Receiver<Option<Arc<Session>>>;
+
+impl Session {
+    /// Connects to the node at `index`, declares what must be there, and is ready.
+    pub(super) async fn open(
+        url: &BrokerUrl,
+        index: usize,
+        topology: &Topology,
+        access: Access,
+    ) -> Result<Self, BrokerError> {
+        let publish = Link::open(url, index, "hikyaku publish").await?;
+        declare::declare(&publish, topology).await?;
+        let confirm = publish.channel().await?;
+        within("asking for confirms", confirm.confirm_select(ConfirmSelectOptions::default())).await?;
+        let consume = match access {
+            Access::Worker => Some(Link::open(url, index, "hikyaku consume").await?),
+            Access::Producer => None,
+        };
+        Ok(Self {
+            publish,
+            consume,
+            confirm,
+            blocked: watch::Sender::new(None),
+            failed: watch::Sender::new(None),
+            counting: Mutex::new(None),
+        })
+    }
+
+    /// Something about it does not work: it ends. The first reason stays.
+    pub(super) fn fail(&self, why: impl std::fmt::Display) {
+        self.failed.send_if_modified(|failed| {
+            let is_first = failed.is_none();
+            failed.get_or_insert_with(|| why.to_string());
+            is_first
+        });
+    }
+
+    /// Waits until it fails, and tells why.
+    pub(super) async fn ended(&self) -> String {
+        let mut failed = self.failed.subscribe();
+        match failed.wait_for(Option::is_some).await {
+            Ok(why) => why.clone().unwrap_or_default(),
+            Err(_) => String::new(),
+        }
+    }
+
+    /// Whether both connections are still there, as far as lapin knows.
+    pub(super) fn is_connected(&self) -> bool {
+        let consume = self.consume.as_ref().is_none_or(|link| link.connection.status().connected());
+        consume && self.publish.connection.status().connected()
+    }
+
+    /// How many messages lie in each of `queues`.
+    pub(super) async fn ready(&self, queues: &[String]) -> Result<Vec<u64>, BrokerError> {
+        let mut counting = self.counting.lock().await;
+        let channel = match counting.take() {
+            Some(channel) => channel,
+            None => self.consume.as_ref().unwrap_or(&self.publish).channel().await?,
+        };
+        let mut counts = Vec::with_capacity(queues.len());
+        for queue in queues {
+            counts.push(declare::ready(&channel, queue).await?);
+        }
+        *counting = Some(channel);
+        Ok(counts)
+    }
+
+    /// Says goodbye on both.
+    pub(super) async fn close(&self) {
+        let consume = async {
+            if let Some(consume) = &self.consume {
+                consume.close().await;
+            }
+        };
+        tokio::join!(self.publish.close(), consume);
+    }
+
+    /// Cuts both off.
+    pub(super) fn cut(&self) {
+        self.publish.cut();
+        self.consume.iter().for_each(Link::cut);
+    }
+}
