@@ -35,7 +35,10 @@ async fn try_open(url: &str, prefix: &str, access: Access) -> Result<Queue, Queu
 }
 
 async fn open(url: &str, prefix: &str) -> Queue {
-    try_open(url, prefix, Access::Worker).await.expect("RabbitMQ is there")
+    let queue = try_open(url, prefix, Access::Worker).await.expect("RabbitMQ is there");
+    // A worker opens even when a busy broker has not answered yet.
+    until("it is connected", async || queue.health().is_empty()).await;
+    queue
 }
 
 fn fresh(id: &str) -> Message {

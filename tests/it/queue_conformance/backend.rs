@@ -139,7 +139,15 @@ impl Backend for RabbitMq {
 
     async fn open(&self, access: Access) -> Result<Queue, QueueError> {
         let telemetry = Telemetry::shared().expect("metrics");
-        Queue::open_rabbitmq(self.options.clone(), access, SystemClock::shared(), telemetry).await
+        let queue = Queue::open_rabbitmq(self.options.clone(), access, SystemClock::shared(), telemetry).await?;
+        // A worker opens even when a busy broker has not answered yet.
+        let connected = async {
+            while !queue.health().is_empty() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), connected).await.expect("the broker answers");
+        Ok(queue)
     }
 
     fn now(&self) -> Timestamp {
