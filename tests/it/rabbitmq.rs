@@ -34,9 +34,14 @@ async fn try_open(url: &str, prefix: &str, access: Access) -> Result<Queue, Queu
     Queue::open_rabbitmq(options(url, prefix), access, SystemClock::shared(), telemetry).await
 }
 
+/// A worker's queue, connected or not.
+async fn open_worker(url: &str, prefix: &str) -> Queue {
+    try_open(url, prefix, Access::Worker).await.expect("a worker starts whether RabbitMQ is there or not")
+}
+
+/// A worker's queue, connected: it opens even when a busy broker has not answered yet.
 async fn open(url: &str, prefix: &str) -> Queue {
-    let queue = try_open(url, prefix, Access::Worker).await.expect("RabbitMQ is there");
-    // A worker opens even when a busy broker has not answered yet.
+    let queue = open_worker(url, prefix).await;
     until("it is connected", async || queue.health().is_empty()).await;
     queue
 }
@@ -250,7 +255,7 @@ async fn a_queue_that_is_not_as_it_must_be_is_a_clear_error() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_starts_without_the_broker_and_a_producer_fails_in_bounded_time() {
     // Port 1 of this machine: nobody listens.
-    let queue = open("amqp://127.0.0.1:1", "x.").await;
+    let queue = open_worker("amqp://127.0.0.1:1", "x.").await;
     assert!(queue.health().iter().any(|words| words.contains("cannot be reached")), "{:?}", queue.health());
     assert!(queue.publish(vec![fresh("e")]).await.is_err());
     let error = try_open("amqp://127.0.0.1:1", "x.", Access::Producer).await.expect_err("nobody is there");
@@ -261,7 +266,7 @@ async fn a_worker_starts_without_the_broker_and_a_producer_fails_in_bounded_time
 async fn a_worker_that_starts_before_the_broker_works_when_it_comes() {
     let node = Broker::start().await;
     node.stop().await;
-    let queue = open(&node.url(), "hikyaku.").await;
+    let queue = open_worker(&node.url(), "hikyaku.").await;
     assert!(!queue.health().is_empty(), "it says that RabbitMQ is away");
     let mut work = queue.consume(Lane::Work, PREFETCH).await.expect("consumed");
     node.restart().await;
