@@ -4,8 +4,9 @@
 //! here, and some is done, its acknowledgement lost. A copy of what is held is noted on it (both are acknowledged when it
 //! is settled); a copy of what was settled is acknowledged at once; neither is handed out again.
 //!
-//! A follow-up has a name of its own, so any second one is a copy. A fresh event has its id, which a producer may use
-//! twice, so only what RabbitMQ calls redelivered, and what came before on another channel, is taken for a copy.
+//! A follow-up has a name of its own, so any second one is a copy. A fresh event has its source and its id, which a
+//! producer may use twice, so only what RabbitMQ calls redelivered, and what came before on another channel, is taken for
+//! a copy. An acknowledgement can be lost again and again: each copy that comes is the last place of one that was settled.
 //!
 //! Bounded: what is held by the prefetch, what was settled by [`SETTLED_MAX`].
 
@@ -15,6 +16,8 @@ use super::reading::Identity;
 
 /// Settled messages remembered per lane: four times what can be unacknowledged on a channel.
 const SETTLED_MAX: usize = 8192;
+/// Settled messages of one event that are remembered: a producer that publishes it more often gets repeats.
+const SETTLED_OF_ONE_MAX: usize = 64;
 
 /// A message's place on a channel.
 pub(super) trait Place {
@@ -56,11 +59,25 @@ struct Held<P> {
     is_out: bool,
 }
 
+/// Where each settled message of one identity was last seen: its epoch. Seldom more than one, which needs no memory.
 #[derive(Debug)]
 struct Settled {
-    /// Where it was last seen.
-    epoch: u64,
-    count: u32,
+    first: u64,
+    others: Vec<u64>,
+}
+
+impl Settled {
+    fn add(&mut self, epoch: u64) {
+        if self.others.len() + 1 < SETTLED_OF_ONE_MAX {
+            self.others.push(epoch);
+        }
+    }
+
+    /// Moves one that was last seen elsewhere to `epoch`; whether there was one.
+    fn see_again(&mut self, epoch: u64) -> bool {
+        let elsewhere = std::iter::once(&mut self.first).chain(&mut self.others).find(|seen| **seen != epoch);
+        elsewhere.map(|seen| *seen = epoch).is_some()
+    }
 }
 
 impl<P> Default for Table<P> {
@@ -109,8 +126,8 @@ impl<P: Place> Table<P> {
         let numbers = self.by_identity.get(identity)?;
         match identity {
             Identity::Copy(_) => numbers.first().copied(),
-            Identity::Event(_) if !redelivered => None,
-            Identity::Event(_) => numbers
+            Identity::Event(..) if !redelivered => None,
+            Identity::Event(..) => numbers
                 .iter()
                 .copied()
                 .find(|number| self.held.get(number).is_some_and(|held| !held.places.iter().any(Place::is_live))),
@@ -121,11 +138,7 @@ impl<P: Place> Table<P> {
         let Some(settled) = self.settled.get_mut(identity) else { return false };
         match identity {
             Identity::Copy(_) => true,
-            Identity::Event(_) => {
-                let is_copy = redelivered && settled.epoch != place.epoch() && settled.count > 0;
-                settled.count -= u32::from(is_copy);
-                is_copy
-            }
+            Identity::Event(..) => redelivered && settled.see_again(place.epoch()),
         }
     }
 
@@ -179,7 +192,7 @@ impl<P: Place> Table<P> {
 
     fn remember(&mut self, identity: Identity, epoch: u64) {
         if let Some(settled) = self.settled.get_mut(&identity) {
-            *settled = Settled { epoch, count: settled.count + 1 };
+            settled.add(epoch);
             return;
         }
         if self.oldest_settled.len() >= SETTLED_MAX
@@ -188,7 +201,7 @@ impl<P: Place> Table<P> {
             self.settled.remove(&oldest);
         }
         self.oldest_settled.push_back(identity.clone());
-        self.settled.insert(identity, Settled { epoch, count: 1 });
+        self.settled.insert(identity, Settled { first: epoch, others: Vec::new() });
     }
 }
 
@@ -198,7 +211,7 @@ mod tests {
     use std::rc::Rc;
 
     use super::*;
-    use crate::model::EventId;
+    use crate::model::{EventId, Source};
 
     #[derive(Clone, Debug)]
     struct Spot(u64, u64, Rc<Cell<u64>>);
@@ -238,7 +251,11 @@ mod tests {
     }
 
     fn event() -> Identity {
-        Identity::Event(EventId::new("e").expect("valid"))
+        event_from("s")
+    }
+
+    fn event_from(source: &str) -> Identity {
+        Identity::Event(Source::new(source).expect("valid"), EventId::new("e").expect("valid"))
     }
 
     fn copy() -> Identity {
@@ -263,6 +280,30 @@ mod tests {
         world.reconnect();
         assert!(matches!(world.arrive(event(), true, 1), Arrival::Done(_)));
         assert_eq!(world.arrive(event(), true, 2), Arrival::New(2), "it was settled only once");
+    }
+
+    #[test]
+    fn a_copy_whose_acknowledgement_is_lost_too_is_done_again() {
+        let mut world = World::new();
+        world.arrive(event(), false, 1);
+        world.arrive(event(), false, 2);
+        world.0.settle(1);
+        world.0.settle(2);
+        for _ in 0..3 {
+            world.reconnect();
+            assert!(matches!(world.arrive(event(), true, 1), Arrival::Done(_)));
+            assert!(matches!(world.arrive(event(), true, 2), Arrival::Done(_)));
+        }
+        assert!(matches!(world.arrive(event(), true, 3), Arrival::New(_)), "only two were settled");
+    }
+
+    #[test]
+    fn events_of_two_sources_with_one_id_are_two() {
+        let mut world = World::new();
+        world.arrive(event_from("a"), false, 1);
+        world.0.settle(1);
+        world.reconnect();
+        assert_eq!(world.arrive(event_from("b"), true, 1), Arrival::New(2));
     }
 
     #[test]

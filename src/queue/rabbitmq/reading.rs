@@ -49,8 +49,8 @@ pub(super) struct Incoming {
 /// Names a message, so that a second copy of it is known.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Identity {
-    /// A fresh event. Two publishes of one event have the same, so only a redelivery is taken for a copy.
-    Event(EventId),
+    /// A fresh event of a source. Two publishes of one event have the same, so only a redelivery is taken for a copy.
+    Event(Source, EventId),
     /// A follow-up: each has its own name, however often it is published or handed over.
     Copy(String),
 }
@@ -90,7 +90,7 @@ impl Reader {
             event.server.clone_from(&self.server);
         }
         let waiting_since = event.accepted_at.min(event.created_at.max(event.accepted_at));
-        let identity = Some(Identity::Event(event.id.clone()));
+        let identity = Some(Identity::Event(event.source.clone(), event.id.clone()));
         let message = Message { event: Arc::new(event), target: Target::Subscribers };
         Ok(Taken { message, death: None, identity, waiting_since })
     }

@@ -68,7 +68,7 @@ fn a_fresh_event_is_read_back_with_its_bytes() {
     assert_eq!((outgoing.exchange.as_str(), outgoing.routing_key.as_str()), ("hikyaku.events", "no\"te"));
     let taken = reader().read(Lane::Work, &incoming(outgoing), NOW).expect("readable");
     assert_eq!(taken.message, message);
-    assert_eq!(taken.identity, Some(Identity::Event(message.event.id.clone())));
+    assert_eq!(taken.identity, Some(Identity::Event(message.event.source.clone(), message.event.id.clone())));
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn a_producers_headers_are_not_believed() {
     let taken = reader().read(Lane::Work, &plain(body, forged), NOW).expect("readable");
     assert_eq!(taken.message.target, Target::Subscribers);
     assert_eq!(taken.message.event.accepted_at, NOW, "nobody lives longer than from now");
-    assert!(matches!(taken.identity, Some(Identity::Event(_))));
+    assert!(matches!(taken.identity, Some(Identity::Event(..))));
 }
 
 #[test]
