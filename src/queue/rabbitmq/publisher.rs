@@ -31,7 +31,7 @@ const WINDOW: usize = 1000;
 const BATCHES_WAITING_MAX: usize = 1024;
 /// How long a confirm may take before the connection is given up: a queue without its majority does not answer.
 const CONFIRM_WAIT_MAX: Duration = Duration::from_secs(30);
-/// How often the oldest unconfirmed message is looked at.
+/// How often it is looked at which batches have not been confirmed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How long someone waits for the answer when RabbitMQ begins to take nothing.
@@ -127,12 +127,12 @@ struct OnSession<'a> {
     open: HashMap<u64, Open>,
     to_send: VecDeque<(u64, Outgoing)>,
     next: u64,
-    /// When a confirm last came, or the first message of an empty window was sent.
-    progress: Instant,
 }
 
 struct Open {
     left: usize,
+    /// When its last confirm came, or else its last message was sent.
+    progress: Instant,
     failed: Option<BrokerError>,
     patience: Patience,
     answer: oneshot::Sender<Result<(), BrokerError>>,
@@ -140,14 +140,7 @@ struct Open {
 
 impl<'a> OnSession<'a> {
     fn new(session: &'a Arc<Session>) -> Self {
-        Self {
-            session,
-            in_flight: FuturesUnordered::new(),
-            open: HashMap::new(),
-            to_send: VecDeque::new(),
-            next: 0,
-            progress: Instant::now(),
-        }
+        Self { session, in_flight: FuturesUnordered::new(), open: HashMap::new(), to_send: VecDeque::new(), next: 0 }
     }
 
     /// Publishes until the session is over; nothing when nobody will ask any more.
@@ -160,7 +153,7 @@ impl<'a> OnSession<'a> {
                 Some((batch, result)) = self.in_flight.next(), if !self.in_flight.is_empty() => {
                     self.confirmed(batch, result);
                 }
-                batch = batches.recv(), if self.to_send.is_empty() && self.in_flight.len() < WINDOW => {
+                batch = batches.recv(), if self.may_take() => {
                     match batch {
                         Some(batch) => self.take(batch),
                         None if self.open.is_empty() => return None,
@@ -177,34 +170,44 @@ impl<'a> OnSession<'a> {
         }
     }
 
-    fn take(&mut self, batch: Batch) {
+    /// Whether a batch can be dealt with: there is room, or it is to be refused, for which there need be none.
+    fn may_take(&self) -> bool {
+        (self.to_send.is_empty() && self.in_flight.len() < WINDOW) || self.is_blocked()
+    }
+
+    fn is_blocked(&self) -> bool {
         // The flag is set before the event is told.
-        if self.session.publish.connection.status().blocked() {
+        self.session.publish.connection.status().blocked()
+    }
+
+    fn take(&mut self, batch: Batch) {
+        if self.is_blocked() {
             let _asker_may_be_gone = batch.answer.send(Err(self.blocked_error()));
             return;
         }
         let number = self.next;
         self.next += 1;
         let Batch { messages, patience, answer } = batch;
-        self.open.insert(number, Open { left: messages.len(), failed: None, patience, answer });
+        let progress = Instant::now();
+        self.open.insert(number, Open { left: messages.len(), progress, failed: None, patience, answer });
         self.to_send.extend(messages.into_iter().map(|message| (number, message)));
     }
 
     fn fill_window(&mut self) {
-        if self.in_flight.is_empty() {
-            self.progress = Instant::now();
-        }
         while self.in_flight.len() < WINDOW
             && let Some((batch, message)) = self.to_send.pop_front()
         {
+            if let Some(batch) = self.open.get_mut(&batch) {
+                batch.progress = Instant::now();
+            }
             let channel = self.session.confirm.clone();
             self.in_flight.push(Box::pin(async move { (batch, publish(&channel, message).await) }));
         }
     }
 
     fn confirmed(&mut self, number: u64, result: Result<(), BrokerError>) {
-        self.progress = Instant::now();
         let Some(batch) = self.open.get_mut(&number) else { return };
+        batch.progress = Instant::now();
         batch.left -= 1;
         if let Err(error) = result {
             if !matches!(error, BrokerError::Nacked) {
@@ -222,7 +225,7 @@ impl<'a> OnSession<'a> {
     /// RabbitMQ takes nothing for now: what was sent will be taken later, but a producer is not kept waiting for that.
     fn tell_who_cannot_wait(&mut self) {
         if self.session.blocked.borrow().is_none() {
-            self.progress = Instant::now();
+            self.begin_waiting_anew();
             return;
         }
         let told: Vec<u64> =
@@ -241,11 +244,18 @@ impl<'a> OnSession<'a> {
         BrokerError::Blocked { why: why.unwrap_or_else(|| "a memory or disk alarm".to_owned()) }
     }
 
+    /// The time of an alarm does not count.
+    fn begin_waiting_anew(&mut self) {
+        let now = Instant::now();
+        self.open.values_mut().for_each(|batch| batch.progress = now);
+    }
+
+    /// Each batch is looked at by itself: one queue may be without its majority while others answer.
     fn look(&mut self) {
-        if self.session.publish.connection.status().blocked() {
-            self.progress = Instant::now();
+        if self.is_blocked() {
+            self.begin_waiting_anew();
         }
-        if !self.in_flight.is_empty() && self.progress.elapsed() > CONFIRM_WAIT_MAX {
+        if self.open.values().any(|batch| batch.progress.elapsed() > CONFIRM_WAIT_MAX) {
             self.session.fail(BrokerError::too_slow("a publish", CONFIRM_WAIT_MAX));
         }
     }
