@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use lapin::Event;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::error::{BrokerError, words};
 use super::lane::LaneState;
@@ -20,9 +21,12 @@ use crate::clock::Backoff;
 use crate::queue::Access;
 use crate::telemetry::SharedTelemetry;
 
-/// Waits between tries to connect: work goes on within 5 s of RabbitMQ's return.
+/// Waits between tries to connect, half of each up or down by chance: work goes on within 5 s of RabbitMQ's return.
 const AGAIN_FIRST: Duration = Duration::from_millis(250);
-const AGAIN_LONGEST: Duration = Duration::from_secs(3);
+const AGAIN_LONGEST: Duration = Duration::from_secs(2);
+/// A session that lasted this long was a success. One that fails sooner (a queue that cannot be consumed) is tried again
+/// with growing waits: RabbitMQ counts what is taken and not settled, and after 50 times that is poison.
+const STEADY_AFTER: Duration = Duration::from_secs(5);
 /// How often a connection that said nothing is asked whether it is still there.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -61,9 +65,12 @@ impl Supervisor {
             };
             match opened {
                 Ok(session) => {
-                    waits.reset();
+                    let began = Instant::now();
                     if !self.stay(Arc::new(session), node).await {
                         break;
+                    }
+                    if began.elapsed() >= STEADY_AFTER {
+                        waits.reset();
                     }
                 }
                 Err(error) => {
@@ -85,9 +92,10 @@ impl Supervisor {
     async fn stay(&self, session: Arc<Session>, node: usize) -> bool {
         let mut close = self.close.clone();
         self.telemetry.broker_connected(&self.url.node_name(node));
+        // Before anyone publishes: lapin drops what happens while nobody listens.
+        let watching = watch_over(&session, &self.telemetry);
         self.state.trouble.send_replace(None);
         self.state.session.send_replace(Some(Arc::clone(&session)));
-        let watching = watch_over(&session, &self.telemetry);
         let why = tokio::select! {
             () = watching => "the connection ended".to_owned(),
             why = session.ended() => why,
@@ -122,43 +130,53 @@ async fn told(close: &mut watch::Receiver<bool>) {
     let _told_or_dropped = close.wait_for(|close| *close).await;
 }
 
-/// Takes note of what lapin tells, until it tells of the end.
-async fn watch_over(session: &Session, telemetry: &SharedTelemetry) {
+/// Listens from now on; once awaited, takes note of what lapin tells, until it tells of the end.
+fn watch_over(session: &Session, telemetry: &SharedTelemetry) -> impl Future<Output = ()> {
     let mut publish = Box::pin(session.publish.connection.events_listener());
     let mut consume = session.consume.as_ref().map(|link| Box::pin(link.connection.events_listener()));
-    let mut looks = tokio::time::interval(LOOK_EVERY);
-    loop {
-        let of_consume = async {
-            match &mut consume {
-                Some(consume) => consume.next().await,
-                None => std::future::pending().await,
-            }
-        };
-        let event = tokio::select! {
-            event = publish.next() => event,
-            event = of_consume => event,
-            _ = looks.tick() => {
-                if !session.is_connected() {
-                    return;
+    async move {
+        let mut looks = tokio::time::interval(LOOK_EVERY);
+        loop {
+            let of_consume = async {
+                match &mut consume {
+                    Some(consume) => consume.next().await,
+                    None => std::future::pending().await,
                 }
-                continue;
-            }
-        };
-        match event {
-            Some(Event::ConnectionBlocked(why)) => {
-                telemetry.broker_blocked(&why);
-                session.blocked.send_replace(Some(why));
-            }
-            Some(Event::ConnectionUnblocked) => {
-                telemetry.broker_unblocked();
-                session.blocked.send_replace(None);
-            }
-            Some(Event::Error(error)) => {
-                session.fail(words(&error));
+            };
+            let event = tokio::select! {
+                event = publish.next() => event,
+                event = of_consume => event,
+                _ = looks.tick() => {
+                    if !session.is_connected() {
+                        return;
+                    }
+                    continue;
+                }
+            };
+            if !heed(event, session, telemetry) {
                 return;
             }
-            Some(_) => {}
-            None => return,
         }
     }
+}
+
+/// Takes note of one event; false when it is the end.
+fn heed(event: Option<Event>, session: &Session, telemetry: &SharedTelemetry) -> bool {
+    match event {
+        Some(Event::ConnectionBlocked(why)) => {
+            telemetry.broker_blocked(&why);
+            session.blocked.send_replace(Some(why));
+        }
+        Some(Event::ConnectionUnblocked) => {
+            telemetry.broker_unblocked();
+            session.blocked.send_replace(None);
+        }
+        Some(Event::Error(error)) => {
+            session.fail(words(&error));
+            return false;
+        }
+        Some(_) => {}
+        None => return false,
+    }
+    true
 }
