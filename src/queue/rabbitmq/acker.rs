@@ -4,14 +4,14 @@
 //! or at once when it is an eighth of the prefetch. What waits behind a slow message goes at the second flush, which is
 //! within 20 ms.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use lapin::Channel;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::acks::{AckBook, Frame};
 use super::error::BrokerError;
@@ -31,7 +31,8 @@ pub(super) struct Acker {
     epoch: u64,
     /// Settled messages at which it does not wait for more.
     flush_at: usize,
-    is_over: AtomicBool,
+    /// Set once its session has ended: from then on nothing can be answered here, and RabbitMQ hands it out again.
+    ended: watch::Receiver<Option<String>>,
     book: Mutex<AckBook>,
     something: Notify,
     enough: Notify,
@@ -50,7 +51,7 @@ impl Place for Tag {
     }
 
     fn is_live(&self) -> bool {
-        !self.acker.is_over.load(Ordering::Acquire)
+        self.acker.ended.borrow().is_none()
     }
 }
 
@@ -78,7 +79,7 @@ impl Acker {
             channel,
             epoch: EPOCHS.fetch_add(1, Ordering::Relaxed),
             flush_at: (prefetch / 8).max(1),
-            is_over: AtomicBool::new(false),
+            ended: session.failure(),
             book: Mutex::new(AckBook::default()),
             something: Notify::new(),
             enough: Notify::new(),
@@ -105,8 +106,6 @@ impl Acker {
             () = acknowledge => {}
             _ = session.ended() => {}
         }
-        // From now on nothing can be answered here: RabbitMQ hands it out again.
-        self.is_over.store(true, Ordering::Release);
     }
 
     /// Sends what waits; with `all`, also what would wait for another flush.

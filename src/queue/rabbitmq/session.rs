@@ -69,9 +69,14 @@ impl Session {
         });
     }
 
+    /// Where it says why it has failed, once it has.
+    pub(super) fn failure(&self) -> watch::Receiver<Option<String>> {
+        self.failed.subscribe()
+    }
+
     /// Waits until it fails, and tells why.
     pub(super) async fn ended(&self) -> String {
-        let mut failed = self.failed.subscribe();
+        let mut failed = self.failure();
         match failed.wait_for(Option::is_some).await {
             Ok(why) => why.clone().unwrap_or_default(),
             Err(_) => String::new(),
@@ -93,7 +98,16 @@ impl Session {
         };
         let mut counts = Vec::with_capacity(queues.len());
         for queue in queues {
-            counts.push(declare::ready(&channel, queue).await?);
+            match declare::ready(&channel, queue).await {
+                Ok(count) => counts.push(count),
+                Err(error) => {
+                    // Someone deleted it: the next session declares it anew, before anything else is lost to `rejected`.
+                    if error.is_of_an_absent_queue() {
+                        self.fail(&error);
+                    }
+                    return Err(error);
+                }
+            }
         }
         *counting = Some(channel);
         Ok(counts)
