@@ -133,9 +133,13 @@ impl<'v> Section<'_, 'v> {
         self.whole(key, allowed).map(Duration::from_millis)
     }
 
-    /// True or false.
+    /// True or false; from a variable, a text that says so.
     pub(super) fn flag(&mut self, key: &str) -> Option<bool> {
-        self.typed(key, values::flag)
+        let path = self.path_of(key);
+        self.typed(key, |value| match &value.kind {
+            ValueKind::String(text) if variable_of(&path, value).is_some() => values::flag_word(text),
+            _ => values::flag(value),
+        })
     }
 
     /// A text that `parse` takes.

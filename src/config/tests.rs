@@ -68,6 +68,17 @@ fn an_empty_variable_empties_a_list_and_unsets_what_may_be_unset() {
 }
 
 #[test]
+fn a_variable_can_say_true_or_false() {
+    let env = |value| [("HIKYAKU__QUEUE__SINGLE_HOST", value)];
+    assert!(load("", &env("true")).expect("valid").queue.single_host);
+    assert!(!load("[queue]\nsingle_host = true\n", &env("false")).expect("valid").queue.single_host);
+    let words = problems("", &env("hunter2"));
+    assert!(words[0].contains("must be true or false, and this is another text"), "{words:?}");
+    let in_the_file = problems("[queue]\nsingle_host = \"true\"\n", &[]);
+    assert!(in_the_file[0].contains("without quotes"), "{in_the_file:?}");
+}
+
+#[test]
 fn a_token_of_digits_in_a_variable_stays_a_text() {
     let settings = load("", &[("HIKYAKU__SERVER__ADMIN_TOKEN", "0012345678901234")]).expect("valid");
     assert_eq!(settings.server.admin_token, Some(Secret::new("0012345678901234")));

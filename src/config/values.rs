@@ -1,8 +1,8 @@
 //! Reads single values: a number, a text, true or false. Each says in words what is expected and what was found
 //! instead.
 //!
-//! A number may be given as a text, since variables can only hold texts. Nothing else is converted. Words about a text
-//! never quote it: it may be a secret in the wrong place.
+//! A number may be given as a text, since variables can only hold texts; of the others `reader` knows what a variable may
+//! say. Words about a text never quote it: it may be a secret in the wrong place.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -37,6 +37,11 @@ pub(super) fn flag(value: &Value) -> Result<bool, String> {
         ValueKind::Boolean(flag) => Ok(flag),
         _ => Err(format!("must be true or false without quotes, and this is {}", kind(value))),
     }
+}
+
+/// True or false, as a variable says it.
+pub(super) fn flag_word(text: &str) -> Result<bool, String> {
+    text.trim().parse().map_err(|_| "must be true or false, and this is another text".to_owned())
 }
 
 /// A whole number within `allowed`.

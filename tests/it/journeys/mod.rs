@@ -2,11 +2,13 @@
 
 mod dead_letters;
 mod demonstrated;
+mod deployed;
 mod events_by_http;
 mod exhausted;
 mod killed;
 mod locked_and_damaged;
 mod measured;
+mod producers;
 mod publishing;
 mod started;
 mod stopped;

@@ -31,6 +31,7 @@ pub(crate) struct Broker {
     epmd_port: u16,
     guardian: Child,
     epmd: Child,
+    variables: Vec<(String, String)>,
 }
 
 /// The URL of a broker that tests share: the one that `HIKYAKU_TEST_AMQP_URL` names, else one of our own.
@@ -49,13 +50,17 @@ pub(crate) fn own_prefix() -> String {
 impl Broker {
     /// Starts a node and waits until it can be used.
     pub(crate) async fn start() -> Self {
+        Self::start_with("disk_free_limit.absolute = 50MB\n", Vec::new()).await
+    }
+
+    /// Starts a node with `settings`, which are lines of rabbitmq.conf, and `variables`.
+    pub(crate) async fn start_with(settings: &str, variables: Vec<(String, String)>) -> Self {
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("hikyaku-broker-{}-{number}", std::process::id()));
         std::fs::create_dir_all(folder.join("log")).expect("a folder for the node");
         std::fs::write(folder.join("empty-env.conf"), "").expect("write");
         std::fs::write(folder.join("enabled_plugins"), "[].").expect("write");
-        std::fs::write(folder.join("rabbitmq.conf"), "disk_free_limit.absolute = 50MB\nlog.file.level = warning\n")
-            .expect("write");
+        std::fs::write(folder.join("rabbitmq.conf"), format!("{settings}log.file.level = warning\n")).expect("write");
         let [port, dist_port, epmd_port] = free_ports();
         let epmd = Command::new("epmd")
             .args(["-port", &epmd_port.to_string(), "-address", "127.0.0.1"])
@@ -73,7 +78,7 @@ impl Broker {
             .stdin(Stdio::piped())
             .spawn()
             .expect("a guardian");
-        let broker = Self { folder, port, dist_port, epmd_port, guardian, epmd };
+        let broker = Self { folder, port, dist_port, epmd_port, guardian, epmd, variables };
         broker.launch().await;
         broker
     }
@@ -110,11 +115,16 @@ impl Broker {
 
     /// Runs `rabbitmqctl`.
     pub(crate) async fn control(&self, args: &[&str]) -> String {
-        let mut command = self.command("rabbitmqctl");
+        self.run("rabbitmqctl", args).await
+    }
+
+    /// Runs one of RabbitMQ's programs to its end, which must be a good one.
+    pub(crate) async fn run(&self, program: &str, args: &[&str]) -> String {
+        let mut command = self.command(program);
         command.args(args);
-        let output = tokio::task::spawn_blocking(move || command.output()).await.expect("joined").expect("rabbitmqctl");
+        let output = tokio::task::spawn_blocking(move || command.output()).await.expect("joined").expect("it starts");
         let words = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success(), "rabbitmqctl {args:?}: {words}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{program} {args:?}: {words}{}", String::from_utf8_lossy(&output.stderr));
         words
     }
 
@@ -140,6 +150,7 @@ impl Broker {
             .env("RABBITMQ_CONFIG_FILE", at("rabbitmq.conf"))
             .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none")
             .env("RABBITMQ_SERVER_START_ARGS", "-kernel inet_dist_use_interface {127,0,0,1}")
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
         command
     }

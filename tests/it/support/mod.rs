@@ -4,5 +4,6 @@ pub(crate) mod broker;
 pub(crate) mod journey_receiver;
 pub(crate) mod patience;
 pub(crate) mod program;
+pub(crate) mod python;
 pub(crate) mod receiver;
 pub(crate) mod world;

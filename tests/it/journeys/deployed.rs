@@ -1,0 +1,199 @@
+//! `docker-compose.yml`, `deploy/Dockerfile` and `deploy/rabbitmq/rabbitmq.conf`, as far as they can be run without
+//! containers: what they refer to is there, the broker has these settings and the program these variables, and together
+//! they deliver. Building and running the images is not tested here.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::support::broker::Broker;
+use crate::support::journey_receiver::{Behaviour, Receiver};
+use crate::support::program::{Home, Program, TOKEN, events, until};
+use crate::support::python::{repository, yaml};
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(repository(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The lines of the Dockerfile that begin with `instruction`, continued lines joined.
+fn dockerfile(instruction: &str) -> Vec<String> {
+    let joined = read("deploy/Dockerfile").replace("\\\n", " ");
+    let lines = joined.lines().filter_map(|line| line.strip_prefix(instruction)?.strip_prefix(' '));
+    lines.map(|line| line.trim().to_owned()).collect()
+}
+
+/// The variables of a service of docker-compose.yml, with passwords and token put in as `.env` would.
+fn variables(service: &str) -> BTreeMap<String, String> {
+    let compose = yaml("docker-compose.yml");
+    let variables = compose["services"][service]["environment"].as_object().expect("variables").clone();
+    let text = |value: &Value| {
+        let mut text = value.as_str().expect("every value is a text, `true` too").to_owned();
+        while let Some((before, rest)) = text.split_once("${") {
+            let (name, after) = rest.split_once('}').expect("it ends");
+            let value = match name.split(':').next().expect("a first part") {
+                "HIKYAKU_ADMIN_TOKEN" => TOKEN,
+                "RABBITMQ_PASSWORD" => "0f1e2d3c",
+                other => panic!("{other} is not in .env as the head of docker-compose.yml makes it"),
+            };
+            text = format!("{before}{value}{after}");
+        }
+        text
+    };
+    variables.iter().map(|(name, value)| (name.clone(), text(value))).collect()
+}
+
+/// A broker as the service `rabbitmq` has it, but for its ports.
+async fn broker() -> Broker {
+    Broker::start_with(&read("deploy/rabbitmq/rabbitmq.conf"), variables("rabbitmq").into_iter().collect()).await
+}
+
+/// Serves as the service `hikyaku` does, but for addresses and the store's folder, which are the test's.
+async fn serve(home: &Home, node: &Broker) -> Program {
+    let mut variables = variables("hikyaku");
+    for line in dockerfile("ENV") {
+        let (name, value) = line.split_once('=').expect("NAME=VALUE");
+        variables.insert(name.to_owned(), value.to_owned());
+    }
+    let mut replace = |name: &str, from: &str, to: &str| {
+        let value = variables.get_mut(name).unwrap_or_else(|| panic!("{name} is not set"));
+        assert!(value.contains(from), "{name} is {value}, without {from}");
+        *value = value.replace(from, to);
+    };
+    let at = node.url();
+    let (_, at) = at.rsplit_once('@').expect("a user");
+    replace("HIKYAKU__QUEUE__URL", "rabbitmq:5672", at);
+    replace("HIKYAKU__SERVER__LISTEN", "0.0.0.0:8787", "127.0.0.1:0");
+    replace("HIKYAKU__STORE__URL", "/var/lib/hikyaku/", "");
+    let exports: Vec<String> = variables.iter().map(|(name, value)| format!("export {name}='{value}'")).collect();
+    let program = home.serve_after(&exports.join("; ")).await;
+    program.metric_is("hikyaku_broker_connected", 1.0).await;
+    program
+}
+
+#[test]
+fn everything_that_compose_and_dockerfile_refer_to_is_there() {
+    let compose = yaml("docker-compose.yml");
+    let volumes = compose["volumes"].as_object().expect("named volumes");
+    for (name, service) in compose["services"].as_object().expect("services") {
+        for volume in service["volumes"].as_array().expect("volumes") {
+            let source = volume.as_str().and_then(|volume| volume.split(':').next()).expect("a source");
+            let is_there = volumes.contains_key(source) || repository(source).is_file();
+            assert!(is_there, "{name}: {source} is neither a volume nor a file");
+        }
+    }
+    let build = &compose["services"]["hikyaku"]["build"];
+    assert!(repository(build["dockerfile"].as_str().expect("a name")).is_file());
+    assert_eq!(build["context"], ".");
+    for copied in dockerfile("COPY").iter().filter(|copied| !copied.starts_with("--from")) {
+        let source = copied.split(' ').next().expect("a source");
+        assert!(repository(source).exists(), "{source} is copied and is not there");
+    }
+    // Where the image listens is what compose publishes, and where the image keeps files is what compose keeps.
+    let port = dockerfile("EXPOSE").concat();
+    assert!(dockerfile("ENV").concat().ends_with(&format!(":{port}")));
+    let published = compose["services"]["hikyaku"]["ports"][0].as_str().expect("a port");
+    assert!(published.starts_with("127.0.0.1:") && published.ends_with(&format!(":{port}")), "{published}");
+    let folder = dockerfile("VOLUME").concat();
+    assert_eq!(compose["services"]["hikyaku"]["volumes"][0], format!("store:{folder}"));
+    assert_eq!(variables("hikyaku")["HIKYAKU__STORE__URL"], format!("sqlite:{folder}/store.db"));
+}
+
+#[test]
+fn the_image_builds_with_the_oldest_rust_that_the_package_allows() {
+    let manifest = read("Cargo.toml");
+    let oldest = manifest.lines().find_map(|line| line.strip_prefix("rust-version = ")).expect("it is set");
+    let from = dockerfile("FROM");
+    assert!(from[0].starts_with(&format!("rust:{}-", oldest.trim_matches('"'))), "{from:?}");
+}
+
+#[tokio::test]
+async fn the_images_health_check_knows_a_server_that_is_there_from_none() {
+    let health = dockerfile("HEALTHCHECK").concat();
+    let (_, command) = health.split_once("CMD ").expect("a command");
+    let command: Vec<String> = serde_json::from_str(command).expect("a JSON array");
+    let is_healthy = async |port: &str| {
+        let args: Vec<String> = command.iter().map(|arg| arg.replace("8787", port)).collect();
+        let output = tokio::process::Command::new(&args[0]).args(&args[1..]).output().await;
+        output.expect("bash").status.success()
+    };
+    let home = Home::new("");
+    let program = home.serve().await;
+    let port = program.address.rsplit(':').next().expect("a port").to_owned();
+    assert!(is_healthy(&port).await, "healthy while it serves");
+    program.stop().await;
+    assert!(!is_healthy(&port).await, "and not after");
+}
+
+#[tokio::test]
+async fn the_brokers_one_user_may_do_what_hikyaku_needs_and_no_more() {
+    let node = broker().await;
+    let quiet = |what: &'static str| [what, "--quiet", "--no-table-headers"];
+    assert_eq!(node.control(&quiet("list_users")).await.trim(), "hikyaku\t[]", "no guest, and no administrator");
+    let permissions = node.control(&["list_user_permissions", "hikyaku", "--quiet", "--no-table-headers"]).await;
+    assert_eq!(permissions.trim(), r"hikyaku	^hikyaku\.	^hikyaku\.	^hikyaku\.");
+    let limit = node.control(&["eval", "rabbit_disk_monitor:get_disk_free_limit()."]).await;
+    assert_eq!(limit.trim(), "2000000000");
+    let health = yaml("docker-compose.yml")["services"]["rabbitmq"]["healthcheck"]["test"].clone();
+    let health: Vec<&str> = health.as_array().expect("a command").iter().filter_map(Value::as_str).collect();
+    assert_eq!(health[0], "CMD");
+    node.run(health[1], &health[2..]).await;
+}
+
+#[tokio::test]
+async fn two_workers_with_one_store_know_the_same_webhooks_and_share_the_work() {
+    let node = broker().await;
+    let receiver = Receiver::start(Behaviour::Answer(200)).await;
+    // The settings file is empty: all settings come from the variables.
+    let home = Home::bare("");
+    let (one, two) = (serve(&home, &node).await, serve(&home, &node).await);
+    home.cli(&["webhooks", "create", "--id", "hook", "--on", "note", "--url", &receiver.url("/")]).await.ok();
+    home.cli(&["webhooks", "create", "--id", "second", "--on", "note", "--url", &receiver.url("/second")]).await.ok();
+    let knows = async |program: &Program, id: &str| {
+        until("a worker knows a webhook that was registered while it ran", async || {
+            program.post(events("note", id, 1)).await;
+            receiver.book().event_ids.contains(&format!("{id}0")).then_some(())
+        })
+        .await;
+    };
+    knows(&one, "early").await;
+    receiver.behave(Behaviour::Slow(std::time::Duration::from_millis(20)));
+    let before = receiver.book().distinct();
+    let (status, _) = one.post(events("note", "shared", 1000)).await;
+    assert_eq!(status, 200);
+    let deliveries = async |program: &Program| program.metric("hikyaku_deliveries_total{result=\"delivered\"}").await;
+    until("both workers deliver", async || {
+        (deliveries(&one).await > 20.0 && deliveries(&two).await > 20.0).then_some(())
+    })
+    .await;
+    one.kill().await;
+    receiver.until_distinct(before + 2000).await;
+    two.metric_is("hikyaku_queue_depth{queue=\"work\"}", 0.0).await;
+    two.stop().await;
+}
+
+#[tokio::test]
+async fn what_one_of_two_workers_is_told_and_gives_up_is_known_to_both() {
+    let node = broker().await;
+    let receiver = Receiver::start(Behaviour::Answer(410)).await;
+    let home = Home::bare("");
+    home.cli(&["webhooks", "create", "--id", "hook", "--on", "note", "--url", &receiver.url("/")]).await.ok();
+    let (one, two) = (serve(&home, &node).await, serve(&home, &node).await);
+    assert_eq!(one.post(events("note", "first", 1)).await.0, 200);
+    let state = async || home.cli(&["webhooks", "show", "hook", "--json"]).await.json();
+    until("the webhook is deactivated", async || state().await.to_string().contains("gone").then_some(())).await;
+    let skipped = async |program: &Program| program.metric("hikyaku_deliveries_skipped_total").await;
+    until("both workers know it", async || {
+        for program in [&one, &two] {
+            assert_eq!(program.post(events("note", "later", 20)).await.0, 200);
+        }
+        (skipped(&one).await > 0.0 && skipped(&two).await > 0.0).then_some(())
+    })
+    .await;
+    let letters = async || home.cli(&["dead", "list", "--json"]).await.json();
+    until("the dead letter is in the store", async || {
+        letters().await.as_array().is_some_and(|letters| !letters.is_empty()).then_some(())
+    })
+    .await;
+    one.stop().await;
+    two.stop().await;
+}
