@@ -21,7 +21,7 @@ use crate::decide;
 use crate::deliver::{Drainer, Observer, Parts, Policy, Sampler, Worker};
 use crate::ingest::{self, HttpPolicy, Ingest};
 use crate::outbound::Client;
-use crate::queue::{Access, BrokerOptions, Prefetch, Queue, QueueError};
+use crate::queue::{Access, BrokerOptions, FileOptions, Prefetch, Queue, QueueError};
 use crate::record::{DeadLetters, Latest, Retention};
 use crate::registry::Registry;
 use crate::telemetry::{SharedTelemetry, Telemetry};
@@ -134,7 +134,11 @@ pub(super) async fn open_queue(
 ) -> Result<Queue, QueueError> {
     let (clock, telemetry) = (Arc::clone(clock), telemetry.clone());
     match url {
-        QueueUrl::Sqlite(path) => Queue::open_sqlite(path, access, clock, telemetry).await,
+        QueueUrl::Sqlite(path) => {
+            let bytes_max = Some(settings.queue.bytes_max).filter(|bytes_max| *bytes_max > 0);
+            let options = FileOptions { path: path.clone(), bytes_max };
+            Queue::open_sqlite(options, access, clock, telemetry).await
+        }
         QueueUrl::RabbitMq(url) => {
             let options = BrokerOptions {
                 url: url.clone(),

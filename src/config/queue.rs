@@ -10,6 +10,8 @@ use super::store::sqlite_file;
 
 /// Characters that `prefix` may have: names in RabbitMQ have at most 255 bytes.
 const PREFIX_CHARS_MAX: usize = 100;
+/// The least that `bytes_max` may be, beside 0: less is reached in no time, and seldom meant.
+const BYTES_MAX_LEAST: u64 = 16 << 20;
 
 /// Where accepted events wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +34,11 @@ pub struct Queue {
     /// `ingest.event_bytes_max`. Default 33554432 (32 MiB), which keeps a worker small: 8 KiB for each of 4096
     /// messages, and Misskey's notes are seldom larger.
     pub prefetch_bytes: usize,
+    /// `bytes_max`: bytes of what the queue's file holds from which on no more events are accepted, 16 MiB to 1 PiB, or 0
+    /// for as many as the disk has. Deliveries go on meanwhile and may go over it. Default 8589934592 (8 GiB): some
+    /// millions of notes, which is days of a large server, and few enough that a receiver's absence does not fill the
+    /// disk of the Misskey beside it. RabbitMQ has limits of its own.
+    pub bytes_max: u64,
 }
 
 /// Which queue it is. Shows no password.
@@ -82,6 +89,7 @@ impl Default for Queue {
             single_host: false,
             prefetch: 4096,
             prefetch_bytes: 32 << 20,
+            bytes_max: 8 << 30,
         }
     }
 }
@@ -95,8 +103,20 @@ impl Queue {
             single_host: section.flag("single_host").unwrap_or(default.single_host),
             prefetch: section.whole("prefetch", 64..=65_536).unwrap_or(default.prefetch),
             prefetch_bytes: section.whole("prefetch_bytes", 16 << 20..=1 << 30).unwrap_or(default.prefetch_bytes),
+            bytes_max: read_bytes_max(section).unwrap_or(default.bytes_max),
         }
     }
+}
+
+fn read_bytes_max(section: &mut Section<'_, '_>) -> Option<u64> {
+    let bytes = section.whole("bytes_max", 0..=1 << 50)?;
+    if (1..BYTES_MAX_LEAST).contains(&bytes) {
+        let what =
+            format!("must be 0, for as many as the disk has, or at least {BYTES_MAX_LEAST}, and this is {bytes}");
+        section.problem("bytes_max", what);
+        return None;
+    }
+    Some(bytes)
 }
 
 fn check_prefix(prefix: &str) -> Result<String, String> {

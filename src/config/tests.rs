@@ -397,3 +397,15 @@ fn a_url_of_no_queue_and_a_prefix_that_cannot_be_are_refused() {
     let text = problems("[queue]\nurl = \"amqp://u:hunter2@a:b\"\nprefix = \"a b\"\n", &[]).join("\n");
     assert!(text.contains("a port is no number") && text.contains("must be 1 to 100 letters"), "{text}");
 }
+
+#[test]
+fn a_queue_is_bounded_unless_it_is_told_to_grow() {
+    assert_eq!(load("", &[]).expect("valid").queue.bytes_max, 8 << 30);
+    assert_eq!(load("[queue]\nbytes_max = 0\n", &[]).expect("valid").queue.bytes_max, 0);
+    assert_eq!(load("[queue]\nbytes_max = 16777216\n", &[]).expect("valid").queue.bytes_max, 16 << 20);
+    let words = problems("[queue]\nbytes_max = 1000\n", &[]);
+    assert!(
+        words.len() == 1 && words[0].contains("queue.bytes_max: must be 0, ") && words[0].contains("1000"),
+        "{words:?}"
+    );
+}

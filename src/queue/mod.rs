@@ -13,13 +13,14 @@
 //!   and stay until the store has them.
 //! - A consumer holds at most its [`Prefetch`], in messages and in bytes; the backlog costs no memory.
 //! - Waiting costs nothing: consumers are woken by publishes (of other processes too) and by due times.
+//! - What a queue may hold is bounded. At the bound `publish` fails and what is there goes on; `settle` never fails for it.
 //! - Trouble (disk, broker) is an error to the caller and words in [`Queue::health`]; it ends by itself when the cause does.
 
 mod lease;
 mod rabbitmq;
 mod sqlite;
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -96,6 +97,16 @@ pub struct Depths {
     pub oldest: Option<Timestamp>,
 }
 
+/// Which SQLite file is the queue, and how large it may grow.
+#[derive(Clone, Debug)]
+pub struct FileOptions {
+    /// The file, made if it is absent.
+    pub path: PathBuf,
+    /// Bytes of its pages in use from which on nothing more is published; none: as many as the disk has. What is settled
+    /// may go over.
+    pub bytes_max: Option<u64>,
+}
+
 /// Who opens a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -130,6 +141,19 @@ pub enum QueueError {
         /// The system's words.
         why: String,
     },
+    /// The queue holds as much as it may.
+    #[error(
+        "the queue file {path} is full: {bytes} bytes are in use, and queue.bytes_max is {bytes_max}. It takes events again \
+         once deliveries have made room; see what does not go out, or raise the limit"
+    )]
+    Full {
+        /// The queue file.
+        path: String,
+        /// Bytes in use.
+        bytes: u64,
+        /// Bytes allowed.
+        bytes_max: u64,
+    },
     /// The queue was closed, as at shutdown.
     #[error("the queue has been closed")]
     Closed,
@@ -145,17 +169,17 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Opens the SQLite queue file at `path`, making it if it is absent.
+    /// Opens the SQLite queue file, making it if it is absent.
     ///
     /// # Errors
     /// When the file cannot be used, or `access` is [`Access::Worker`] and another process is its worker already.
     pub async fn open_sqlite(
-        path: &Path,
+        options: FileOptions,
         access: Access,
         clock: SharedClock,
         telemetry: SharedTelemetry,
     ) -> Result<Self, QueueError> {
-        let backend = sqlite::SqliteQueue::open(path, access, clock, telemetry).await?;
+        let backend = sqlite::SqliteQueue::open(options, access, clock, telemetry).await?;
         Ok(Self { backend: Arc::new(backend) })
     }
 

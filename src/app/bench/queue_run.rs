@@ -72,6 +72,7 @@ pub(super) fn settings(folder: &Path, load: &Load) -> anyhow::Result<Settings> {
     let mut settings = Settings::default();
     settings.server.listen = "127.0.0.1:0".parse()?;
     settings.queue.url = QueueUrl::Sqlite(folder.join("queue.db"));
+    settings.queue.bytes_max = 0;
     settings.store.path = folder.join("store.db");
     settings.delivery.concurrency = load.concurrency;
     settings.delivery.slots_per_webhook = load.concurrency;

@@ -5,10 +5,11 @@ use tokio::sync::Notify;
 use crate::queue::Lane;
 use crate::telemetry::{Telemetry, Trouble};
 
-/// The trouble of writing, until a probe succeeds, and of each lane's last read.
+/// The trouble of writing, until a probe succeeds, of having no room, and of each lane's last read.
 #[derive(Debug)]
 pub(super) struct Health {
     write: Trouble,
+    room: Trouble,
     reads: [(Lane, Trouble); 3],
     /// Told when writing begins to fail, so that someone probes until it works.
     pub(super) writing_failed: Notify,
@@ -18,6 +19,7 @@ impl Default for Health {
     fn default() -> Self {
         Self {
             write: Trouble::none("the queue cannot be written"),
+            room: Trouble::none("no event is accepted"),
             reads: [Lane::Work, Lane::Retry, Lane::Dead].map(|lane| (lane, Trouble::none(words_of(lane)))),
             writing_failed: Notify::new(),
         }
@@ -28,7 +30,7 @@ impl Health {
     /// The troubles in words.
     pub(super) fn troubles(&self) -> Vec<String> {
         let reads = self.reads.iter().map(|(_, trouble)| trouble);
-        std::iter::once(&self.write).chain(reads).filter_map(Trouble::words).collect()
+        [&self.write, &self.room].into_iter().chain(reads).filter_map(Trouble::words).collect()
     }
 
     /// Whether writing has failed, and no probe has succeeded since.
@@ -46,6 +48,16 @@ impl Health {
     /// A probe succeeded.
     pub(super) fn can_write(&self, telemetry: &Telemetry) {
         self.write.succeeded(telemetry);
+    }
+
+    /// The file holds all that it may.
+    pub(super) fn is_full(&self, error: &dyn std::error::Error, telemetry: &Telemetry) {
+        self.room.failed(error, telemetry);
+    }
+
+    /// The file has room again.
+    pub(super) fn has_room(&self, telemetry: &Telemetry) {
+        self.room.succeeded(telemetry);
     }
 
     /// A read of `lane` ended.

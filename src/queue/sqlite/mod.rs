@@ -11,6 +11,7 @@
 //! again. `depth` counts each lane in the same transactions.
 
 mod batch;
+mod bound;
 mod feeder;
 mod health;
 mod lane;
@@ -23,12 +24,13 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::{Access, Backend, Consumer, Depths, Lane, Prefetch, QueueError};
+use super::{Access, Backend, Consumer, Depths, FileOptions, Lane, Prefetch, QueueError};
 use crate::clock::SharedClock;
 use crate::model::Message;
 use crate::sqlite::{self, Bell, FileLock, SqliteError, SqliteThread};
 use crate::telemetry::SharedTelemetry;
 
+use bound::Bound;
 use feeder::Feeder;
 use health::Health;
 use lane::{LaneState, Lanes};
@@ -56,11 +58,13 @@ struct WorkerParts {
 
 impl SqliteQueue {
     pub(super) async fn open(
-        path: &Path,
+        options: FileOptions,
         access: Access,
         clock: SharedClock,
         telemetry: SharedTelemetry,
     ) -> Result<Self, QueueError> {
+        let FileOptions { path, bytes_max } = options;
+        let path = path.as_path();
         let lock = match access {
             Access::Worker => Some(worker_lock(path)?),
             Access::Producer => None,
@@ -68,7 +72,8 @@ impl SqliteQueue {
         let (write, read) = open_connections(path.to_owned()).await?;
         let lanes = Arc::new(Lanes::default());
         let health = Arc::new(Health::default());
-        let writer = Writer::start(path, write, Arc::clone(&lanes), Arc::clone(&health), access, telemetry.clone())?;
+        let bound = Bound::new(path, bytes_max);
+        let writer = Writer::start(path, write, bound, Arc::clone(&lanes), Arc::clone(&health), access, &telemetry)?;
         let reader = SqliteThread::start("hikyaku-queue-read", path, read)?;
         let worker = lock.map(|lock| WorkerParts { _lock: lock, _bell: bell(path, Arc::clone(&lanes), &telemetry) });
         Ok(Self { path: path.to_owned(), writer, reader, lanes, health, clock, telemetry, worker })

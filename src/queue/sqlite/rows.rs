@@ -224,6 +224,13 @@ pub(super) fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
 }
 
+/// Bytes of the pages that hold something: free ones are used again, and do not count.
+pub(super) fn bytes_in_use(connection: &Connection) -> rusqlite::Result<u64> {
+    let number = |sql: &str| connection.prepare_cached(sql)?.query_row([], |row| row.get::<_, u64>(0));
+    let pages = number("PRAGMA page_count")?.saturating_sub(number("PRAGMA freelist_count")?);
+    Ok(pages.saturating_mul(number("PRAGMA page_size")?))
+}
+
 pub(super) fn depths(connection: &Connection, now: Timestamp) -> rusqlite::Result<Depths> {
     let mut depths = Depths::default();
     let mut statement = connection.prepare_cached("SELECT lane, messages FROM depth")?;

@@ -3,7 +3,7 @@
 //! While a commit is on its way to the disk, further commands gather; the next transaction takes them together, up to
 //! [`GROUP_MAX`]. If a group fails for a reason that may be one command's own, it is rolled back and each is tried alone; when
 //! the file itself is the reason (full, locked, damaged), all fail at once. Every command is answered after its commit,
-//! never before.
+//! never before. While the file holds all that it may, publishes are refused, and what settles goes on.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
+use super::bound::{Bound, Change};
 use super::health::Health;
 use super::lane::Lanes;
 use super::rows;
@@ -55,14 +56,16 @@ impl Writer {
     pub(super) fn start(
         path: &Path,
         connection: Connection,
+        bound: Bound,
         lanes: Arc<Lanes>,
         health: Arc<Health>,
         access: Access,
-        telemetry: SharedTelemetry,
+        telemetry: &SharedTelemetry,
     ) -> Result<Self, SqliteError> {
         let writing = WriterThread {
             connection,
             path: path.to_owned(),
+            bound,
             lanes,
             health: Arc::clone(&health),
             telemetry: telemetry.clone(),
@@ -75,7 +78,7 @@ impl Writer {
         if access == Access::Worker {
             tokio::spawn(probe(Arc::downgrade(&thread), health));
         }
-        Ok(Self { thread, telemetry })
+        Ok(Self { thread, telemetry: telemetry.clone() })
     }
 
     /// Stores `messages`, all or none.
@@ -123,6 +126,7 @@ async fn probe(thread: Weak<JoinedThread<Command>>, health: Arc<Health>) {
 struct WriterThread {
     connection: Connection,
     path: PathBuf,
+    bound: Bound,
     lanes: Arc<Lanes>,
     health: Arc<Health>,
     telemetry: SharedTelemetry,
@@ -138,10 +142,12 @@ struct Effects {
     work_came: bool,
     dead_came: bool,
     probed: bool,
+    bytes: Option<u64>,
 }
 
 impl WriterThread {
     fn run(mut self, mut waiting: mpsc::Receiver<Command>) {
+        self.measure();
         let mut group = Vec::with_capacity(GROUP_MAX);
         while let Some(first) = waiting.blocking_recv() {
             group.push(first);
@@ -155,6 +161,10 @@ impl WriterThread {
     }
 
     fn write(&mut self, group: &mut Vec<Command>) {
+        self.refuse_publishes_when_full(group);
+        if group.is_empty() {
+            return;
+        }
         let together = self.commit(group.iter().map(|command| &command.work));
         let may_be_one_commands_own = matches!(together, Err(QueueError::Sqlite(SqliteError::Other { .. })));
         for command in group.drain(..) {
@@ -166,10 +176,42 @@ impl WriterThread {
         }
     }
 
+    /// Answers the publishes of `group` with a refusal, and takes them out, while the file holds all that it may.
+    fn refuse_publishes_when_full(&mut self, group: &mut Vec<Command>) {
+        if self.bound.refusal().is_none() {
+            return;
+        }
+        // Somebody else may have made room, and nothing else of ours may be written that would show it.
+        self.measure();
+        let Some(refusal) = self.bound.refusal() else { return };
+        for publish in group.extract_if(.., |command| matches!(command.work, Work::Publish { .. })) {
+            let _asker_may_be_gone = publish.answer.send(Err(refusal.clone()));
+        }
+    }
+
+    /// Looks how much the file holds. A file that cannot be read is told where it is read or written.
+    fn measure(&mut self) {
+        if let Ok(Some(bytes)) = self.bound.measure(&self.connection) {
+            self.measured(bytes);
+        }
+    }
+
+    fn measured(&mut self, bytes: u64) {
+        let change = self.bound.note(bytes);
+        match (change, self.bound.refusal()) {
+            (Some(Change::Filled), Some(refusal)) => self.health.is_full(&refusal, &self.telemetry),
+            (Some(Change::Freed), _) => self.health.has_room(&self.telemetry),
+            _ => {}
+        }
+    }
+
     /// Does `works` in one transaction; afterwards all of it is durable, or none of it happened.
     fn commit<'a>(&mut self, works: impl Iterator<Item = &'a Work>) -> Result<(), QueueError> {
         match self.try_commit(works) {
             Ok(effects) => {
+                if let Some(bytes) = effects.bytes {
+                    self.measured(bytes);
+                }
                 if effects.probed {
                     self.health.can_write(&self.telemetry);
                 }
@@ -195,6 +237,7 @@ impl WriterThread {
                 rows::add_depth(&transaction, lane, change)?;
             }
         }
+        effects.bytes = self.bound.measure(&transaction)?;
         transaction.commit()?;
         Ok(effects)
     }

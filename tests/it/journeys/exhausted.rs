@@ -113,3 +113,40 @@ async fn without_file_descriptors_deliveries_are_parked_and_no_attempt_is_spent(
     assert!(program.metric("hikyaku_parked_total{reason=\"our_fault\"}").await > 0.0);
     program.kill().await;
 }
+
+#[tokio::test]
+async fn a_queue_that_holds_all_it_may_refuses_events_in_words_until_deliveries_have_made_room() {
+    let receiver = Receiver::start(Behaviour::Hang).await;
+    let webhook = declared("hook", &receiver.url("/"), "note");
+    let limits = "queue.bytes_max = 16777216\ndelivery.timeout_ms = 1000\nserver.shutdown_grace_s = 1\n";
+    let home = Home::new(&format!("{limits}delivery.retry_schedule_s = [{}]\n{webhook}", ["1"; 60].join(",")));
+    let large =
+        |n| format!("{{\"type\":\"note\",\"eventId\":\"e{n}\",\"body\":{{\"x\":\"{}\"}}}}\n", "x".repeat(1_000_000));
+    let file = home.write("events.ndjson", &(1..=25).map(large).collect::<String>());
+    let words = ["queue.db is full", "queue.bytes_max is 16777216", "publish it again from there"];
+    let said = home.cli(&["publish", file]).await.failed(1, &words);
+    let (_, rest) = said.split_once("nothing from line ").expect("a line is named");
+    let stored: usize = rest.split(' ').next().expect("a word").parse::<usize>().expect("a number") - 1;
+
+    let program = home.serve().await;
+    let full = async || {
+        let (status, words) = program.get("/readyz").await;
+        (status == 503 && words.contains("no event is accepted") && words.contains("queue.bytes_max")).then_some(())
+    };
+    until("/readyz says that the queue is full", full).await;
+    let (status, answer) = program.post(event("note", "refused")).await;
+    let words = answer["error"].as_str().expect("words");
+    assert!(status == 503 && words.contains("not stored") && words.contains("queue.bytes_max"), "{status}: {answer}");
+    assert_eq!(program.metric("hikyaku_events_not_stored_total").await, 1.0);
+
+    receiver.behave(Behaviour::Answer(200));
+    let ready = async || (program.get("/readyz").await.0 == 200).then_some(());
+    until("it is ready again by itself", ready).await;
+    assert_eq!(program.post(event("note", "after")).await.0, 200);
+    let mut accepted: HashSet<String> = (1..=stored).map(|n| format!("e{n}")).collect();
+    accepted.insert("after".to_owned());
+    let until_delivered = accepted.len() as f64;
+    program.metric_is("hikyaku_deliveries_total{result=\"delivered\"}", until_delivered).await;
+    assert_eq!(receiver.book().event_ids, accepted, "what was refused was not stored");
+    program.stop().await;
+}

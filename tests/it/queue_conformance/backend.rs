@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hikyaku::clock::{Clock, ManualClock, SharedClock, SystemClock};
 use hikyaku::model::Timestamp;
-use hikyaku::queue::{Access, BrokerOptions, BrokerUrl, Queue, QueueError};
+use hikyaku::queue::{Access, BrokerOptions, BrokerUrl, FileOptions, Queue, QueueError};
 use hikyaku::telemetry::Telemetry;
 use tempfile::TempDir;
 
@@ -80,6 +80,13 @@ impl Sqlite {
         self.folder.path().join("queue.db")
     }
 
+    /// Opens the file, which may hold `bytes_max`.
+    pub(super) async fn open_up_to(&self, bytes_max: Option<u64>, access: Access) -> Result<Queue, QueueError> {
+        let telemetry = Telemetry::shared().expect("metrics");
+        let options = FileOptions { path: self.path(), bytes_max };
+        Queue::open_sqlite(options, access, Arc::clone(&self.clock), telemetry).await
+    }
+
     /// A connection of someone else to the file.
     pub(super) fn stranger(&self) -> rusqlite::Connection {
         hikyaku::sqlite::open(&self.path()).expect("a connection beside the queue's own")
@@ -101,8 +108,7 @@ impl Backend for Sqlite {
     }
 
     async fn open(&self, access: Access) -> Result<Queue, QueueError> {
-        let telemetry = Telemetry::shared().expect("metrics");
-        Queue::open_sqlite(&self.path(), access, Arc::clone(&self.clock), telemetry).await
+        self.open_up_to(None, access).await
     }
 
     fn now(&self) -> Timestamp {

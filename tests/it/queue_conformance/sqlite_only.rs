@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use hikyaku::model::EventType;
-use hikyaku::queue::{Access, Lane, Queue};
+use hikyaku::queue::{Access, FileOptions, Lane, Queue, QueueError};
 
 use super::backend::{Backend, Sqlite};
 use super::samples::{
@@ -56,8 +56,8 @@ async fn a_row_that_cannot_be_read_is_told_once_however_often_its_lane_is_read()
     let store = Sqlite::new().await;
     let telemetry = hikyaku::telemetry::Telemetry::shared().expect("metrics");
     let clock = std::sync::Arc::new(hikyaku::clock::ManualClock::new(super::backend::BEGIN, 0.5));
-    let path = store.path();
-    let opened = Queue::open_sqlite(&path, Access::Worker, clock, telemetry.clone()).await;
+    let options = FileOptions { path: store.path(), bytes_max: None };
+    let opened = Queue::open_sqlite(options, Access::Worker, clock, telemetry.clone()).await;
     let queue = opened.expect("opened");
     queue.publish(vec![aimed(0)]).await.expect("published");
     store.stranger().execute("UPDATE delay SET type = ''", []).expect("damaged");
@@ -119,6 +119,68 @@ async fn a_message_whose_follow_up_the_file_refuses_is_as_it_was_and_can_be_sett
     lease.settle(&[later(store.now()), dead()]).await.expect("settled");
     let depths = queue.depths().await.expect("counted");
     assert_eq!((depths.work, depths.delay, depths.dead), (0, 1, 1));
+}
+
+/// Bytes that a file may hold in the tests of its limit; as much as some hundred messages.
+const BYTES_MAX: u64 = 256 * 1024;
+
+/// Publishes large messages until one is refused; tells how many were not.
+async fn fill(queue: &Queue) -> usize {
+    for n in 0..1000 {
+        let mut event = super::samples::event(n);
+        event.body = hikyaku::model::Body::from_checked(format!("{{\"x\":\"{}\"}}", "x".repeat(2000)).into());
+        let target = hikyaku::model::Target::Subscribers;
+        match queue.publish(vec![hikyaku::model::Message { event: std::sync::Arc::new(event), target }]).await {
+            Ok(()) => {}
+            Err(QueueError::Full { bytes, bytes_max, .. }) => {
+                assert!(bytes >= bytes_max && bytes_max == BYTES_MAX, "{bytes} of {bytes_max}");
+                return n;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    panic!("2 MB went into {BYTES_MAX} bytes");
+}
+
+#[tokio::test]
+async fn a_file_that_holds_all_it_may_takes_no_more_until_what_is_settled_has_made_room() {
+    let store = Sqlite::new().await;
+    let queue = store.open_up_to(Some(BYTES_MAX), Access::Worker).await.expect("opened");
+
+    let count = fill(&queue).await;
+
+    let health = queue.health();
+    assert!(health.len() == 1 && health[0].contains("queue.bytes_max is 262144"), "{health:?}");
+    assert_eq!(queue.depths().await.expect("counted").work, count as u64, "what was refused is not there");
+    // What is there goes on, and leaves behind what it must.
+    let mut work = queue.consume(Lane::Work, PLENTY).await.expect("consumes");
+    let mut leases = next_ones(&mut work, count).await;
+    leases[0].settle(&[later(store.now()), dead()]).await.expect("a full file takes what is settled");
+    assert!(matches!(queue.publish(vec![fresh(0)]).await, Err(QueueError::Full { .. })), "it has made no room");
+    settle_all(leases).await;
+    assert_eq!(queue.health(), Vec::<String>::new(), "well again by itself");
+    assert!(fill(&queue).await >= count * 3 / 4, "the place in the file is used again");
+    drop(work);
+}
+
+#[tokio::test]
+async fn a_full_file_is_full_for_the_next_process_too_until_somebody_makes_room() {
+    let store = Sqlite::new().await;
+    let producer = store.open_up_to(Some(BYTES_MAX), Access::Producer).await.expect("opened");
+    fill(&producer).await;
+
+    let worker = store.open_up_to(Some(BYTES_MAX), Access::Worker).await.expect("opened");
+
+    soon("the worker says so without having been offered anything", async {
+        while worker.health().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    assert!(matches!(worker.publish(vec![fresh(0)]).await, Err(QueueError::Full { .. })));
+    store.stranger().execute_batch("DELETE FROM work").expect("room made by hand");
+    worker.publish(vec![fresh(0)]).await.expect("there is room");
+    assert_eq!(worker.health(), Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use hikyaku::model::{
     Timestamp, UserId, WebhookId, check_secret, check_url,
 };
 use hikyaku::outbound::Client;
-use hikyaku::queue::{Access, Prefetch, Queue};
+use hikyaku::queue::{Access, FileOptions, Prefetch, Queue};
 use hikyaku::record::{DeadLetter, DeadLetters, Latest, Retention};
 use hikyaku::registry::{NewWebhook, Registry};
 use hikyaku::telemetry::{SharedTelemetry, Telemetry};
@@ -173,7 +173,8 @@ impl World {
     /// Starts queue, worker and drainer.
     pub(crate) async fn start_process(&mut self) {
         let path = self.folder.path().join("queue.db");
-        let queue = Queue::open_sqlite(&path, Access::Worker, Arc::clone(&self.clock), self.telemetry.clone()).await;
+        let queue =
+            Queue::open_sqlite(file(path), Access::Worker, Arc::clone(&self.clock), self.telemetry.clone()).await;
         let queue = queue.expect("the queue can be opened");
         let parts = Parts {
             queue: queue.clone(),
@@ -417,7 +418,8 @@ impl World {
             }
         }
         let path = self.folder.path().join("queue.db");
-        let queue = Queue::open_sqlite(&path, Access::Producer, Arc::clone(&self.clock), self.telemetry.clone()).await;
+        let queue =
+            Queue::open_sqlite(file(path), Access::Producer, Arc::clone(&self.clock), self.telemetry.clone()).await;
         let depths = queue.expect("the queue can be opened").depths().await.expect("counted");
         assert_eq!(depths.work, untold.len() as u64, "fresh events wait for {untold:?}: {depths:?}");
         assert_eq!(depths.delay, waiting, "deliveries that wait: {depths:?}");
@@ -456,4 +458,9 @@ pub(crate) fn nobody() -> (SocketAddr, tokio::net::TcpSocket) {
     let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
     socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a port");
     (socket.local_addr().expect("bound"), socket)
+}
+
+/// The queue in the file at `path`, as large as the disk lets it be.
+fn file(path: PathBuf) -> FileOptions {
+    FileOptions { path, bytes_max: None }
 }
