@@ -49,13 +49,7 @@ pub(super) async fn run(mut settings: Settings, args: &ServeArgs) -> anyhow::Res
         store.display(),
         service.registry.snapshot().count(),
     ));
-    let signal = tokio::select! {
-        signal = signals.next() => signal,
-        () = service.failed() => anyhow::bail!(
-            "the worker has ended by itself; this is a defect, and what it said is in the lines above. Nothing accepted is \
-             lost: start hikyaku again"
-        ),
-    };
+    let signal = told_to_end(&mut service, signals.next()).await?;
     telemetry.lifecycle(&format!("{signal}: finishing what is in flight; the rest stays in the queue"));
     tokio::select! {
         () = service.stop() => {
@@ -66,5 +60,52 @@ pub(super) async fn run(mut settings: Settings, args: &ServeArgs) -> anyhow::Res
             telemetry.lifecycle(&format!("{signal} again: stopped at once; what was in flight is sent again at the next start"));
             Ok(ExitCode::from(FAILED))
         }
+    }
+}
+
+/// Waits for a signal.
+///
+/// # Errors
+/// When the worker ends before: a process that takes events and delivers none must not look alive.
+async fn told_to_end(
+    service: &mut Service,
+    signal: impl Future<Output = &'static str>,
+) -> anyhow::Result<&'static str> {
+    tokio::select! {
+        signal = signal => Ok(signal),
+        () = service.failed() => anyhow::bail!(
+            "the worker has ended by itself; this is a defect, and what it said is in the lines above. Nothing accepted is \
+             lost: start hikyaku again"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::QueueUrl;
+
+    const LONGEST: Duration = Duration::from_secs(30);
+
+    async fn started(folder: &std::path::Path) -> Service {
+        let mut settings = Settings::default();
+        settings.server.listen = "127.0.0.1:0".parse().expect("an address");
+        settings.queue.url = QueueUrl::Sqlite(folder.join("queue.db"));
+        settings.store.path = folder.join("store.db");
+        Service::start(settings, None).await.expect("started")
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_worker_that_ends_by_itself_ends_the_server_with_an_error() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut service = started(folder.path()).await;
+        assert_eq!(told_to_end(&mut service, ready("SIGTERM")).await.expect("the worker works"), "SIGTERM");
+        service.queue.stop_consuming();
+        let ended = tokio::time::timeout(LONGEST, told_to_end(&mut service, pending())).await;
+        let error = ended.expect("the server went on without a worker").expect_err("no signal came").to_string();
+        assert!(error.contains("ended by itself") && error.contains("start hikyaku again"), "{error}");
     }
 }

@@ -93,7 +93,12 @@ impl Registry {
 
     /// Follows what other processes change, in a task that ends when the registry is dropped.
     #[must_use]
-    pub fn watch(mut self) -> Self {
+    pub fn watch(self) -> Self {
+        self.watch_every(POLL_EVERY)
+    }
+
+    /// As [`Self::watch`], looking each `every` besides listening for the bell.
+    fn watch_every(mut self, every: Duration) -> Self {
         let shared = Arc::clone(&self.shared);
         self.watcher.abort_all();
         self.watcher.spawn(async move {
@@ -101,7 +106,7 @@ impl Registry {
             let ringer = Arc::clone(&rung);
             // Without a bell the ticks alone keep the promise of a second.
             let _bell = Bell::hang(&shared.path, move || ringer.notify_one()).ok();
-            let mut ticks = tokio::time::interval(POLL_EVERY);
+            let mut ticks = tokio::time::interval(every);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 tokio::select! {

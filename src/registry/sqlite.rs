@@ -272,7 +272,8 @@ fn insert(transaction: &Transaction<'_>, webhook: &Webhook) -> rusqlite::Result<
     ))
 }
 
-/// Sets what `change` has, leaving the rest even where it cannot be read; tells whether there is such a row.
+/// Sets what `change` has, leaving the rest even where it cannot be read; tells whether there is such a row. `updated_at`
+/// grows with each change, whatever the clock does: by it an answer knows whether it is still for this webhook.
 fn change_row(
     transaction: &Transaction<'_>,
     id: &WebhookId,
@@ -281,7 +282,8 @@ fn change_row(
 ) -> rusqlite::Result<bool> {
     let sql = r#"
         UPDATE webhooks SET name = coalesce(?2, name), url = coalesce(?3, url), secret = coalesce(?4, secret),
-            "on" = coalesce(?5, "on"), active = coalesce(?6, active), options = coalesce(?7, options), updated_at = ?8
+            "on" = coalesce(?5, "on"), active = coalesce(?6, active), options = coalesce(?7, options),
+            updated_at = max(?8, updated_at + 1)
         WHERE id = ?1"#;
     let changed = transaction.prepare_cached(sql)?.execute((
         id.as_str(),

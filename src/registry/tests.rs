@@ -451,3 +451,21 @@ async fn no_secret_is_printed() {
     let printed = format!("{made:?} {registry:?} {:?} {:?}", registry.snapshot(), new("wh2"));
     assert!(!printed.contains("hunter2"), "{printed}");
 }
+
+#[tokio::test]
+async fn a_change_by_another_process_rings_and_is_followed_without_looking() {
+    let world = World::new();
+    // It looks once at its start, and not again for an hour.
+    let watching = world.open().await.watch_every(Duration::from_secs(3600));
+    let other = world.open().await;
+    for (count, name) in ["first", "second", "third"].into_iter().enumerate() {
+        other.create(new(name)).await.expect("created");
+        followed(&watching, "nobody rang", |snapshot| snapshot.count() == count + 1).await;
+    }
+    other.update(&id("first"), active(false)).await.expect("changed");
+    let paused = |snapshot: &Arc<Snapshot>| matches!(snapshot.find(&id("first")), Known::Webhook(webhook) if webhook.status == Status::Paused);
+    followed(&watching, "nobody rang for a change", paused).await;
+    other.delete(&id("first")).await.expect("deleted");
+    followed(&watching, "nobody rang for a deletion", |snapshot| matches!(snapshot.find(&id("first")), Known::Deleted))
+        .await;
+}

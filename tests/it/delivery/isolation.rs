@@ -87,3 +87,28 @@ async fn what_was_parked_for_want_of_a_slot_is_delivered_once_there_is_one() {
     assert!(got.iter().all(|got| got.header("x-hikyaku-attempt") == "1"), "a park costs no attempt");
     world.finish().await;
 }
+
+#[tokio::test]
+async fn one_target_that_hangs_of_very_many_does_not_keep_the_next_events_waiting() {
+    // A worker with a prefetch of 16 has 64 deliveries in hand at most: fewer than the event has targets.
+    let mut world = World::start(Setup { prefetch: 16, ..in_real_time() }).await;
+    let hanging = world.answering(&[Answer::Held(200)]).await;
+    let healthy = world.answering(&[Answer::Status(200)]).await;
+    world.hook("hanging", &hanging.url()).await;
+    for number in 0..80 {
+        world.hook(&format!("healthy{number}"), &healthy.url()).await;
+    }
+    world.hook_with("next", &healthy.url(), HookSetup { user: Some("u2"), ..HookSetup::default() }).await;
+    world.note().await;
+    healthy.wait_for(80).await;
+    hanging.wait_for(1).await;
+
+    for _ in 0..5 {
+        let next = world.publish(r#"{"type":"note","userId":"u2","body":{}}"#).await;
+        assert_eq!(world.step(&next, "next", 1).await, Step::Done);
+    }
+    assert!(hanging.got().iter().all(|got| !got.taken), "it hangs all the while");
+    hanging.release();
+    world.steps(86, |told| told.step == Step::Done).await;
+    world.finish().await;
+}

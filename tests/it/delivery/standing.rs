@@ -146,3 +146,23 @@ async fn a_change_of_url_counts_for_what_is_under_way() {
     assert_eq!((before.count(), after.count()), (1, 1));
     world.finish().await;
 }
+
+#[tokio::test]
+async fn a_410_of_an_address_that_was_changed_meanwhile_stops_only_that_delivery() {
+    let mut world = World::plain().await;
+    let before = world.answering(&[Answer::Held(410)]).await;
+    let after = world.answering(&[Answer::Status(200)]).await;
+    world.hook("wh1", &before.url()).await;
+    let asked_before = world.note().await;
+    before.wait_for(1).await;
+    // In the same millisecond as it was made, as held time has it.
+    let change = Change { url: Some(after.url().parse().expect("a URL")), ..Change::default() };
+    world.registry.update(&webhook("wh1"), change).await.expect("changed");
+    before.release();
+
+    let step = world.step(&asked_before, "wh1", 1).await;
+    assert!(matches!(step, Step::Dead { reason: DeathReason::Gone, .. }), "{step:?}");
+    let asked_after = world.note().await;
+    assert_eq!(world.step(&asked_after, "wh1", 1).await, Step::Done, "the new address is not gone");
+    world.finish().await;
+}

@@ -1,5 +1,7 @@
 //! `hikyaku publish`: from a file, from standard input, beside a running server.
 
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -78,6 +80,41 @@ async fn json_tells_what_became_of_each_line() {
     );
     let made = lines[2]["eventId"].as_str().expect("an id was made");
     assert_delivered(&home, &receiver, &["first", made]).await;
+}
+
+#[tokio::test]
+async fn what_was_begun_is_published_whole_even_when_nobody_reads_the_answers_any_more() {
+    let (receiver, home) = receiver_and_home().await;
+    // More answers than a pipe holds, so that writing them fails once `head` has gone.
+    let file = home.write("events.ndjson", &events("note", "e", 3000));
+    let line = format!("(\"$HIKYAKU\" publish --json {file}; echo \"ended with $?\" >&2) | head -n 1");
+    let ran = home.shell(&line).await;
+    assert!(ran.stderr.contains("3000 events stored") && ran.stderr.contains("ended with 0"), "{ran:#?}");
+    assert_eq!(ran.stdout.lines().count(), 1, "{ran:#?}");
+    let program = home.serve().await;
+    receiver.until_distinct(3000).await;
+    program.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_read_before_the_input_broke_off_is_stored_and_the_line_named() {
+    let (receiver, home) = receiver_and_home().await;
+    let (mut producer, mut input) = connected();
+    producer.write_all(events("note", "e", 3).as_bytes()).expect("written");
+    // Who closes a connection with something unread resets it; what was sent before can still be read.
+    input.write_all(b"unread").expect("written");
+    drop(producer);
+    let ran = home.cli_reading(&["publish"], input).await;
+    ran.failed(1, &["3 events stored", "standard input cannot be read after line 3", "reset"]);
+    assert_delivered(&home, &receiver, &["e0", "e1", "e2"]).await;
+}
+
+/// Both ends of a connection.
+fn connected() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let one = TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
+    let (other, _) = listener.accept().expect("accepted");
+    (one, other)
 }
 
 #[tokio::test]

@@ -64,3 +64,26 @@ async fn a_second_worker_of_a_queue_file_is_turned_away_and_the_first_goes_on() 
     first.kill().await;
     home.serve().await.stop().await;
 }
+
+/// How many file descriptors the process may have: of itself, and at most.
+fn file_limits(id: u32) -> (u64, u64) {
+    let limits = std::fs::read_to_string(format!("/proc/{id}/limits")).expect("Linux");
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).expect("a limit");
+    let mut numbers = line.split_whitespace().filter_map(|word| word.parse().ok());
+    (numbers.next().expect("soft"), numbers.next().expect("hard"))
+}
+
+#[tokio::test]
+async fn the_limit_of_file_descriptors_is_raised_as_far_as_it_must_and_may_be() {
+    let home = Home::new("delivery.concurrency = 100\n");
+    let program = home.serve_after("ulimit -S -n 64").await;
+    let (soft, hard) = file_limits(program.id());
+    assert_eq!(soft, hard.min(1300), "100 for receivers and 1200 for all else");
+    program.stop().await;
+
+    let mut program = home.serve_after("ulimit -n 200").await;
+    let line = program.line("fewer file descriptors").await;
+    assert!(line.contains("given=200") && line.contains("needed=1300") && line.contains("LimitNOFILE"), "{line}");
+    assert_eq!(file_limits(program.id()), (200, 200));
+    program.stop().await;
+}

@@ -126,6 +126,12 @@ impl Home {
         self.run(BINARY, args, stdin).await
     }
 
+    /// Runs a command to its end, with `input` as its standard input.
+    pub(crate) async fn cli_reading(&self, args: &[&str], input: std::net::TcpStream) -> Ran {
+        let input = Stdio::from(std::os::fd::OwnedFd::from(input));
+        ended(self.command(BINARY, args).stdin(input).stdout(Stdio::piped()).spawn().expect("it starts")).await
+    }
+
     /// Runs a line of shell to its end, in which `$HIKYAKU` is the binary.
     pub(crate) async fn shell(&self, line: &str) -> Ran {
         self.run("sh", &["-c", line], "").await
@@ -139,12 +145,9 @@ impl Home {
         let feed = tokio::spawn(async move {
             let _not_wanted = input.write_all(&stdin).await;
         });
-        let ended = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
-        let output = ended.unwrap_or_else(|_| panic!("{program} {args:?} did not end within {PATIENCE:?}"));
-        let output = output.expect("it ends");
+        let ran = ended(child).await;
         feed.await.expect("fed");
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-        Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+        ran
     }
 
     /// Starts the server and waits until it listens.
@@ -184,6 +187,14 @@ impl Home {
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
         command
     }
+}
+
+/// Waits for the command's end.
+async fn ended(child: Child) -> Ran {
+    let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
+    let output = output.unwrap_or_else(|_| panic!("a command did not end within {PATIENCE:?}")).expect("it ends");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
 /// A process that runs until it is told to end; killed when dropped.
