@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::service::{ingest_of, open_queue};
 use super::{FAILED, logging};
-use crate::cli::{self, CliError, DeadCommand, Output, PublishArgs, WebhooksCommand};
+use crate::cli::{self, CliError, DeadCommand, Output, PublishArgs, RejectedCommand, WebhooksCommand};
 use crate::clock::SystemClock;
 use crate::config::{Log, LogLevel, QueueUrl, Settings};
-use crate::queue::Access;
+use crate::queue::{Access, QueueError};
 use crate::record::{DeadLetters, Latest, Retention};
 use crate::registry::Registry;
 use crate::telemetry::Telemetry;
@@ -60,6 +60,25 @@ pub(super) async fn dead(settings: &Settings, command: DeadCommand, output: &mut
     let letters = DeadLetters::open(&settings.store.path, retention, Arc::clone(&clock)).await?;
     let queue = open_queue(settings, &settings.queue.url, Access::Producer, &clock, &telemetry).await?;
     cli::dead(command, &letters, &queue, &clock, output).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `hikyaku rejected ...`.
+pub(super) async fn rejected(
+    settings: &Settings,
+    command: RejectedCommand,
+    output: &mut Output,
+) -> anyhow::Result<ExitCode> {
+    log_errors(settings);
+    if let Some(path) = settings.queue.url.file() {
+        // Asked before the file is made or opened for it.
+        let path = path.display().to_string();
+        return Err(CliError::Usage(QueueError::RejectsNothing { path }.to_string()).into());
+    }
+    let (clock, telemetry) = (SystemClock::shared(), Telemetry::shared()?);
+    let queue = open_queue(settings, &settings.queue.url, Access::Producer, &clock, &telemetry).await?;
+    cli::rejected(command, &queue, &settings.queue.prefix, output).await?;
+    queue.close().await;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -32,6 +32,9 @@ pub enum Command {
     /// Dead letters: deliveries that were given up
     #[command(subcommand)]
     Dead(DeadCommand),
+    /// What was published to RabbitMQ and was no event, or poison
+    #[command(subcommand)]
+    Rejected(RejectedCommand),
     /// Measure this machine: deliveries per second against bare POSTs
     Bench(BenchArgs),
 }
@@ -53,6 +56,9 @@ pub struct DemoArgs {
     /// Go on running, with the addresses printed, until interrupted
     #[arg(long)]
     pub keep: bool,
+    /// Show it over RabbitMQ, amqp://user:password@host:5672/vhost, in queues of its own that it deletes at the end
+    #[arg(long, value_name = "URL")]
+    pub queue: Option<String>,
 }
 
 /// Arguments of `publish`.
@@ -285,4 +291,59 @@ pub struct FilterArgs {
     /// This delivery; may be given several times
     #[arg(long, value_name = "DELIVERY")]
     pub id: Vec<String>,
+}
+
+/// What to do with messages that were rejected.
+#[derive(Debug, Subcommand)]
+pub enum RejectedCommand {
+    /// List them, oldest first
+    List {
+        /// Which.
+        #[command(flatten)]
+        filter: RejectedArgs,
+        /// Messages to list
+        #[arg(long, default_value_t = 100, value_name = "COUNT")]
+        limit: u64,
+        /// Print a JSON array, with the bodies
+        #[arg(long)]
+        json: bool,
+    },
+    /// Put them back to where they came from, those that can be read there now
+    Requeue {
+        /// Which.
+        #[command(flatten)]
+        filter: RejectedArgs,
+        /// Every one
+        #[arg(long)]
+        all: bool,
+        /// Only tell how many
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Delete them for good
+    Purge {
+        /// Which.
+        #[command(flatten)]
+        filter: RejectedArgs,
+        /// Every one
+        #[arg(long)]
+        all: bool,
+        /// Only tell how many
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// Which rejected messages.
+#[derive(Debug, clap::Args)]
+pub struct RejectedArgs {
+    /// This one, by its id in the list or by its message_id; may be given several times
+    #[arg(long, value_name = "ID")]
+    pub id: Vec<String>,
+    /// Those from this queue or exchange, e.g. work or hikyaku.work
+    #[arg(long, value_name = "NAME")]
+    pub from: Option<String>,
+    /// Those with these words in their reason
+    #[arg(long, value_name = "WORDS")]
+    pub reason: Option<String>,
 }

@@ -5,12 +5,17 @@ mod args;
 mod dead;
 mod output;
 mod publish;
+mod rejected;
 mod table;
 mod webhooks;
 
-pub use args::{Args, BenchArgs, Command, DeadCommand, DemoArgs, PublishArgs, ServeArgs, WebhooksCommand};
+pub use args::{
+    Args, BenchArgs, Command, DeadCommand, DemoArgs, PublishArgs, RejectedArgs, RejectedCommand, ServeArgs,
+    WebhooksCommand,
+};
 pub use dead::dead;
 pub use output::{CliError, Output};
 pub use publish::{Published, publish};
+pub use rejected::rejected;
 pub use table::Table;
 pub use webhooks::webhooks;

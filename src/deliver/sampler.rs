@@ -34,6 +34,7 @@ impl Sampler {
                             work: depths.work,
                             delay: depths.delay,
                             dead: depths.dead,
+                            rejected: depths.rejected,
                             oldest: depths.oldest,
                         };
                         telemetry.queue_sampled(gauges, clock.now());

@@ -18,6 +18,7 @@
 
 mod lease;
 mod rabbitmq;
+mod rejected;
 mod sqlite;
 
 use std::path::PathBuf;
@@ -33,6 +34,9 @@ use crate::telemetry::SharedTelemetry;
 
 pub use lease::{Death, Lease};
 pub use rabbitmq::{BrokerError, BrokerOptions, BrokerUrl};
+pub use rejected::{Choice, RejectedMessage, Walked};
+
+use rejected::Visit;
 
 /// The streams that a worker takes from, each with a prefetch of its own, so that a returning wave cannot delay fresh events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -93,6 +97,8 @@ pub struct Depths {
     pub delay: u64,
     /// Dead letters that the store does not have yet.
     pub dead: u64,
+    /// Messages that were no events, where the queue keeps such.
+    pub rejected: u64,
     /// Since when the longest overdue message has been waiting.
     pub oldest: Option<Timestamp>,
 }
@@ -157,6 +163,15 @@ pub enum QueueError {
     /// The queue was closed, as at shutdown.
     #[error("the queue has been closed")]
     Closed,
+    /// This queue takes nothing that is no event, so there is nothing that was rejected.
+    #[error(
+        "there is no queue of rejected messages: the queue is the file {path}, which takes nothing that is no event, and \
+         whoever published it was told. With RabbitMQ (queue.url = \"amqp://...\") there is one"
+    )]
+    RejectsNothing {
+        /// The queue file.
+        path: String,
+    },
     /// A producer asked to consume.
     #[error("this process opened the queue to publish only")]
     ProducerOnly,
@@ -225,6 +240,26 @@ impl Queue {
         self.backend.depths().await
     }
 
+    /// Looks at each message that was no event, oldest first, and does with it what `visit` chooses. What is requeued is
+    /// durable in its queue before it is removed here; what cannot be read there yet stays. Takes 20 minutes at most.
+    ///
+    /// # Errors
+    /// When the queue is a file, or cannot be read or written. What was done before stays done, and nothing is lost.
+    pub async fn walk_rejected(
+        &self,
+        mut visit: impl FnMut(&RejectedMessage) -> Choice + Send,
+    ) -> Result<Walked, QueueError> {
+        self.backend.walk_rejected(&mut visit).await
+    }
+
+    /// Deletes every message that was no event, and tells how many they were.
+    ///
+    /// # Errors
+    /// When the queue is a file, or does not do it.
+    pub async fn purge_rejected(&self) -> Result<u64, QueueError> {
+        self.backend.purge_rejected().await
+    }
+
     /// What does not work now, in words; empty when all is well.
     pub fn health(&self) -> Vec<String> {
         self.backend.health()
@@ -265,6 +300,8 @@ trait Backend: Send + Sync + std::fmt::Debug {
     fn publish(&self, messages: Vec<Message>) -> BoxFuture<'_, Result<(), QueueError>>;
     fn consume(&self, lane: Lane, prefetch: Prefetch) -> BoxFuture<'_, Result<Consumer, QueueError>>;
     fn depths(&self) -> BoxFuture<'_, Result<Depths, QueueError>>;
+    fn walk_rejected<'a>(&'a self, visit: &'a mut Visit<'_>) -> BoxFuture<'a, Result<Walked, QueueError>>;
+    fn purge_rejected(&self) -> BoxFuture<'_, Result<u64, QueueError>>;
     fn health(&self) -> Vec<String>;
     fn stop_consuming(&self);
     fn close(&self) -> BoxFuture<'_, ()>;

@@ -198,9 +198,9 @@ impl PartMetrics {
         Ok(Self {
             queue_depth: make.gauges(
                 "queue_depth",
-                "Messages in the queue, those being worked on included. queue: work, delay, dead.",
+                "Messages in the queue, those being worked on included. queue: work, delay, dead, rejected (RabbitMQ only).",
                 "queue",
-                &["work", "delay", "dead"],
+                &["work", "delay", "dead", "rejected"],
             )?,
             oldest_waiting: make.seconds(
                 "oldest_waiting_seconds",

@@ -39,6 +39,8 @@ pub struct QueueGauges {
     pub delay: u64,
     /// Dead letters on their way to the store.
     pub dead: u64,
+    /// What was no event; RabbitMQ only.
+    pub rejected: u64,
     /// Since when the longest overdue message has been waiting.
     pub oldest: Option<Timestamp>,
 }
@@ -191,6 +193,7 @@ impl Telemetry {
         self.metrics.parts.queue_depth("work").set(to_i64(gauges.work));
         self.metrics.parts.queue_depth("delay").set(to_i64(gauges.delay));
         self.metrics.parts.queue_depth("dead").set(to_i64(gauges.dead));
+        self.metrics.parts.queue_depth("rejected").set(to_i64(gauges.rejected));
         let age = gauges.oldest.map_or(Duration::ZERO, |oldest| now.since(oldest));
         self.metrics.parts.oldest_waiting.set(age.as_secs_f64());
     }

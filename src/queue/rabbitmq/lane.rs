@@ -19,7 +19,7 @@ use super::joining::{Arrival, Table};
 use super::publisher::{Patience, Publisher};
 use super::reading::{Incoming, Reader};
 use super::topology::Topology;
-use super::wire::{self, Outgoing};
+use super::wire::{self, Outgoing, Rejection};
 use crate::clock::SharedClock;
 use crate::model::{Event, Timestamp};
 use crate::queue::lease::{Holder, Lease, Ticket};
@@ -165,7 +165,14 @@ impl LaneState {
             Ok(taken) => taken,
             Err(reason) => {
                 let Incoming { body, properties, .. } = incoming;
-                let outgoing = wire::of_rejected(&self.topology, body, &properties, &self.queue, &reason);
+                let rejection = Rejection {
+                    from: &self.queue,
+                    routing_key: arrived.routing_key.as_str(),
+                    reason: &reason,
+                    at: self.clock.now(),
+                    is_ours: self.lane != Lane::Work,
+                };
+                let outgoing = wire::of_rejected(&self.topology, body, &properties, &rejection);
                 return Taken::Refused(Box::new(Refused { outgoing, reason, tag }));
             }
         };

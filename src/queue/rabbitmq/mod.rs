@@ -8,8 +8,9 @@
 //!                                    supervisor: connects, declares, and again
 //! ```
 //!
-//! `topology` says what is declared, `wire` and `reading` what messages look like, `joining` what is a copy of what,
-//! `acks` which acknowledgements go together; those five are plain functions of their arguments.
+//! `topology` says what is declared, `wire` and `reading` what messages look like, `refused` what was none and how it goes
+//! back, `joining` what is a copy of what, `acks` which acknowledgements go together; those six are plain functions of
+//! their arguments. `walk` is for a person: it goes over what lies in `rejected`.
 //!
 //! Where the seam's contract meets what RabbitMQ can do:
 //!
@@ -31,12 +32,16 @@ mod lane;
 mod link;
 mod publisher;
 mod reading;
+mod refused;
 mod session;
 mod supervisor;
 mod topology;
 mod url;
+mod walk;
 mod wire;
 
+#[cfg(test)]
+mod refused_tests;
 #[cfg(test)]
 mod wire_tests;
 
@@ -48,6 +53,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::rejected::{Visit, Walked};
 use super::{Access, Backend, Consumer, Depths, Lane, Prefetch, QueueError};
 use crate::clock::SharedClock;
 use crate::model::Message;
@@ -63,6 +69,7 @@ use reading::Reader;
 use session::Session;
 use supervisor::{State, Supervisor};
 use topology::{BUCKETS, Topology};
+use walk::Walk;
 
 /// How long a worker's start waits for RabbitMQ's first answer; when nobody listens there, that is at once.
 const WORKER_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -88,6 +95,7 @@ pub struct BrokerOptions {
 #[derive(Debug)]
 pub(super) struct RabbitQueue {
     access: Access,
+    url: BrokerUrl,
     shared: Shared,
     state: State,
     lanes: Arc<Mutex<Vec<Arc<LaneState>>>>,
@@ -109,7 +117,7 @@ impl RabbitQueue {
         let lanes = Arc::new(Mutex::new(Vec::new()));
         let publisher = Publisher::start(state.session.subscribe(), state.trouble.subscribe(), closed.clone());
         let supervisor = Supervisor {
-            url: options.url,
+            url: options.url.clone(),
             topology: Arc::clone(&topology),
             access,
             state: state.clone(),
@@ -120,6 +128,7 @@ impl RabbitQueue {
         let reader = Arc::new(Reader { event_bytes_max: options.event_bytes_max, server: options.server });
         let queue = Self {
             access,
+            url: options.url,
             shared: Shared { topology, publisher, reader, clock, telemetry },
             state,
             lanes,
@@ -172,15 +181,15 @@ impl RabbitQueue {
 
     async fn count(&self) -> Result<Depths, QueueError> {
         let topology = &self.shared.topology;
-        let mut queues = vec![topology.work(), topology.dead(), topology.retry()];
+        let mut queues = vec![topology.work(), topology.dead(), topology.rejected(), topology.retry()];
         queues.extend((0..BUCKETS).map(|bucket| topology.bucket(bucket)));
         let ready = self.session()?.ready(&queues).await?;
-        let mut depths = Depths { work: ready[0], dead: ready[1], delay: ready[2..].iter().sum(), oldest: None };
-        let due = ready[2];
+        let [work, dead, rejected, due] = [ready[0], ready[1], ready[2], ready[3]];
+        let mut depths = Depths { work, dead, rejected, delay: ready[3..].iter().sum(), oldest: None };
         for lane in self.lanes() {
             let held = lane.held();
             let (count, is_waiting) = match lane.lane {
-                Lane::Work => (&mut depths.work, ready[0] + held > 0),
+                Lane::Work => (&mut depths.work, work + held > 0),
                 Lane::Retry => (&mut depths.delay, due + held > 0),
                 Lane::Dead => (&mut depths.dead, false),
             };
@@ -235,6 +244,14 @@ impl Backend for RabbitQueue {
 
     fn depths(&self) -> BoxFuture<'_, Result<Depths, QueueError>> {
         self.count().boxed()
+    }
+
+    fn walk_rejected<'a>(&'a self, visit: &'a mut Visit<'_>) -> BoxFuture<'a, Result<Walked, QueueError>> {
+        async move { Walk::open(self.shared.clone(), &self.url).await?.run(visit).await }.boxed()
+    }
+
+    fn purge_rejected(&self) -> BoxFuture<'_, Result<u64, QueueError>> {
+        async move { Ok(walk::purge_all(&self.session()?, &self.shared.topology.rejected()).await?) }.boxed()
     }
 
     fn health(&self) -> Vec<String> {

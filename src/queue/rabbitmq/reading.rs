@@ -2,12 +2,15 @@
 //!
 //! On `work` anyone publishes: the body must be an event, and headers of ours are not believed, so that nobody can aim at
 //! another's webhook. One exception can only hurt its author: `accepted-at` counts if it makes the event older than its
-//! first taking does, so that what came in over HTTP ages from when it was accepted. On `retry` and `dead` only we publish
-//! (through exchanges where producers have no business), and the headers are the delivery.
+//! first taking does, and by no more than a year, so that what came in over HTTP ages from when it was accepted. Who forges
+//! it shortens the life of an own event, and shows an own age in `oldest_waiting_seconds` until the next event is taken.
+//! On `retry` and `dead` only we publish (through exchanges where producers have no business), and the headers are the
+//! delivery.
 //!
 //! What cannot be read is a reason in words, and nobody else's trouble: `lane` has it rejected, bytes intact.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use lapin::BasicProperties;
@@ -16,7 +19,8 @@ use uuid::Uuid;
 
 use super::wire;
 use crate::model::{
-    Arrival, DeathReason, Delivery, Event, EventId, LastFailure, Message, Outcome, Source, Target, Timestamp, WebhookId,
+    Arrival, DeathReason, Delivery, Event, EventError, EventId, LastFailure, Message, Outcome, Source, Target,
+    Timestamp, WebhookId,
 };
 use crate::queue::{Death, Lane};
 
@@ -26,8 +30,12 @@ const DELIVERIES_MAX: i64 = 50;
 const HEADER_DELIVERY_COUNT: &str = "x-delivery-count";
 /// The space of ids that events get from their bytes; made at random, once and for ever.
 const EVENT_ID_SPACE: Uuid = Uuid::from_u128(0x6c1f_3f0e_5d0b_4f0c_9a55_2b7d_1f6e_8a41);
-/// AMQP's timestamp is in seconds; a number this large can only be milliseconds (in seconds it is the year 5138).
+/// AMQP's timestamp is in seconds. A larger number (in seconds it is the year 5138) is taken for milliseconds, and each
+/// thousandfold of that for the next finer unit, so that whatever comes is a moment that an event can have.
 const TIMESTAMP_S_MAX: u64 = 100_000_000_000;
+/// How far back a message may say that it was accepted. The longest `max_age_s` is a year: what is older is forged or
+/// wrong, and would only make the age of what waits a lie.
+const ACCEPTED_BEFORE_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// What the bytes of a message are read with.
 #[derive(Clone, Debug)]
@@ -83,13 +91,14 @@ impl Reader {
         let event_bytes_max = self.event_bytes_max.saturating_add(wire::ENVELOPE_BYTES_MAX);
         let created_at = incoming.properties.timestamp().as_ref().map(created_at);
         let arrival = Arrival { now: created_at.unwrap_or(now), event_id: event_id(incoming)?, event_bytes_max };
-        let mut event = Event::parse(&incoming.body, arrival).map_err(|error| error.to_string())?;
-        let accepted_at = headers.number(wire::HEADER_ACCEPTED_AT).unwrap_or(None).map_or(now, Timestamp::from_millis);
-        event.accepted_at = accepted_at.min(now);
+        let mut event = Event::parse(&incoming.body, arrival).map_err(|error| no_event(&error, incoming))?;
+        let accepted_at = headers.number(wire::HEADER_ACCEPTED_AT).unwrap_or(None).map(Timestamp::from_millis);
+        let is_possible = |at: &Timestamp| *at < now && now.since(*at) <= ACCEPTED_BEFORE_MAX;
+        event.accepted_at = accepted_at.filter(is_possible).unwrap_or(now);
         if event.server.is_none() && event.source == Source::default() {
             event.server.clone_from(&self.server);
         }
-        let waiting_since = event.accepted_at.min(event.created_at.max(event.accepted_at));
+        let waiting_since = event.accepted_at;
         let identity = Some(Identity::Event(event.source.clone(), event.id.clone()));
         let message = Message { event: Arc::new(event), target: Target::Subscribers };
         Ok(Taken { message, death: None, identity, waiting_since })
@@ -110,6 +119,9 @@ impl Reader {
                 wire::VERSION
             ));
         }
+        if version < 1 {
+            return Err(format!("the header {} is out of range", wire::HEADER_VERSION));
+        }
         let arrival = Arrival { now, event_id: event_id(incoming)?, event_bytes_max: usize::MAX };
         let mut event = Event::parse(&incoming.body, arrival).map_err(|error| error.to_string())?;
         event.accepted_at = Timestamp::from_millis(headers.needed_number(wire::HEADER_ACCEPTED_AT)?);
@@ -122,6 +134,16 @@ impl Reader {
         let identity = headers.text(wire::HEADER_COPY)?.map(|copy| Identity::Copy(copy.to_owned()));
         let message = Message { event: Arc::new(event), target: Target::One(delivery) };
         Ok(Taken { message, death, identity, waiting_since })
+    }
+}
+
+/// Why the body is no event; with its encoding, if it says that it has one.
+fn no_event(error: &EventError, incoming: &Incoming) -> String {
+    match (error, incoming.properties.content_encoding()) {
+        (EventError::NotJson { .. }, Some(encoding)) if !encoding.as_str().is_empty() => {
+            format!("{error}; its `content_encoding` is {:?}, and bodies must come as plain JSON", encoding.as_str())
+        }
+        _ => error.to_string(),
     }
 }
 
@@ -139,19 +161,26 @@ fn event_id(incoming: &Incoming) -> Result<EventId, String> {
 }
 
 fn created_at(timestamp: &u64) -> Timestamp {
-    let ms = if *timestamp > TIMESTAMP_S_MAX { *timestamp } else { timestamp.saturating_mul(1000) };
+    const MS_MAX: u64 = TIMESTAMP_S_MAX * 1000;
+    const US_MAX: u64 = MS_MAX * 1000;
+    let ms = match *timestamp {
+        seconds @ ..=TIMESTAMP_S_MAX => seconds * 1000,
+        ms @ ..=MS_MAX => ms,
+        us @ ..=US_MAX => us / 1000,
+        ns => ns / 1_000_000,
+    };
     Timestamp::from_millis(i64::try_from(ms).unwrap_or(i64::MAX))
 }
 
 /// The headers of a message, each read with its type.
-struct Headers<'a>(Option<&'a FieldTable>);
+pub(super) struct Headers<'a>(pub(super) Option<&'a FieldTable>);
 
 impl<'a> Headers<'a> {
-    fn find(&self, name: &str) -> Option<&'a AMQPValue> {
+    pub(super) fn find(&self, name: &str) -> Option<&'a AMQPValue> {
         self.0.and_then(|table| table.inner().get(name))
     }
 
-    fn number(&self, name: &str) -> Result<Option<i64>, String> {
+    pub(super) fn number(&self, name: &str) -> Result<Option<i64>, String> {
         let Some(value) = self.find(name) else { return Ok(None) };
         let number = match value {
             AMQPValue::LongLongInt(number) => Some(*number),
@@ -174,7 +203,7 @@ impl<'a> Headers<'a> {
         u32::try_from(self.needed_number(name)?).map_err(|_| format!("the header {name} is out of range"))
     }
 
-    fn text(&self, name: &str) -> Result<Option<&'a str>, String> {
+    pub(super) fn text(&self, name: &str) -> Result<Option<&'a str>, String> {
         let text = match self.find(name) {
             None => return Ok(None),
             Some(AMQPValue::LongString(text)) => std::str::from_utf8(text.as_bytes()).ok(),

@@ -12,9 +12,15 @@
 //! | `last-outcome`, `last-status`, `last-error` | its last attempt; the error has at most 512 bytes | follow-ups |
 //! | `due` | ms since 1970 | what waits |
 //! | `reason`, `died-at` | why and when it was given up | dead letters |
+//! | `rejected-because`, `rejected-from`, `rejected-at` | why, from which queue and when (ms) it was put away | `rejected` |
+//!
+//! What is put away keeps its bytes, its routing key, and the properties that `rejected requeue` needs. From `retry` and
+//! `dead`, where only we publish, it keeps our headers too: without them nobody could tell whose delivery it was.
 //!
 //! Nothing else is passed on: no `x-death` (RabbitMQ before 4.0 takes it for a cycle), no `CC`, `BCC` or `user_id` of a
 //! producer. `expiration` is set by us, and only on what waits. Everything is persistent.
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use lapin::BasicProperties;
@@ -22,7 +28,7 @@ use lapin::types::{AMQPValue, FieldTable};
 
 use super::topology::{DEAD_KEY, DUE_KEY, Topology, bucket_key, bucket_of, ttl_ms};
 use crate::model::{Delivery, Event, Message, Target, Timestamp};
-use crate::queue::FollowUp;
+use crate::queue::{FollowUp, Lane};
 
 /// The shape of the headers; a reader refuses a higher one.
 pub(super) const VERSION: i64 = 1;
@@ -44,6 +50,15 @@ pub(super) const HEADER_DIED_AT: &str = "x-hikyaku-died-at";
 /// On what was rejected: why, and from which queue.
 pub(super) const HEADER_REJECTED_BECAUSE: &str = "x-hikyaku-rejected-because";
 pub(super) const HEADER_REJECTED_FROM: &str = "x-hikyaku-rejected-from";
+pub(super) const HEADER_REJECTED_AT: &str = "x-hikyaku-rejected-at";
+/// What the names of our headers begin with, and of those among them that `rejected` adds.
+const HEADERS_OURS: &str = "x-hikyaku-";
+const HEADERS_OF_REJECTED: &str = "x-hikyaku-rejected-";
+/// Bytes of a reason; it may quote what a producer sent, and all headers together must fit into one frame of AMQP.
+const REASON_BYTES_MAX: usize = 512;
+/// Headers of ours that are kept on what is put away, and bytes of a text among them: no version has had more.
+const HEADERS_KEPT_MAX: usize = 64;
+const HEADER_BYTES_KEPT_MAX: usize = 1024;
 
 /// Bytes of an event's JSON that are not its body: ids and names of 128 bytes, `server` of 1,024, each character escaped.
 pub(super) const ENVELOPE_BYTES_MAX: usize = 8 * 1024;
@@ -109,13 +124,7 @@ struct Waiting<'a> {
 fn later(topology: &Topology, event: &Event, body: Bytes, waiting: &Waiting<'_>, now: Timestamp) -> Outgoing {
     let mut headers = delivery_headers(event, waiting.delivery, waiting.copy);
     put(&mut headers, HEADER_DUE, waiting.due.as_millis());
-    let properties = properties(event, headers);
-    let wait = waiting.due.since(now);
-    if wait.is_zero() {
-        return outgoing(topology.due(), DUE_KEY.to_owned(), body, properties);
-    }
-    let properties = properties.with_expiration(ttl_ms(wait).to_string().into());
-    outgoing(topology.delay(), bucket_key(bucket_of(wait)), body, properties)
+    self::waiting(topology, body, properties(event, headers), waiting.due.since(now))
 }
 
 fn outgoing(exchange: String, routing_key: String, body: Bytes, properties: BasicProperties) -> Outgoing {
@@ -133,20 +142,42 @@ fn properties(event: &Event, headers: FieldTable) -> BasicProperties {
         .with_headers(headers)
 }
 
+/// What is put away, and why.
+pub(super) struct Rejection<'a> {
+    /// The queue it came from.
+    pub(super) from: &'a str,
+    /// Its routing key.
+    pub(super) routing_key: &'a str,
+    /// Why, in words.
+    pub(super) reason: &'a str,
+    pub(super) at: Timestamp,
+    /// Whether its headers of ours are our own, and stay.
+    pub(super) is_ours: bool,
+}
+
 /// What is no event, as it came in: its bytes, and of its properties those that `requeue` needs and a person looks for.
 pub(super) fn of_rejected(
     topology: &Topology,
     body: Bytes,
     properties: &BasicProperties,
-    from: &str,
-    reason: &str,
+    rejection: &Rejection<'_>,
 ) -> Outgoing {
-    let mut headers = FieldTable::default();
-    put_text(&mut headers, HEADER_REJECTED_BECAUSE, reason);
-    put_text(&mut headers, HEADER_REJECTED_FROM, from);
+    let mut headers = if rejection.is_ours { our_headers(properties) } else { FieldTable::default() };
+    let end = rejection.reason.floor_char_boundary(REASON_BYTES_MAX);
+    put_text(&mut headers, HEADER_REJECTED_BECAUSE, &rejection.reason[..end]);
+    put_text(&mut headers, HEADER_REJECTED_FROM, rejection.from);
+    put(&mut headers, HEADER_REJECTED_AT, rejection.at.as_millis());
+    outgoing(topology.rejected(), rejection.routing_key.to_owned(), body, kept(properties, headers))
+}
+
+/// Of `properties` what names and describes a message, and nothing that acts; with `headers`.
+fn kept(properties: &BasicProperties, headers: FieldTable) -> BasicProperties {
     let mut kept = BasicProperties::default().with_delivery_mode(PERSISTENT).with_headers(headers);
     if let Some(content_type) = properties.content_type() {
         kept = kept.with_content_type(content_type.clone());
+    }
+    if let Some(content_encoding) = properties.content_encoding() {
+        kept = kept.with_content_encoding(content_encoding.clone());
     }
     if let Some(message_id) = properties.message_id() {
         kept = kept.with_message_id(message_id.clone());
@@ -157,7 +188,55 @@ pub(super) fn of_rejected(
     if let Some(app_id) = properties.app_id() {
         kept = kept.with_app_id(app_id.clone());
     }
-    outgoing(topology.rejected(), String::new(), body, kept)
+    kept
+}
+
+/// The headers of a delivery, among all that a message has.
+fn our_headers(properties: &BasicProperties) -> FieldTable {
+    let mut ours = FieldTable::default();
+    let all = properties.headers().iter().flat_map(|headers| headers.inner());
+    let is_short = |value: &AMQPValue| match value {
+        AMQPValue::LongString(text) => text.as_bytes().len() <= HEADER_BYTES_KEPT_MAX,
+        AMQPValue::FieldArray(_) | AMQPValue::FieldTable(_) | AMQPValue::ByteArray(_) => false,
+        _ => true,
+    };
+    let kept = all.filter(|(name, value)| {
+        let name = name.as_str();
+        name.starts_with(HEADERS_OURS) && !name.starts_with(HEADERS_OF_REJECTED) && is_short(value)
+    });
+    for (name, value) in kept.take(HEADERS_KEPT_MAX) {
+        ours.insert(name.clone(), value.clone());
+    }
+    ours
+}
+
+/// An event that was put away, as a producer publishes it: no header of it is believed.
+pub(super) fn of_event_again(topology: &Topology, kind: &str, body: Bytes, properties: &BasicProperties) -> Outgoing {
+    outgoing(topology.events(), kind.to_owned(), body, kept(properties, FieldTable::default()))
+}
+
+/// A delivery or dead letter that was put away, as it was before; a delivery comes back after `wait`.
+pub(super) fn of_follow_up_again(
+    topology: &Topology,
+    lane: Lane,
+    body: Bytes,
+    properties: &BasicProperties,
+    wait: Duration,
+) -> Outgoing {
+    let properties = kept(properties, our_headers(properties));
+    if lane == Lane::Dead {
+        return outgoing(topology.delay(), DEAD_KEY.to_owned(), body, properties);
+    }
+    waiting(topology, body, properties, wait)
+}
+
+/// What comes back on `retry` after `wait`.
+fn waiting(topology: &Topology, body: Bytes, properties: BasicProperties, wait: Duration) -> Outgoing {
+    if wait.is_zero() {
+        return outgoing(topology.due(), DUE_KEY.to_owned(), body, properties);
+    }
+    let properties = properties.with_expiration(ttl_ms(wait).to_string().into());
+    outgoing(topology.delay(), bucket_key(bucket_of(wait)), body, properties)
 }
 
 fn delivery_headers(event: &Event, delivery: &Delivery, copy: &str) -> FieldTable {

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::reading::{Identity, Incoming, Reader};
 use super::topology::Topology;
-use super::wire::{self, Outgoing};
+use super::wire::{self, Outgoing, Rejection};
 use crate::model::{
     Arrival, DeathReason, Delivery, Event, EventId, LastFailure, Message, Outcome, Source, Target, Timestamp, WebhookId,
 };
@@ -57,6 +57,10 @@ fn headers(entries: &[(&str, AMQPValue)]) -> BasicProperties {
 
 fn text(text: &str) -> AMQPValue {
     AMQPValue::LongString(text.into())
+}
+
+fn rejection(from: &str, is_ours: bool) -> Rejection<'_> {
+    Rejection { from, routing_key: "note", reason: "why", at: NOW, is_ours }
 }
 
 const ODD: &str = r#"{"type":"no\"te","userId":"u\\1","body":{"n":1e400,"s":"\ud800","k" : 1},"eventId":"e-1","createdAt":5,"server":"https://a.example","source":"b"}"#;
@@ -130,6 +134,38 @@ fn what_an_event_does_not_say_comes_from_the_message() {
 }
 
 #[test]
+fn a_time_in_any_unit_is_a_moment_that_can_be_read_back() {
+    let created = |timestamp: u64| {
+        let properties = BasicProperties::default().with_timestamp(timestamp);
+        let taken = reader().read(Lane::Work, &plain(r#"{"type":"note","body":{}}"#, properties), NOW);
+        let event = taken.expect("readable").message.event;
+        let later = FollowUp::Later { delivery: delivery(), due: NOW };
+        let again = wire::of_follow_ups(&topology(), &event, &[later], "c", NOW).pop().expect("one");
+        let again = reader().read(Lane::Retry, &incoming(again), NOW).expect("what we write can be read");
+        assert_eq!(again.message.event.created_at, event.created_at);
+        event.created_at.as_millis()
+    };
+    let ms = 1_774_960_496_000;
+    assert_eq!([ms / 1000, ms, ms * 1000, ms * 1_000_000].map(created), [ms; 4].map(|ms| i64::try_from(ms).unwrap()));
+    created(u64::MAX);
+}
+
+#[test]
+fn that_it_was_accepted_earlier_is_believed_within_reason() {
+    let accepted = |ms: i64| {
+        let claim = headers(&[(wire::HEADER_ACCEPTED_AT, AMQPValue::LongLongInt(ms))]);
+        let taken = reader().read(Lane::Work, &plain(r#"{"type":"note","body":{}}"#, claim), NOW).expect("readable");
+        assert_eq!(taken.waiting_since, taken.message.event.accepted_at);
+        taken.message.event.accepted_at.as_millis()
+    };
+    let (now, day) = (NOW.as_millis(), 24 * 3_600_000);
+    assert_eq!(accepted(now - 5 * day), now - 5 * day);
+    for absurd in [0, -1, i64::MIN, i64::MAX, now + 1, now - 400 * day] {
+        assert_eq!(accepted(absurd), now, "{absurd}");
+    }
+}
+
+#[test]
 fn an_event_without_any_id_gets_one_from_its_bytes() {
     let id = |body: &str| {
         let taken = reader().read(Lane::Work, &plain(body, BasicProperties::default()), NOW).expect("readable");
@@ -147,6 +183,8 @@ fn what_is_no_message_of_its_lane_is_refused_in_words() {
     let poison = headers(&[("x-delivery-count", AMQPValue::LongLongInt(50))]);
     let newer = headers(&[(wire::HEADER_VERSION, AMQPValue::LongInt(2))]);
     let wrong = headers(&[(wire::HEADER_VERSION, text("1"))]);
+    let zero = headers(&[(wire::HEADER_VERSION, AMQPValue::LongInt(0))]);
+    let packed = BasicProperties::default().with_content_encoding("gzip".into());
     let long_id = BasicProperties::default().with_message_id("x".repeat(200).into());
     let none = BasicProperties::default;
     for (lane, body, properties, words) in [
@@ -158,6 +196,8 @@ fn what_is_no_message_of_its_lane_is_refused_in_words() {
         (Lane::Retry, event, none(), "x-hikyaku-version is missing"),
         (Lane::Retry, event, newer, "a newer one put it here"),
         (Lane::Dead, event, wrong, "x-hikyaku-version must be a whole number"),
+        (Lane::Retry, event, zero, "x-hikyaku-version is out of range"),
+        (Lane::Work, "\u{1f}", packed, "`content_encoding` is \"gzip\""),
     ] {
         let reason = reader().read(lane, &plain(body, properties), NOW).expect_err(words);
         assert!(reason.contains(words), "{reason}");
@@ -171,13 +211,13 @@ fn what_is_rejected_keeps_its_bytes_and_id_and_loses_what_could_act() {
         .with_expiration("1".into())
         .with_timestamp(7);
     let body = Bytes::from_static(b"\xff not even text");
-    let outgoing = wire::of_rejected(&topology(), body.clone(), &properties, "hikyaku.work", "why");
+    let outgoing = wire::of_rejected(&topology(), body.clone(), &properties, &rejection("hikyaku.work", false));
     assert_eq!((outgoing.exchange.as_str(), &outgoing.body), ("hikyaku.rejected", &body));
     assert_eq!(outgoing.properties.expiration(), &None);
     assert_eq!(outgoing.properties.timestamp(), &Some(7));
     let kept = outgoing.properties.headers().clone().expect("headers");
     let names: Vec<&str> = kept.inner().keys().map(|name| name.as_str()).collect();
-    assert_eq!(names, [wire::HEADER_REJECTED_BECAUSE, wire::HEADER_REJECTED_FROM]);
+    assert_eq!(names, [wire::HEADER_REJECTED_AT, wire::HEADER_REJECTED_BECAUSE, wire::HEADER_REJECTED_FROM]);
 }
 
 proptest! {

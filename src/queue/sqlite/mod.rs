@@ -24,6 +24,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
+use super::rejected::{Visit, Walked};
 use super::{Access, Backend, Consumer, Depths, FileOptions, Lane, Prefetch, QueueError};
 use crate::clock::SharedClock;
 use crate::model::Message;
@@ -77,6 +78,13 @@ impl SqliteQueue {
         let reader = SqliteThread::start("hikyaku-queue-read", path, read)?;
         let worker = lock.map(|lock| WorkerParts { _lock: lock, _bell: bell(path, Arc::clone(&lanes), &telemetry) });
         Ok(Self { path: path.to_owned(), writer, reader, lanes, health, clock, telemetry, worker })
+    }
+}
+
+impl SqliteQueue {
+    fn rejects_nothing<'a, T: Send + 'a>(&self) -> BoxFuture<'a, Result<T, QueueError>> {
+        let path = self.path.display().to_string();
+        futures_util::future::ready(Err(QueueError::RejectsNothing { path })).boxed()
     }
 }
 
@@ -157,6 +165,14 @@ impl Backend for SqliteQueue {
     fn depths(&self) -> BoxFuture<'_, Result<Depths, QueueError>> {
         let now = self.clock.now();
         async move { Ok(self.reader.call(move |connection| rows::depths(connection, now)).await?) }.boxed()
+    }
+
+    fn walk_rejected<'a>(&'a self, _visit: &'a mut Visit<'_>) -> BoxFuture<'a, Result<Walked, QueueError>> {
+        self.rejects_nothing()
+    }
+
+    fn purge_rejected(&self) -> BoxFuture<'_, Result<u64, QueueError>> {
+        self.rejects_nothing()
     }
 
     fn health(&self) -> Vec<String> {

@@ -10,6 +10,7 @@ mod locked_and_damaged;
 mod measured;
 mod producers;
 mod publishing;
+mod rejected;
 mod started;
 mod stopped;
 mod webhooks_by_command;

@@ -1,5 +1,6 @@
 //! What tests share: receivers, events, brokers, the program as a child process, a whole worker in a process.
 
+pub(crate) mod amqp;
 pub(crate) mod broker;
 pub(crate) mod journey_receiver;
 pub(crate) mod patience;
