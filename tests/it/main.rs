@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
 
 mod delivery;
+mod documents;
 mod journeys;
 mod queue_conformance;
 mod rabbitmq;

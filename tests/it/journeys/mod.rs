@@ -8,7 +8,7 @@ mod exhausted;
 mod killed;
 mod locked_and_damaged;
 mod measured;
-mod producers;
+pub(crate) mod producers;
 mod publishing;
 mod rejected;
 mod started;

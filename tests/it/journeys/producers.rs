@@ -23,7 +23,7 @@ async fn within<T>(what: &str, doing: impl Future<Output = T>) -> T {
 async fn set_up(node: &Broker) {
     let readme = std::fs::read_to_string(repository("README.md")).expect("README.md");
     let commands: Vec<&str> = readme.lines().filter_map(|line| line.strip_prefix("sudo rabbitmqctl ")).collect();
-    assert_eq!(commands.len(), 5, "a virtual host, two users and their permissions: {commands:?}");
+    assert_eq!(commands.len(), 6, "a virtual host, two users, their permissions, no guest: {commands:?}");
     for command in commands {
         let command = command.replace("\"$HIKYAKU_PASSWORD\"", "hikyaku").replace("\"$MISSKEY_PASSWORD\"", "misskey");
         let args: Vec<&str> = command.split_whitespace().map(|arg| arg.trim_matches('\'')).collect();
@@ -32,19 +32,24 @@ async fn set_up(node: &Broker) {
 }
 
 /// The node's URL for `user` on the virtual host of the README.
-fn url(node: &Broker, user: &str) -> String {
+pub(crate) fn url(node: &Broker, user: &str) -> String {
     format!("{}/hikyaku", node.url().replace("guest:guest", &format!("{user}:{user}")))
 }
 
-async fn worker(node: &Broker) -> (Receiver, Home, Program) {
+/// A home for a worker at `node`, as the README sets it up, with `settings` more.
+async fn home_with(node: &Broker, settings: &str) -> Home {
     set_up(node).await;
+    Home::new(&format!("queue.url = \"{}\"\nqueue.single_host = true\n{settings}", url(node, "hikyaku")))
+}
+
+/// A home for a worker at `node`, as the README sets it up, without webhooks.
+pub(crate) async fn worker_at_home(node: &Broker) -> Home {
+    home_with(node, "").await
+}
+
+async fn worker(node: &Broker) -> (Receiver, Home, Program) {
     let receiver = Receiver::start(Behaviour::Answer(200)).await;
-    let settings = format!(
-        "queue.url = \"{}\"\nqueue.single_host = true\n{}",
-        url(node, "hikyaku"),
-        declared("hook", &receiver.url("/"), "note")
-    );
-    let home = Home::new(&settings);
+    let home = home_with(node, &declared("hook", &receiver.url("/"), "note")).await;
     let program = home.serve().await;
     program.metric_is("hikyaku_broker_connected", 1.0).await;
     (receiver, home, program)
@@ -108,4 +113,18 @@ async fn a_producer_whose_broker_is_killed_sends_again_and_every_event_arrives()
     receiver.until_distinct(400).await;
     assert_eq!(receiver.book().event_ids.len(), 400, "no other event came");
     program.stop().await;
+}
+
+#[tokio::test]
+async fn who_may_not_do_what_hikyaku_needs_is_told_so_and_nothing_is_started() {
+    let node = Broker::start().await;
+    set_up(&node).await;
+    let wrong_password = url(&node, "hikyaku").replace("hikyaku:hikyaku@", "hikyaku:other@");
+    let no_such_host = format!("{}2", url(&node, "hikyaku"));
+    for url in [url(&node, "misskey"), wrong_password, no_such_host] {
+        let home = Home::new(&format!("queue.url = \"{url}\"\nqueue.single_host = true\n"));
+        let said =
+            home.cli(&["serve"]).await.failed(1, &["RabbitMQ refuses the connection", "configure, write and read"]);
+        assert!(!said.contains("misskey:misskey") && !said.contains("other"), "the password is told: {said}");
+    }
 }

@@ -88,6 +88,11 @@ impl Broker {
         format!("amqp://guest:guest@127.0.0.1:{}", self.port)
     }
 
+    /// The node's name among nodes.
+    pub(crate) fn name(&self) -> String {
+        format!("t{}@localhost", self.port)
+    }
+
     /// Ends it as a crash would.
     pub(crate) async fn kill(&self) {
         self.end("KILL").await;
@@ -139,7 +144,7 @@ impl Broker {
             .env("RABBITMQ_CONF_ENV_FILE", at("empty-env.conf"))
             .env("ERL_EPMD_PORT", self.epmd_port.to_string())
             .env("ERL_EPMD_ADDRESS", "127.0.0.1")
-            .env("RABBITMQ_NODENAME", format!("t{}@localhost", self.port))
+            .env("RABBITMQ_NODENAME", self.name())
             .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
             .env("RABBITMQ_NODE_PORT", self.port.to_string())
             .env("RABBITMQ_DIST_PORT", self.dist_port.to_string())

@@ -1,0 +1,146 @@
+//! What the documents say, held against the program: links lead somewhere, the runbook's metrics are those that there are,
+//! and its commands for RabbitMQ run.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::journeys::producers;
+use crate::support::broker::Broker;
+use crate::support::program::{Home, event, until};
+use crate::support::python::{Producer, repository};
+
+use tokio::io::AsyncWriteExt;
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Every page of documentation.
+fn pages() -> Vec<PathBuf> {
+    let mut pages = Vec::new();
+    for folder in ["", "docs", "docs/decisions"] {
+        let entries = std::fs::read_dir(repository(folder)).expect("a folder");
+        let paths = entries.map(|entry| entry.expect("an entry").path());
+        pages.extend(paths.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
+    }
+    pages
+}
+
+/// The lines of a page without its code blocks.
+fn prose(page: &str) -> Vec<&str> {
+    let mut in_code = false;
+    let mut lines = Vec::new();
+    for line in page.lines() {
+        if line.trim_start().starts_with("```") {
+            in_code = !in_code;
+        } else if !in_code {
+            lines.push(line);
+        }
+    }
+    lines
+}
+
+/// Where links may lead on a page: its headings, as GitHub names them, and its anchors.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let mut anchors = BTreeSet::new();
+    for line in prose(page) {
+        if line.starts_with('#') {
+            let heading = line.trim_start_matches('#').trim().to_lowercase();
+            let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+            anchors.insert(kept.collect::<String>().replace(' ', "-"));
+        }
+        for anchor in line.split("<a id=\"").skip(1) {
+            anchors.insert(anchor.split('"').next().unwrap_or_default().to_owned());
+        }
+    }
+    anchors
+}
+
+/// The links of a page that lead to this repository. What stands in backticks is no link.
+fn links(page: &str) -> Vec<String> {
+    let text: String = prose(page).join("\n").split("](").skip(1).map(|rest| format!("{rest}\u{1}")).collect();
+    let targets = text.split('\u{1}').filter_map(|rest| rest.split_once(')')).map(|(target, _)| target.to_owned());
+    targets.filter(|target| !target.contains("://") && !target.contains(' ') && !target.contains('`')).collect()
+}
+
+#[test]
+fn every_link_between_documents_leads_somewhere() {
+    let mut dead = Vec::new();
+    let mut count = 0;
+    for page in pages() {
+        for link in links(&read(&page)) {
+            count += 1;
+            let (file, anchor) = link.split_once('#').unwrap_or((&link, ""));
+            let target = if file.is_empty() { page.clone() } else { page.parent().expect("a folder").join(file) };
+            let is_there = target.exists() && (anchor.is_empty() || anchors(&read(&target)).contains(anchor));
+            if !is_there {
+                dead.push(format!("{}: {link}", page.display()));
+            }
+        }
+    }
+    assert!(count > 50, "links are found: {count}");
+    assert!(dead.is_empty(), "links that lead nowhere:\n{}", dead.join("\n"));
+}
+
+#[tokio::test]
+async fn the_runbooks_metrics_are_those_of_the_program() {
+    let home = Home::new("");
+    let program = home.serve().await;
+    // The one metric whose labels are not known before.
+    assert_eq!(program.post(event("note", "e")).await.0, 200);
+    let (_, text) = program.get("/metrics").await;
+    let there: BTreeSet<String> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE hikyaku_")?.split(' ').next())
+        .map(str::to_owned)
+        .collect();
+    let runbook = read(&repository("docs/RUNBOOK.md"));
+    let (_, table) = runbook.split_once("\n## Metrics\n").expect("a section");
+    let rows = table
+        .lines()
+        .filter(|line| line.contains("| counter |") || line.contains("| gauge |") || line.contains("| histogram |"));
+    let name = |row: &str| row.trim_start_matches("| `").split(['`', '{']).next().unwrap_or_default().to_owned();
+    assert_eq!(rows.map(name).collect::<BTreeSet<_>>(), there, "the table of metrics");
+    for used in runbook.split("hikyaku_").skip(1) {
+        let used = used.split(|c: char| !c.is_ascii_lowercase() && c != '_').next().unwrap_or_default();
+        let is_there = there.iter().any(|name| name == used || used.strip_prefix(name.as_str()) == Some("_bucket"));
+        // Nothing more than that is the beginning of a pattern for grep.
+        assert!(used.is_empty() || is_there, "hikyaku_{used} is in the runbook, and there is no such metric");
+    }
+    program.stop().await;
+}
+
+#[tokio::test]
+async fn the_runbooks_commands_for_rabbitmq_run() {
+    let node = Broker::start().await;
+    let home = producers::worker_at_home(&node).await;
+    let program = home.serve().await;
+    program.metric_is("hikyaku_broker_connected", 1.0).await;
+    let mut producer = Producer::start(&producers::url(&node, "misskey"), "hikyaku.events");
+    producer.stdin().write_all(b"{\"type\":\"note\",\"eventId\":\"no-body\"}\n").await.expect("written");
+    producer.finish().await;
+    program.metric_is("hikyaku_messages_rejected_total", 1.0).await;
+    let runbook = read(&repository("docs/RUNBOOK.md"));
+    let (_, section) = runbook.split_once("\n## RabbitMQ\n").expect("a section");
+    let (section, _) = section.split_once("\n## ").expect("another section");
+    let commands: Vec<&str> = section.lines().filter_map(|line| line.strip_prefix("sudo rabbitmq")).collect();
+    assert!(commands.len() >= 10, "{commands:?}");
+    for command in commands {
+        let command = command.replace("rabbit@c", &node.name()).replace("/tmp", home.path("").to_str().expect("UTF-8"));
+        let args: Vec<&str> = command.split_whitespace().map(|arg| arg.trim_matches('\'')).collect();
+        let said = node.run(&format!("rabbitmq{}", args[0]), &args[1..]).await;
+        if args[1] == "peek" {
+            assert!(said.contains("no-body"), "the rejected event is shown: {said}");
+        }
+    }
+    // `hikyaku.work` was deleted: it is declared again, and work goes on.
+    until("events are taken again", async || {
+        let taken = program.metric("hikyaku_events_without_subscriber_total").await > 0.0;
+        if !taken {
+            let _refused_while_it_reconnects = program.post(event("other", "again")).await;
+        }
+        taken.then_some(())
+    })
+    .await;
+    program.stop().await;
+}
