@@ -128,9 +128,9 @@ async fn list(
         left = left.saturating_sub(page.letters.len() as u64);
         for letter in &page.letters {
             if json {
-                output.line(&format!("{}{}", if any { "," } else { "[" }, summary_json(letter)))?;
+                output.line(&format!("{}{}", if any { "," } else { "[" }, json_of(letter, letter.event.body.0)))?;
             } else {
-                table.row(summary_cells(letter));
+                table.row(cells_of(letter));
             }
             any = true;
         }
@@ -150,39 +150,43 @@ async fn list(
     Ok(())
 }
 
-fn summary_cells(letter: &Summary) -> [String; 8] {
+fn cells_of(letter: &Summary) -> [String; 8] {
+    let DeadLetter { id, event, delivery, reason, died_at } = letter;
     [
-        letter.died_at.to_rfc3339(),
-        letter.id.to_string(),
-        letter.generation.to_string(),
-        letter.webhook.to_string(),
-        letter.kind.to_string(),
-        letter.reason.to_string(),
-        letter.attempts.to_string(),
-        letter.last.as_ref().map(|last| last.error.clone()).unwrap_or_default(),
+        died_at.to_rfc3339(),
+        id.to_string(),
+        delivery.generation.to_string(),
+        delivery.webhook.to_string(),
+        event.kind.to_string(),
+        reason.to_string(),
+        delivery.attempts.to_string(),
+        delivery.last.as_ref().map(|last| last.error.clone()).unwrap_or_default(),
     ]
 }
 
-fn summary_json(letter: &Summary) -> Value {
+/// All of a letter but its body, of which it tells the size.
+fn json_of<B>(letter: &DeadLetter<B>, body_bytes: u64) -> Value {
+    let DeadLetter { id, event, delivery, reason, died_at } = letter;
+    let last = delivery.last.as_ref();
     json!({
-        "id": letter.id.as_str(),
-        "generation": letter.generation,
-        "webhook": letter.webhook,
-        "reason": letter.reason.as_str(),
-        "diedAt": letter.died_at.to_rfc3339(),
-        "since": letter.since.to_rfc3339(),
-        "attempts": letter.attempts,
-        "lastOutcome": letter.last.as_ref().map(|last| last.outcome.as_str()),
-        "lastStatus": letter.last.as_ref().and_then(|last| last.status),
-        "lastError": letter.last.as_ref().map(|last| &last.error),
-        "eventId": letter.event_id,
-        "type": letter.kind,
-        "userId": letter.user,
-        "source": letter.source,
-        "server": letter.server,
-        "createdAt": letter.created_at.as_millis(),
-        "acceptedAt": letter.accepted_at.to_rfc3339(),
-        "bodyBytes": letter.body_bytes,
+        "id": id.as_str(),
+        "generation": delivery.generation,
+        "webhook": delivery.webhook,
+        "reason": reason.as_str(),
+        "diedAt": died_at.to_rfc3339(),
+        "since": delivery.since.to_rfc3339(),
+        "attempts": delivery.attempts,
+        "lastOutcome": last.map(|last| last.outcome.as_str()),
+        "lastStatus": last.and_then(|last| last.status),
+        "lastError": last.map(|last| &last.error),
+        "eventId": event.id,
+        "type": event.kind,
+        "userId": event.user,
+        "source": event.source,
+        "server": event.server,
+        "createdAt": event.created_at.as_millis(),
+        "acceptedAt": event.accepted_at.to_rfc3339(),
+        "bodyBytes": body_bytes,
     })
 }
 
@@ -192,9 +196,9 @@ async fn show(letters: &DeadLetters, id: &DeliveryId, json: bool, output: &mut O
             "no dead letter has the delivery id {id}; `hikyaku dead list` shows them"
         )));
     };
-    let summary = summary_of(&letter);
-    let body = String::from_utf8_lossy(letter.event.body.bytes());
-    let Value::Object(fields) = summary_json(&summary) else { return Ok(()) };
+    let bytes = letter.event.body.bytes();
+    let body = String::from_utf8_lossy(bytes);
+    let Value::Object(fields) = json_of(&letter, bytes.len() as u64) else { return Ok(()) };
     if json {
         // The body goes in as it came: it may hold what a JSON value of ours cannot.
         let head = Value::Object(fields).to_string();
@@ -207,28 +211,6 @@ async fn show(letters: &DeadLetters, id: &DeliveryId, json: bool, output: &mut O
     table.lines().skip(1).try_for_each(|line| output.line(&line))?;
     output.line("body")?;
     output.line(&body)
-}
-
-fn summary_of(letter: &DeadLetter) -> Summary {
-    let DeadLetter { id, event, delivery, reason, died_at } = letter;
-    Summary {
-        id: id.clone(),
-        webhook: delivery.webhook.clone(),
-        generation: delivery.generation,
-        attempts: delivery.attempts,
-        since: delivery.since,
-        last: delivery.last.clone(),
-        reason: *reason,
-        died_at: *died_at,
-        event_id: event.id.clone(),
-        kind: event.kind.clone(),
-        user: event.user.clone(),
-        source: event.source.clone(),
-        server: event.server.clone(),
-        created_at: event.created_at,
-        accepted_at: event.accepted_at,
-        body_bytes: event.body.bytes().len() as u64,
-    }
 }
 
 async fn replay(

@@ -1,4 +1,6 @@
 //! An event: something that happened in Misskey, as it was accepted.
+//!
+//! What is asked of an event without its body, as a listing does, is an `Event` with something else in the body's place.
 
 use super::{Body, EventId, EventType, Source, Timestamp, UserId};
 
@@ -7,7 +9,7 @@ pub const SERVER_BYTES_MAX: usize = 1024;
 
 /// Something that happened in Misskey. Made by [`Event::parse`], or read back from a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
+pub struct Event<B = Body> {
     /// Names this event.
     pub id: EventId,
     /// What happened.
@@ -23,5 +25,5 @@ pub struct Event {
     /// When hikyaku took it over, by our clock; ages are counted from here.
     pub accepted_at: Timestamp,
     /// What happened in detail.
-    pub body: Body,
+    pub body: B,
 }

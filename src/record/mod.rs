@@ -8,8 +8,8 @@ mod dead_letters;
 mod latest;
 
 pub use dead_letters::{
-    Cursor, CursorError, DeadLetter, DeadLetters, Filter, PAGE_MAX, Page, Pruned, ReplayTurn, Retention, STEP_ROWS,
-    Summary,
+    BodySize, Cursor, CursorError, DeadLetter, DeadLetters, Filter, PAGE_MAX, Page, Pruned, ReplayTurn, Retention,
+    STEP_ROWS, Summary,
 };
 pub use latest::{Latest, LatestAttempt, WEBHOOKS_MAX};
 

@@ -2,9 +2,11 @@
 //!
 //! A file is opened in WAL mode with `synchronous=FULL`, so a committed transaction has been fsynced before anyone is told
 //! (sqlite.org/pragma.html#pragma_synchronous). SQLite blocks, so each connection lives on a thread of its own
-//! ([`SqliteThread`]) and async code sends it closures. Nothing here knows what the tables mean.
+//! ([`SqliteThread`]) and async code sends it closures. Nothing here knows what the tables mean, but how an event stands in
+//! one ([`columns`]).
 
 mod bell;
+pub mod columns;
 mod error;
 mod lock;
 mod migrate;

@@ -114,8 +114,11 @@ impl Demo {
         loop {
             let page = self.service.letters.list(&Filter::default(), u32::MAX, after).await?;
             for letter in page.letters {
-                let delivery =
-                    DeliveryRef { webhook: letter.webhook, delivery: letter.id.to_string(), kind: letter.kind };
+                let delivery = DeliveryRef {
+                    webhook: letter.delivery.webhook,
+                    delivery: letter.id.to_string(),
+                    kind: letter.event.kind.clone(),
+                };
                 inputs.dead.push((delivery, letter.reason));
             }
             after = page.next;

@@ -5,14 +5,15 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
+use rusqlite::types::ToSqlOutput;
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
-use crate::model::{
-    Body, DeathReason, Delivery, Event, EventId, EventType, LastFailure, Message, Outcome, Source, Target, Timestamp,
-    UserId, WebhookId,
-};
+use crate::model::{DeathReason, Delivery, Event, Message, Target, Timestamp, WebhookId};
 use crate::queue::{Death, Depths, Lane};
+use crate::sqlite::columns::{
+    EVENT_COLUMNS, event_values, failure_values, read_body, read_column, read_event, read_failure, read_moment,
+    read_name, read_text,
+};
 
 /// The schema, step by step; a step is never edited after a release.
 pub(super) const SCHEMA: &[&str] = &["
@@ -52,6 +53,11 @@ const INSERT_DEAD: &str = "INSERT INTO dead (event_id, type, user_id, source, se
     webhook, generation, attempts, parks, since_ms, last_outcome, last_status, last_error, reason, died_ms)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
 
+/// Where in a row the event, the delivery and the death begin: behind the row's number, and each behind the one before.
+const EVENT: usize = 1;
+const DELIVERY: usize = EVENT + EVENT_COLUMNS;
+const DEATH: usize = DELIVERY + 8;
+
 /// What one message counts against a prefetch beside its body.
 const BYTES_PER_MESSAGE: usize = 512;
 
@@ -65,16 +71,7 @@ pub(super) struct Found {
 }
 
 pub(super) fn insert_work(connection: &Connection, event: &Event) -> rusqlite::Result<()> {
-    connection.prepare_cached(INSERT_WORK)?.execute(params![
-        event.id.as_str(),
-        event.kind.as_str(),
-        event.user.as_ref().map(UserId::as_str),
-        event.source.as_str(),
-        event.server,
-        event.created_at.as_millis(),
-        event.accepted_at.as_millis(),
-        &event.body.bytes()[..],
-    ])?;
+    connection.prepare_cached(INSERT_WORK)?.execute(params_from_iter(event_values(event)))?;
     Ok(())
 }
 
@@ -84,7 +81,9 @@ pub(super) fn insert_delay(
     delivery: &Delivery,
     due: Timestamp,
 ) -> rusqlite::Result<()> {
-    insert_delivery(connection, INSERT_DELAY, event, delivery, &[&due.as_millis()])
+    let values = event_values(event).into_iter().chain(delivery_values(delivery)).chain([due.as_millis().into()]);
+    connection.prepare_cached(INSERT_DELAY)?.execute(params_from_iter(values))?;
+    Ok(())
 }
 
 pub(super) fn insert_dead(
@@ -93,39 +92,22 @@ pub(super) fn insert_dead(
     delivery: &Delivery,
     death: Death,
 ) -> rusqlite::Result<()> {
-    insert_delivery(connection, INSERT_DEAD, event, delivery, &[&death.reason.as_str(), &death.at.as_millis()])
+    let death = [death.reason.as_str().into(), death.at.as_millis().into()];
+    let values = event_values(event).into_iter().chain(delivery_values(delivery)).chain(death);
+    connection.prepare_cached(INSERT_DEAD)?.execute(params_from_iter(values))?;
+    Ok(())
 }
 
-fn insert_delivery(
-    connection: &Connection,
-    sql: &str,
-    event: &Event,
-    delivery: &Delivery,
-    more: &[&dyn ToSql],
-) -> rusqlite::Result<()> {
-    let last = delivery.last.as_ref();
-    let body = &event.body.bytes()[..];
-    let columns: [&dyn ToSql; 16] = [
-        &event.id.as_str(),
-        &event.kind.as_str(),
-        &event.user.as_ref().map(UserId::as_str),
-        &event.source.as_str(),
-        &event.server,
-        &event.created_at.as_millis(),
-        &event.accepted_at.as_millis(),
-        &body,
-        &delivery.webhook.as_str(),
-        &delivery.generation,
-        &delivery.attempts,
-        &delivery.parks,
-        &delivery.since.as_millis(),
-        &last.map(|last| last.outcome.as_str()),
-        &last.and_then(|last| last.status),
-        &last.map(|last| last.error.as_str()),
+/// A delivery's columns, which follow its event's.
+fn delivery_values(delivery: &Delivery) -> impl Iterator<Item = ToSqlOutput<'_>> {
+    let own = [
+        delivery.webhook.as_str().into(),
+        delivery.generation.into(),
+        delivery.attempts.into(),
+        delivery.parks.into(),
+        delivery.since.as_millis().into(),
     ];
-    let columns: Vec<&dyn ToSql> = columns.into_iter().chain(more.iter().copied()).collect();
-    connection.prepare_cached(sql)?.execute(&columns[..])?;
-    Ok(())
+    own.into_iter().chain(failure_values(delivery.last.as_ref()))
 }
 
 /// Removes a settled message; `false` when it was not there.
@@ -273,63 +255,32 @@ impl Room {
 
 fn read(lane: Lane, row: &Row<'_>) -> rusqlite::Result<Found> {
     let id = row.get("id")?;
-    let body_bytes = row.get_ref(8)?.as_blob().map_or(0, <[u8]>::len);
+    let body_bytes = row.get_ref(EVENT + EVENT_COLUMNS - 1)?.as_blob().map_or(0, <[u8]>::len);
     Ok(Found { id, bytes: body_bytes + BYTES_PER_MESSAGE, message: read_message(lane, row) })
 }
 
 fn read_message(lane: Lane, row: &Row<'_>) -> Result<(Message, Option<Death>), String> {
-    let sql = |error: rusqlite::Error| error.to_string();
-    let event = Event {
-        id: EventId::new(text(row, 1)?).map_err(|error| format!("event_id: {error}"))?,
-        kind: EventType::new(text(row, 2)?).map_err(|error| format!("type: {error}"))?,
-        user: optional_text(row, 3)?.map(UserId::new).transpose().map_err(|error| format!("user_id: {error}"))?,
-        source: Source::new(text(row, 4)?).map_err(|error| format!("source: {error}"))?,
-        server: optional_text(row, 5)?.map(str::to_owned),
-        created_at: Timestamp::from_millis(row.get(6).map_err(sql)?),
-        accepted_at: Timestamp::from_millis(row.get(7).map_err(sql)?),
-        body: Body::from_checked(Bytes::from(row.get::<_, Vec<u8>>(8).map_err(sql)?)),
-    };
+    let event = read_event(row, EVENT, read_body)?;
     let target = match lane {
         Lane::Work => Target::Subscribers,
         Lane::Retry | Lane::Dead => Target::One(read_delivery(row)?),
     };
     let death = match lane {
         Lane::Work | Lane::Retry => None,
-        Lane::Dead => Some(Death {
-            reason: DeathReason::from_name(text(row, 17)?).ok_or("reason: unknown")?,
-            at: Timestamp::from_millis(row.get(18).map_err(sql)?),
-        }),
+        Lane::Dead => {
+            Some(Death { reason: read_name(row, DEATH, DeathReason::from_name)?, at: read_moment(row, DEATH + 1)? })
+        }
     };
     Ok((Message { event: Arc::new(event), target }, death))
 }
 
 fn read_delivery(row: &Row<'_>) -> Result<Delivery, String> {
-    let sql = |error: rusqlite::Error| error.to_string();
-    let last = match optional_text(row, 14)? {
-        None => None,
-        Some(outcome) => Some(LastFailure {
-            outcome: Outcome::from_name(outcome).ok_or("last_outcome: unknown")?,
-            status: row.get(15).map_err(sql)?,
-            error: optional_text(row, 16)?.unwrap_or_default().to_owned(),
-        }),
-    };
     Ok(Delivery {
-        webhook: WebhookId::new(text(row, 9)?).map_err(|error| format!("webhook: {error}"))?,
-        generation: row.get(10).map_err(sql)?,
-        attempts: row.get(11).map_err(sql)?,
-        parks: row.get(12).map_err(sql)?,
-        since: Timestamp::from_millis(row.get(13).map_err(sql)?),
-        last,
+        webhook: read_text(row, DELIVERY, WebhookId::new)?,
+        generation: read_column(row, DELIVERY + 1)?,
+        attempts: read_column(row, DELIVERY + 2)?,
+        parks: read_column(row, DELIVERY + 3)?,
+        since: read_moment(row, DELIVERY + 4)?,
+        last: read_failure(row, DELIVERY + 5)?,
     })
-}
-
-fn text<'row>(row: &'row Row<'_>, column: usize) -> Result<&'row str, String> {
-    optional_text(row, column)?.ok_or_else(|| format!("column {column} is null"))
-}
-
-fn optional_text<'row>(row: &'row Row<'_>, column: usize) -> Result<Option<&'row str>, String> {
-    row.get_ref(column)
-        .map_err(|error| error.to_string())?
-        .as_str_or_null()
-        .map_err(|error| format!("column {column}: {error}"))
 }

@@ -24,9 +24,7 @@ pub use page::{Cursor, CursorError, Filter, Page};
 use self::sqlite::SqliteDeadLetters;
 use super::RecordError;
 use crate::clock::SharedClock;
-use crate::model::{
-    DeathReason, Delivery, DeliveryId, Event, EventId, EventType, LastFailure, Source, Timestamp, UserId, WebhookId,
-};
+use crate::model::{Body, DeathReason, Delivery, DeliveryId, Event, Timestamp};
 use crate::sqlite::FileLock;
 
 /// Letters removed in one transaction at most.
@@ -37,11 +35,11 @@ pub const PAGE_MAX: u32 = 1000;
 
 /// A delivery that was given up.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeadLetter {
+pub struct DeadLetter<B = Body> {
     /// The delivery's id, which is that of `event` and `delivery.webhook`.
     pub id: DeliveryId,
     /// What was to be delivered.
-    pub event: Arc<Event>,
+    pub event: Arc<Event<B>>,
     /// How far it came. Of its parks nothing is kept.
     pub delivery: Delivery,
     /// Why it was given up.
@@ -50,42 +48,12 @@ pub struct DeadLetter {
     pub died_at: Timestamp,
 }
 
-/// A dead letter without the body.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Summary {
-    /// The delivery.
-    pub id: DeliveryId,
-    /// Where it was to go.
-    pub webhook: WebhookId,
-    /// How often it was replayed.
-    pub generation: u32,
-    /// Attempts spent in this generation.
-    pub attempts: u32,
-    /// When this generation began.
-    pub since: Timestamp,
-    /// What its last attempt came to.
-    pub last: Option<LastFailure>,
-    /// Why it was given up.
-    pub reason: DeathReason,
-    /// When it was given up.
-    pub died_at: Timestamp,
-    /// The event.
-    pub event_id: EventId,
-    /// What happened.
-    pub kind: EventType,
-    /// Whose event it is.
-    pub user: Option<UserId>,
-    /// Which Misskey it came from.
-    pub source: Source,
-    /// That Misskey's origin.
-    pub server: Option<String>,
-    /// When it happened.
-    pub created_at: Timestamp,
-    /// When we took it over.
-    pub accepted_at: Timestamp,
-    /// Bytes of its body.
-    pub body_bytes: u64,
-}
+/// A dead letter whose body was not read.
+pub type Summary = DeadLetter<BodySize>;
+
+/// The bytes that a body has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BodySize(pub u64);
 
 /// How long, and how many, letters are kept.
 #[derive(Clone, Copy, Debug)]

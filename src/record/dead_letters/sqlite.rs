@@ -110,7 +110,7 @@ impl SqliteDeadLetters {
     ) -> Result<Page<DeadLetter>, SqliteError> {
         let job = move |connection: &mut Connection| {
             let (terms, bounds) = (Terms::new(&filter, after.as_ref()), Bounds::new(limit, PAGE_BODY_BYTES_MAX));
-            page(connection, &format!("{}, body", row::SUMMARY_COLUMNS), &terms, bounds, row::read_letter)
+            page(connection, row::LETTER_COLUMNS, &terms, bounds, row::read_letter)
         };
         self.reader.call(job).await
     }
@@ -118,8 +118,8 @@ impl SqliteDeadLetters {
     pub(super) async fn show(&self, id: &DeliveryId) -> Result<Option<Result<DeadLetter, String>>, SqliteError> {
         let id = id.as_str().to_owned();
         let sql = format!(
-            "SELECT {}, body FROM dead_letters WHERE delivery_id = ?1 ORDER BY generation DESC LIMIT 1",
-            row::SUMMARY_COLUMNS
+            "SELECT {} FROM dead_letters WHERE delivery_id = ?1 ORDER BY generation DESC LIMIT 1",
+            row::LETTER_COLUMNS
         );
         let job = move |connection: &mut Connection| {
             connection.prepare_cached(&sql)?.query_row([id], |row| Ok(row::read_letter(row))).optional()

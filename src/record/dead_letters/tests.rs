@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::model::{Body, Outcome};
+use crate::model::{EventId, EventType, LastFailure, Outcome, Source, UserId, WebhookId};
 
 const START: Timestamp = Timestamp::from_millis(1_774_960_496_789);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -159,7 +159,7 @@ async fn a_letter_removed_between_two_pages_costs_no_other() {
     let world = World::new().await;
     world.letters.add((0..30).map(letter).collect()).await.expect("adds");
     let first = world.letters.list(&Filter::default(), 10, None).await.expect("lists");
-    let gone = first.letters.iter().map(|summary| (summary.id.clone(), summary.generation)).collect();
+    let gone = first.letters.iter().map(|summary| (summary.id.clone(), summary.delivery.generation)).collect();
     assert_eq!(world.letters.remove_many(gone).await.expect("removes"), 10);
     let second = world.letters.list(&Filter::default(), 100, first.next).await.expect("lists");
     assert_eq!((second.letters.len(), second.next), (20, None));
