@@ -196,8 +196,21 @@ impl LaneState {
 
     /// Leaves an unreadable row where it is: it stays held, so that it is not read again, and takes no room.
     pub(super) fn set_aside(&self, ticket: Ticket) {
-        self.release(ticket, true);
-        self.inner().held.insert(ticket.number);
+        self.give_room_back(ticket, |_| {});
+    }
+
+    /// Gives back what a row took of the prefetch, notes with `note` where the row is now, and wakes whoever waits for room.
+    fn give_room_back(&self, ticket: Ticket, note: impl FnOnce(&mut Inner)) {
+        let worth_reading = {
+            let mut inner = self.inner();
+            inner.free_messages += 1;
+            inner.free_bytes = inner.free_bytes.saturating_add(i64::try_from(ticket.bytes).unwrap_or(i64::MAX));
+            note(&mut inner);
+            inner.free_messages >= self.worth_reading()
+        };
+        if worth_reading {
+            self.room.notify_one();
+        }
     }
 
     pub(super) fn closed(&self) -> bool {
@@ -216,22 +229,13 @@ impl Holder for LaneState {
     }
 
     fn release(&self, ticket: Ticket, settled: bool) {
-        let worth_reading = {
-            let mut inner = self.inner();
-            inner.free_messages += 1;
-            inner.free_bytes = inner.free_bytes.saturating_add(i64::try_from(ticket.bytes).unwrap_or(i64::MAX));
-            if settled {
+        if settled {
+            self.give_room_back(ticket, |inner| {
                 inner.held.remove(&ticket.number);
-            } else {
-                // It stays held, so that only `given_back` leads to it.
-                inner.given_back.push(ticket.number);
-            }
-            inner.free_messages >= self.worth_reading()
-        };
-        if worth_reading {
-            self.room.notify_one();
-        }
-        if !settled {
+            });
+        } else {
+            // It stays held, so that only `given_back` leads to it.
+            self.give_room_back(ticket, |inner| inner.given_back.push(ticket.number));
             self.came.notify_one();
         }
     }
