@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::settle::settle;
 use crate::clock::Backoff;
-use crate::model::{DeathReason, Target};
+use crate::model::Target;
 use crate::queue::{Consumer, Lane, Lease, Prefetch, Queue, QueueError};
 use crate::record::{DeadLetter, DeadLetters};
 use crate::telemetry::{SharedTelemetry, Trouble};
@@ -48,8 +48,12 @@ impl Drainer {
         let consumer = queue.consume(Lane::Dead, PREFETCH).await?;
         let (stop, stopped) = watch::channel(false);
         let trouble = Arc::new(Trouble::none("dead letters cannot be stored; they wait in the queue"));
-        let drain =
-            Drain { letters: Arc::clone(&letters), telemetry: telemetry.clone(), trouble: Arc::clone(&trouble) };
+        let drain = Drain {
+            letters: Arc::clone(&letters),
+            telemetry: telemetry.clone(),
+            trouble: Arc::clone(&trouble),
+            no_letters: Vec::new(),
+        };
         let tasks = [tokio::spawn(drain.run(consumer, stopped)), tokio::spawn(prune(letters, telemetry))];
         Ok(Self { stop, tasks, trouble })
     }
@@ -72,10 +76,19 @@ struct Drain {
     letters: Arc<DeadLetters>,
     telemetry: SharedTelemetry,
     trouble: Arc<Trouble>,
+    /// Leases of what is no letter, kept so that it stays where it is; a defect of the queue's, and bounded by the prefetch.
+    no_letters: Vec<Lease>,
+}
+
+/// Letters that go to the store together, and the right to remove each from the queue.
+#[derive(Default)]
+struct Batch {
+    letters: Vec<DeadLetter>,
+    leases: Vec<Lease>,
 }
 
 impl Drain {
-    async fn run(self, mut consumer: Consumer, mut stop: watch::Receiver<bool>) {
+    async fn run(mut self, mut consumer: Consumer, mut stop: watch::Receiver<bool>) {
         loop {
             let first = tokio::select! {
                 biased;
@@ -83,20 +96,41 @@ impl Drain {
                 first = consumer.next() => first,
             };
             let Some(first) = first else { return };
-            let mut batch = vec![first];
-            while batch.len() < BATCH_MAX
+            let mut batch = Batch::default();
+            self.put(first, &mut batch);
+            while batch.leases.len() < BATCH_MAX
                 && let Some(next) = consumer.next_now()
             {
-                batch.push(next);
+                self.put(next, &mut batch);
             }
-            self.hand_over(batch, &mut stop).await;
+            if !batch.leases.is_empty() {
+                self.hand_over(batch, &mut stop).await;
+            }
+        }
+    }
+
+    /// Puts the letter that `lease` is into `batch`. The queue promises that each of this lane is one; what is none is told,
+    /// and neither stored with a reason of our making nor removed.
+    fn put(&mut self, lease: Lease, batch: &mut Batch) {
+        match (&lease.message.target, lease.death) {
+            (Target::One(delivery), Some(death)) => {
+                let (event, delivery) = (Arc::clone(&lease.message.event), delivery.clone());
+                let (reason, died_at) = (death.reason, death.at);
+                batch.letters.push(DeadLetter { id: delivery.id(&event), event, delivery, reason, died_at });
+                batch.leases.push(lease);
+            }
+            (target, death) => {
+                let why = format!("it is no dead letter: it is for {target:?}, and its death is {death:?}");
+                self.telemetry.message_unreadable(Lane::Dead.as_str(), lease.number(), &why);
+                self.no_letters.push(lease);
+            }
         }
     }
 
     /// Tries until the store has the batch, or the end has come.
-    async fn hand_over(&self, mut batch: Vec<Lease>, stop: &mut watch::Receiver<bool>) {
+    async fn hand_over(&self, mut batch: Batch, stop: &mut watch::Receiver<bool>) {
         let mut waits = Backoff::new(AGAIN_FIRST, AGAIN_LONGEST);
-        while let Err(error) = self.letters.add(batch.iter().filter_map(letter).collect()).await {
+        while let Err(error) = self.letters.add(batch.letters.clone()).await {
             self.trouble.failed(&error, &self.telemetry);
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
@@ -106,17 +140,9 @@ impl Drain {
         self.trouble.succeeded(&self.telemetry);
         self.telemetry.dead_letters_held(self.letters.total());
         // The store has them; only when the queue is closed do they stay there, and are handed over once more.
-        let settling = batch.iter_mut().map(|lease| settle(lease, &[], &self.telemetry));
+        let settling = batch.leases.iter_mut().map(|lease| settle(lease, &[], &self.telemetry));
         let _closed = futures_util::future::join_all(settling).await;
     }
-}
-
-fn letter(lease: &Lease) -> Option<DeadLetter> {
-    let Target::One(delivery) = &lease.message.target else { return None };
-    let event = Arc::clone(&lease.message.event);
-    let (reason, died_at) =
-        lease.death.map_or((DeathReason::Exhausted, event.accepted_at), |death| (death.reason, death.at));
-    Some(DeadLetter { id: delivery.id(&event), event, delivery: delivery.clone(), reason, died_at })
 }
 
 async fn prune(letters: Arc<DeadLetters>, telemetry: SharedTelemetry) {

@@ -23,7 +23,7 @@ pub struct Death {
 pub struct Lease {
     /// The message.
     pub message: Message,
-    /// On [`Lane::Dead`](super::Lane::Dead): why and when it was given up.
+    /// On [`Lane::Dead`](super::Lane::Dead), and only there: why and when it was given up.
     pub death: Option<Death>,
     holder: Arc<dyn Holder>,
     ticket: Ticket,
@@ -56,6 +56,11 @@ pub(super) trait Holder: Send + Sync + std::fmt::Debug {
 impl Lease {
     pub(super) fn new(message: Message, death: Option<Death>, holder: Arc<dyn Holder>, ticket: Ticket) -> Self {
         Self { message, death, holder, ticket, settled: false }
+    }
+
+    /// Its number in its lane, for whoever looks for it there.
+    pub fn number(&self) -> i64 {
+        self.ticket.number
     }
 
     /// What its backend knows it by.
