@@ -6,13 +6,14 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::slots::{NoSlot, Slots};
+use super::slots::{NoSlot, Slot, Slots};
 use crate::clock::SharedClock;
 use crate::decide::{self, Happening, Policy as RetryPolicy, Standing, Step, Verdict, classify, next_step};
-use crate::model::{DeactivationReason, Delivery, Event, Outcome, Status, Webhook};
+use crate::model::{DeactivationReason, Delivery, Event, Outcome, Status, Webhook, WebhookId};
 use crate::outbound::{Attempt, Client};
+use crate::queue::Queue;
 use crate::record::Latest;
 use crate::registry::{Known, Registry};
 use crate::telemetry::{SharedTelemetry, Telemetry};
@@ -29,6 +30,10 @@ pub(super) struct Pursuer {
     pub(super) clock: SharedClock,
     pub(super) telemetry: SharedTelemetry,
     pub(super) slots: Slots,
+    /// Where outcomes go: while it takes none, no attempt is begun.
+    pub(super) queue: Queue,
+    /// Has no permits: it is closed when the end has come.
+    pub(super) end: Semaphore,
     /// Requests in flight, over all webhooks.
     pub(super) concurrency: Semaphore,
     pub(super) retry: RetryPolicy,
@@ -58,13 +63,12 @@ impl Pursuer {
             Ok(webhook) => webhook,
             Err(step) => return Some(step),
         };
-        let slot = match self.slots.acquire(&delivery.webhook).await {
-            Ok(slot) => slot,
+        let (slot, _turn) = match self.turn(&delivery.webhook).await? {
+            Ok(turn) => turn,
             Err(NoSlot { turn }) => {
                 return Some(self.decide(delivery, &Happening::NoSlot { turn }, &self.policy_of(&webhook)));
             }
         };
-        let _turn = self.concurrency.acquire().await.ok()?;
         // It may have been paused, changed or deactivated while this waited.
         let webhook = match self.take_up(pursuit) {
             Ok(webhook) => webhook,
@@ -75,6 +79,26 @@ impl Pursuer {
             self.deactivate(&webhook).await;
         }
         Some(self.decide(delivery, &Happening::Attempted(verdict), &self.policy_of(&webhook)))
+    }
+
+    /// A slot and a place among all requests, at a time when the outcome can be stored; nothing when the end came first.
+    async fn turn(&self, webhook: &WebhookId) -> Option<Result<(Slot, SemaphorePermit<'_>), NoSlot>> {
+        loop {
+            if !self.queue.takes() {
+                tokio::select! {
+                    () = self.queue.until_it_takes() => {}
+                    _closed = self.end.acquire() => return None,
+                }
+            }
+            let slot = match self.slots.acquire(webhook).await {
+                Ok(slot) => slot,
+                Err(no_slot) => return Some(Err(no_slot)),
+            };
+            let turn = self.concurrency.acquire().await.ok()?;
+            if self.queue.takes() {
+                return Some(Ok((slot, turn)));
+            }
+        }
     }
 
     /// The webhook, if an attempt is to be made now; else what is next.
@@ -93,13 +117,7 @@ impl Pursuer {
         }
     }
 
-    async fn attempt(
-        &self,
-        event: &Event,
-        delivery: &Delivery,
-        webhook: &Webhook,
-        slot: &super::slots::Slot,
-    ) -> Verdict {
+    async fn attempt(&self, event: &Event, delivery: &Delivery, webhook: &Webhook, slot: &Slot) -> Verdict {
         let now = self.clock.now();
         let in_flight = InFlight::begin(&self.telemetry);
         let answer = self.client.send(&Attempt { event, delivery, webhook, now }).await;

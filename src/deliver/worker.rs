@@ -138,6 +138,8 @@ fn engine(parts: Parts, policy: &Policy) -> Engine {
             clock: parts.clock,
             telemetry: parts.telemetry,
             slots: Slots::new(slots),
+            queue: parts.queue,
+            end: Semaphore::new(0),
             concurrency: Semaphore::new(policy.concurrency),
             retry: policy.retry.clone(),
         },

@@ -265,6 +265,16 @@ impl Queue {
         self.backend.health()
     }
 
+    /// Whether what becomes of an attempt could be stored now; not while RabbitMQ has an alarm and takes nothing.
+    pub fn takes(&self) -> bool {
+        self.backend.takes()
+    }
+
+    /// Waits until [`takes`](Self::takes).
+    pub async fn until_it_takes(&self) {
+        self.backend.until_it_takes().await;
+    }
+
     /// Stops taking. Leases that are out can still be settled.
     pub fn stop_consuming(&self) {
         self.backend.stop_consuming();
@@ -303,6 +313,13 @@ trait Backend: Send + Sync + std::fmt::Debug {
     fn walk_rejected<'a>(&'a self, visit: &'a mut Visit<'_>) -> BoxFuture<'a, Result<Walked, QueueError>>;
     fn purge_rejected(&self) -> BoxFuture<'_, Result<u64, QueueError>>;
     fn health(&self) -> Vec<String>;
+    /// A file takes what there is room for, and says so in words when there is none.
+    fn takes(&self) -> bool {
+        true
+    }
+    fn until_it_takes(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
     fn stop_consuming(&self);
     fn close(&self) -> BoxFuture<'_, ()>;
 }

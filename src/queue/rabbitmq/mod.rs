@@ -266,6 +266,30 @@ impl Backend for RabbitQueue {
         }
     }
 
+    /// What is in hand goes on while RabbitMQ is away, since what was sent is known when it is back; in an alarm it waits.
+    fn takes(&self) -> bool {
+        !self.state.session.borrow().as_ref().is_some_and(|session| session.blocked.borrow().is_some())
+    }
+
+    fn until_it_takes(&self) -> BoxFuture<'_, ()> {
+        async move {
+            let mut sessions = self.state.session.subscribe();
+            loop {
+                let session = sessions.borrow_and_update().clone();
+                let Some(session) = session else { return };
+                let mut blocked = session.blocked.subscribe();
+                if blocked.borrow_and_update().is_none() {
+                    return;
+                }
+                tokio::select! {
+                    _ = blocked.changed() => {}
+                    _ = sessions.changed() => {}
+                }
+            }
+        }
+        .boxed()
+    }
+
     fn stop_consuming(&self) {
         self.stop.send_replace(true);
     }
