@@ -23,7 +23,7 @@ use crate::telemetry::SharedTelemetry;
 
 /// Waits between tries to connect, half of each up or down by chance: work goes on within 5 s of RabbitMQ's return.
 const AGAIN_FIRST: Duration = Duration::from_millis(250);
-const AGAIN_LONGEST: Duration = Duration::from_secs(2);
+const AGAIN_LONGEST: Duration = Duration::from_millis(1500);
 /// A session that lasted this long was a success. One that fails sooner (a queue that cannot be consumed) is tried again
 /// with growing waits: RabbitMQ counts what is taken and not settled, and after 50 times that is poison.
 const STEADY_AFTER: Duration = Duration::from_secs(5);
