@@ -10,6 +10,7 @@ mod locked_and_damaged;
 mod measured;
 pub(crate) mod producers;
 mod publishing;
+mod rabbitmq;
 mod rejected;
 mod started;
 mod stopped;

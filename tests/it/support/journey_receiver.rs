@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -27,6 +27,10 @@ pub(crate) enum Behaviour {
     Slow(Duration),
     /// Not at all, for as long as the sender waits.
     Hang,
+    /// Not until it behaves differently; then with 200.
+    Hold,
+    /// With this status to the first attempt of a delivery, with 200 to later ones; after this long.
+    FailFirst(u16, Duration),
 }
 
 /// A request that arrived.
@@ -35,6 +39,7 @@ pub(crate) struct Arrived {
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    pub(crate) at: Instant,
 }
 
 impl Arrived {
@@ -48,8 +53,13 @@ impl Arrived {
         self.header("webhook-id")
     }
 
+    /// The attempt's number.
+    pub(crate) fn attempt(&self) -> &str {
+        self.header("x-hikyaku-attempt")
+    }
+
     /// The event's id, as the body says; empty when it does not.
-    fn event_id(&self) -> String {
+    pub(crate) fn event_id(&self) -> String {
         let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
         body["eventId"].as_str().unwrap_or_default().to_owned()
     }
@@ -66,6 +76,9 @@ pub(crate) struct Book {
     pub(crate) event_ids: HashSet<String>,
     /// Requests that were answered.
     pub(crate) answered: usize,
+    in_flight: usize,
+    /// The most that were being answered at one time.
+    pub(crate) in_flight_max: usize,
 }
 
 impl Book {
@@ -126,18 +139,25 @@ impl Receiver {
 
     /// Waits until what has arrived is as `so` says; `what` that is says the panic when it never is.
     pub(crate) async fn until(&self, what: &str, so: impl Fn(&Book) -> bool) {
-        let mut changes = self.shared.changed.subscribe();
-        let wait = async {
-            while !so(&self.book()) {
-                changes.changed().await.expect("the receiver is here");
-            }
-        };
-        if tokio::time::timeout(PATIENCE, wait).await.is_err() {
+        self.until_within(PATIENCE, what, so).await;
+    }
+
+    /// Waits like [`Receiver::until`], for as long as `limit`.
+    pub(crate) async fn until_within(&self, limit: Duration, what: &str, so: impl Fn(&Book) -> bool) {
+        if tokio::time::timeout(limit, self.when(so)).await.is_err() {
             let book = self.book();
             let (distinct, repeats, answered) = (book.distinct(), book.repeats(), book.answered);
             panic!(
-                "waited {PATIENCE:?} in vain: {what}; {distinct} deliveries arrived, {repeats} repeats, {answered} answered"
+                "waited {limit:?} in vain: {what}; {distinct} deliveries arrived, {repeats} repeats, {answered} answered"
             );
+        }
+    }
+
+    /// Waits without a limit until what has arrived is as `so` says.
+    pub(crate) async fn when(&self, so: impl Fn(&Book) -> bool) {
+        let mut changes = self.shared.changed.subscribe();
+        while !so(&self.book()) {
+            changes.changed().await.expect("the receiver is here");
         }
     }
 
@@ -147,15 +167,28 @@ impl Receiver {
     }
 }
 
+/// Counts a request as being answered for as long as it lives: a sender that is killed ends it early.
+struct Answering(Arc<Shared>);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.book.lock().unwrap().in_flight -= 1;
+    }
+}
+
 async fn receive(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap, body: Bytes) -> StatusCode {
     let behaviour = *shared.behaviour.borrow();
-    {
-        let arrived = Arrived { path: uri.path().to_owned(), headers, body };
+    let arrived = Arrived { path: uri.path().to_owned(), headers, body, at: Instant::now() };
+    let is_first = arrived.attempt() == "1";
+    let answering = {
         let mut book = shared.book.lock().unwrap();
         *book.times.entry(arrived.id().to_owned()).or_default() += 1;
         book.event_ids.insert(arrived.event_id());
         book.arrived.push(arrived);
-    }
+        book.in_flight += 1;
+        book.in_flight_max = book.in_flight_max.max(book.in_flight);
+        Answering(Arc::clone(&shared))
+    };
     shared.changed.send_replace(());
     let status = match behaviour {
         Behaviour::Answer(status) => status,
@@ -164,7 +197,18 @@ async fn receive(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap
             200
         }
         Behaviour::Hang => std::future::pending().await,
+        Behaviour::Hold => {
+            let mut behaviour = shared.behaviour.subscribe();
+            let released = |behaviour: &Behaviour| !matches!(behaviour, Behaviour::Hold);
+            behaviour.wait_for(released).await.expect("the receiver is here");
+            200
+        }
+        Behaviour::FailFirst(status, wait) => {
+            tokio::time::sleep(wait).await;
+            if is_first { status } else { 200 }
+        }
     };
+    drop(answering);
     shared.book.lock().unwrap().answered += 1;
     shared.changed.send_replace(());
     StatusCode::from_u16(status).expect("a status")

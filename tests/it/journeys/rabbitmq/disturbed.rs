@@ -1,0 +1,104 @@
+//! A connection that is cut, a broker that stops in good order or freezes: the worker goes on with what it is sending, and
+//! the copies that RabbitMQ hands out again join it.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use super::producers::{Item, Producers};
+use super::{LONG, assert_all_arrived, assert_nothing_is_left, home, repeats, until_all_is_done};
+use crate::support::broker::Broker;
+use crate::support::journey_receiver::{Behaviour, Receiver};
+use crate::support::program::{Program, declared, until};
+
+/// Requests in flight, and messages that a worker may hold of a lane.
+const PREFETCH: usize = 128;
+const LIMITS: &str = "queue.prefetch = 128\ndelivery.concurrency = 128\ndelivery.slots_per_webhook = 128\n\
+                      delivery.patience_ms = 10000\n";
+
+fn items(prefix: &str, count: usize) -> Vec<Item> {
+    (0..count).map(|n| Item { kind: "note", id: format!("{prefix}{n}") }).collect()
+}
+
+fn ids(items: &[Item]) -> HashSet<String> {
+    items.iter().map(|item| item.id.clone()).collect()
+}
+
+/// Closes every connection from RabbitMQ's side.
+async fn cut(broker: &Broker) {
+    broker.control(&["close_all_connections", "a test cuts them"]).await;
+}
+
+/// Waits until the worker has lost the connection for the `times`th time and has another.
+async fn until_connected_anew(program: &Program, times: f64) {
+    let is_back = async || {
+        let lost = program.metric("hikyaku_broker_reconnects_total").await;
+        (lost >= times && program.metric("hikyaku_broker_connected").await > 0.0).then_some(())
+    };
+    until("the worker is connected anew", is_back).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_being_sent_and_what_was_just_sent_is_not_sent_again_when_the_connection_is_cut() {
+    let broker = Broker::start().await;
+    let receiver = Receiver::start(Behaviour::Slow(Duration::from_secs(2))).await;
+    let home = home(&broker.url(), "hikyaku.", &format!("{LIMITS}{}", declared("slow", &receiver.url("/"), "note")));
+    let program = home.serve().await;
+    let items = items("e", 6 * PREFETCH);
+    let ids = ids(&items);
+    let mut producers = Producers::new();
+    producers.worker_is_at(&program.address);
+    producers.over_http(items);
+    producers.finish().await;
+
+    for round in 1..=3 {
+        receiver.until_within(LONG, "a part arrives", |book| book.distinct() >= round * PREFETCH).await;
+        {
+            let book = receiver.book();
+            assert!(book.answered < book.arrived.len(), "some are being sent");
+        }
+        cut(&broker).await;
+        until_connected_anew(&program, round as f64).await;
+    }
+    assert!(receiver.book().distinct() < ids.len(), "it was cut too late to matter");
+    receiver.until_within(LONG, "everything arrives", |book| book.distinct() >= ids.len()).await;
+    until_all_is_done(&program).await;
+    program.stop().await;
+    assert_nothing_is_left(&broker.url(), "hikyaku.").await;
+    assert_all_arrived(&receiver, &ids);
+    assert_eq!(repeats(&receiver.book(), &producers.published_again()), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_stops_and_then_freezes_loses_nothing_and_repeats_nothing() {
+    let broker = Broker::start().await;
+    let receiver = Receiver::start(Behaviour::Slow(Duration::from_millis(200))).await;
+    let home = home(&broker.url(), "hikyaku.", &format!("{LIMITS}{}", declared("hook", &receiver.url("/"), "note")));
+    let program = home.serve().await;
+    let (first, second) = (items("a", 1500), items("b", 1500));
+    let all = &ids(&first) | &ids(&second);
+    let mut producers = Producers::new();
+    producers.worker_is_at(&program.address);
+
+    producers.over_http(first);
+    receiver.until_within(LONG, "some arrive", |book| book.distinct() >= 300).await;
+    broker.stop().await;
+    broker.restart().await;
+    until_connected_anew(&program, 1.0).await;
+    receiver.until_within(LONG, "more arrive", |book| book.distinct() >= 900).await;
+
+    producers.over_http(second);
+    broker.freeze();
+    // Heartbeats of 10 s: a peer that is silent for twice that is gone.
+    let lost = async || (program.metric("hikyaku_broker_connected").await < 1.0).then_some(());
+    until("the worker gives the frozen broker up", lost).await;
+    broker.thaw();
+    until_connected_anew(&program, 2.0).await;
+
+    producers.finish().await;
+    receiver.until_within(LONG, "everything arrives", |book| book.distinct() >= all.len()).await;
+    until_all_is_done(&program).await;
+    program.stop().await;
+    assert_nothing_is_left(&broker.url(), "hikyaku.").await;
+    assert_all_arrived(&receiver, &all);
+    assert_eq!(repeats(&receiver.book(), &producers.published_again()), 0);
+}
