@@ -47,21 +47,22 @@ impl Engine {
     /// Works until `stop` is told or the queue closes, then finishes what is in flight within the grace.
     pub(super) async fn run(self, mut work: Consumer, mut retry: Consumer, mut stop: watch::Receiver<bool>) -> End {
         let mut messages = FuturesUnordered::new();
-        let end = loop {
-            let room = self.pursuits.get() < self.pursuits_max;
-            // Fresh and returning messages take turns by chance, so that neither keeps the other waiting.
-            tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => break End::Stopped,
-                () = self.queue_closed.notified() => break End::QueueClosed,
-                Some(()) = messages.next(), if !messages.is_empty() => {}
-                lease = work.next(), if room => match lease {
-                    Some(lease) => messages.push(self.message(lease)),
-                    None => break End::QueueClosed,
-                },
-                lease = retry.next(), if room => match lease {
-                    Some(lease) => messages.push(self.message(lease)),
-                    None => break End::QueueClosed,
-                },
+        let end = {
+            let stopped = stop.wait_for(|stop| *stop);
+            let queue_closed = self.queue_closed.notified();
+            tokio::pin!(stopped, queue_closed);
+            loop {
+                // What ends makes room for what comes, so it goes first.
+                tokio::select! {
+                    biased;
+                    _ = &mut stopped => break End::Stopped,
+                    () = &mut queue_closed => break End::QueueClosed,
+                    Some(()) = messages.next(), if !messages.is_empty() => {}
+                    lease = next_of(&mut work, &mut retry), if self.has_room() => {
+                        let Some(lease) = lease else { break End::QueueClosed };
+                        messages.push(self.message(lease));
+                    }
+                }
             }
         };
         // What was prefetched goes back to the queue, and no attempt is begun any more.
@@ -78,11 +79,15 @@ impl Engine {
         end
     }
 
+    fn has_room(&self) -> bool {
+        self.pursuits.get() < self.pursuits_max
+    }
+
     async fn message(&self, mut lease: Lease) {
         let event = Arc::clone(&lease.message.event);
         let pursuits = match &lease.message.target {
             Target::Subscribers => self.pursuer.fan_out(&event),
-            Target::One(delivery) => vec![Pursuit { delivery: delivery.clone(), fresh: false }],
+            Target::One(delivery) => vec![Pursuit::again(&event, delivery.clone())],
         };
         if pursuits.is_empty() {
             self.pursuer.telemetry.event_unwanted();
@@ -91,13 +96,13 @@ impl Engine {
         if !pursuits.is_empty() && steps.iter().all(Option::is_none) {
             return;
         }
-        let each = || pursuits.iter().map(|pursuit| &pursuit.delivery).zip(&steps);
+        let each = || pursuits.iter().zip(&steps);
         let follow_ups: Vec<FollowUp> =
-            each().filter_map(|(before, step)| self.follow_up(before, step.as_ref())).collect();
+            each().filter_map(|(pursuit, step)| self.follow_up(&pursuit.delivery, step.as_ref())).collect();
         match settle(&mut lease, &follow_ups, &self.pursuer.telemetry).await {
-            Ok(()) => each().for_each(|(before, step)| {
+            Ok(()) => each().for_each(|(pursuit, step)| {
                 if let Some(step) = step {
-                    self.tell(&event, before, step);
+                    self.tell(&event, pursuit, step);
                 }
             }),
             Err(_closed) => self.queue_closed.notify_one(),
@@ -136,33 +141,43 @@ impl Engine {
     }
 
     /// Tells what became of a delivery, once that is durable.
-    fn tell(&self, event: &Event, before: &Delivery, step: &Step) {
+    fn tell(&self, event: &Event, pursuit: &Pursuit, step: &Step) {
+        let Pursuit { delivery: before, id, .. } = pursuit;
         if let Some(observer) = &self.observer {
             observer.settled(event, before, step);
         }
         let (telemetry, clock) = (&self.pursuer.telemetry, &self.pursuer.clock);
-        let (id, webhook) = (before.id(event), &before.webhook);
+        let webhook = &before.webhook;
         match step {
             Step::Done => {
                 let latency = clock.now().since(event.created_at);
-                telemetry.delivered(&id, webhook, before.attempts.saturating_add(1), latency);
+                telemetry.delivered(id, webhook, before.attempts.saturating_add(1), latency);
             }
             Step::Later { delivery, due, wait: Wait::Retry } => {
                 let error = delivery.last.as_ref().map_or("", |last| &last.error);
-                telemetry.retry_planned(&id, webhook, delivery.attempts, due.since(clock.now()), error);
+                telemetry.retry_planned(id, webhook, delivery.attempts, due.since(clock.now()), error);
             }
             Step::Later { due, wait: Wait::Park(reason), .. } => {
-                telemetry.parked(&id, webhook, *reason, due.since(clock.now()));
+                telemetry.parked(id, webhook, *reason, due.since(clock.now()));
             }
             Step::Dead { delivery, reason } => {
                 let error = delivery.last.as_ref().map_or("no attempt was made", |last| &last.error);
-                telemetry.dead_lettered(&id, webhook, *reason, error);
+                telemetry.dead_lettered(id, webhook, *reason, error);
             }
-            Step::Drop(reason) => telemetry.dropped(&id, webhook, *reason),
+            Step::Drop(reason) => telemetry.dropped(id, webhook, *reason),
             Step::Skip(SkipReason::Paused | SkipReason::Deactivated) => telemetry.delivery_skipped(),
             // `pursue` never leaves it at that.
             Step::Attempt => {}
         }
+    }
+}
+
+/// The next lease of either lane; nothing once one of them has ended. Fresh and returning messages take turns by chance, so
+/// that neither keeps the other waiting.
+async fn next_of(work: &mut Consumer, retry: &mut Consumer) -> Option<Lease> {
+    tokio::select! {
+        lease = work.next() => lease,
+        lease = retry.next() => lease,
     }
 }
 

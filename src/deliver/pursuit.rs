@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::slots::{NoSlot, Slot, Slots};
 use crate::clock::SharedClock;
 use crate::decide::{self, Happening, Policy as RetryPolicy, Standing, Step, Verdict, classify, next_step};
-use crate::model::{DeactivationReason, Delivery, Event, Outcome, Status, Webhook, WebhookId};
+use crate::model::{DeactivationReason, Delivery, DeliveryId, Event, Outcome, Status, Webhook, WebhookId};
 use crate::outbound::{Attempt, Client};
 use crate::queue::Queue;
 use crate::record::Latest;
@@ -39,21 +39,31 @@ pub(super) struct Pursuer {
     pub(super) retry: RetryPolicy,
 }
 
-/// A delivery and whether it is only now made from a fresh event.
+/// A delivery, its id, and whether it is only now made from a fresh event.
 #[derive(Clone, Debug)]
 pub(super) struct Pursuit {
     pub(super) delivery: Delivery,
+    pub(super) id: DeliveryId,
     pub(super) fresh: bool,
+}
+
+impl Pursuit {
+    /// A delivery that was made before.
+    pub(super) fn again(event: &Event, delivery: Delivery) -> Self {
+        Self { id: delivery.id(event), delivery, fresh: false }
+    }
+
+    fn fresh(event: &Event, webhook: &Webhook) -> Self {
+        let delivery = Delivery::fresh(event, webhook.id.clone());
+        Self { id: delivery.id(event), delivery, fresh: true }
+    }
 }
 
 impl Pursuer {
     /// The deliveries of a fresh event: one for every webhook that subscribes to it.
     pub(super) fn fan_out(&self, event: &Event) -> Vec<Pursuit> {
         let snapshot = self.registry.snapshot();
-        let subscribers = snapshot.subscribers(event);
-        subscribers
-            .map(|webhook| Pursuit { delivery: Delivery::fresh(event, webhook.id.clone()), fresh: true })
-            .collect()
+        snapshot.subscribers(event).map(|webhook| Pursuit::fresh(event, webhook)).collect()
     }
 
     /// Brings the delivery as far as it goes now, and tells what is next; nothing when the worker's end came before its turn.
@@ -74,7 +84,7 @@ impl Pursuer {
             Ok(webhook) => webhook,
             Err(step) => return Some(step),
         };
-        let verdict = self.attempt(event, delivery, &webhook, &slot).await;
+        let verdict = self.attempt(event, pursuit, &webhook, &slot).await;
         if verdict.outcome == Outcome::Gone {
             self.deactivate(&webhook).await;
         }
@@ -117,10 +127,11 @@ impl Pursuer {
         }
     }
 
-    async fn attempt(&self, event: &Event, delivery: &Delivery, webhook: &Webhook, slot: &Slot) -> Verdict {
+    async fn attempt(&self, event: &Event, pursuit: &Pursuit, webhook: &Webhook, slot: &Slot) -> Verdict {
+        let Pursuit { delivery, id, .. } = pursuit;
         let now = self.clock.now();
         let in_flight = InFlight::begin(&self.telemetry);
-        let answer = self.client.send(&Attempt { event, delivery, webhook, now }).await;
+        let answer = self.client.send(&Attempt { event, delivery, id, webhook, now }).await;
         slot.answered(answer.took);
         let now = self.clock.now();
         let verdict = classify(&answer.exchange, now);

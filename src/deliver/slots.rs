@@ -92,12 +92,13 @@ impl Slots {
             return Err(webhook.book(self.policy.per_webhook));
         };
         let turn = tokio::time::timeout(self.policy.patience, Arc::clone(&webhook.free).acquire_owned()).await;
+        let turns = waiting.turns;
         drop(waiting);
         match turn {
             Ok(Ok(permit)) => Ok(Slot { webhook, _permit: permit }),
             _ => {
                 // It is slower than it was taken to be; those who come next need not find that out by waiting.
-                webhook.learn_at_least(self.policy.patience);
+                webhook.learn_at_least(self.policy.patience / turns);
                 Err(webhook.book(self.policy.per_webhook))
             }
         }
@@ -121,15 +122,16 @@ impl Slots {
         webhook
     }
 
-    /// Whether one more waiter of `webhook` is worth its place.
-    fn worth_waiting(&self, webhook: &WebhookSlots) -> bool {
+    /// How many answers one more waiter of `webhook` has to wait for, if that is worth its place.
+    fn turns_worth_waiting(&self, webhook: &WebhookSlots) -> Option<u32> {
         let waiters = webhook.waiters.load(Ordering::Relaxed);
         let crowded = self.crowded.load(Ordering::Relaxed).max(1);
         if waiters >= (self.policy.waiters_max / crowded).max(1) {
-            return false;
+            return None;
         }
-        let turns = (waiters as u64 + 1).div_ceil(self.policy.per_webhook as u64);
-        turns.saturating_mul(webhook.answer_us.load(Ordering::Relaxed)) <= as_us(self.policy.patience)
+        let turns = u32::try_from((waiters + 1).div_ceil(self.policy.per_webhook)).unwrap_or(u32::MAX);
+        let expected_us = u64::from(turns).saturating_mul(webhook.answer_us.load(Ordering::Relaxed));
+        (expected_us <= as_us(self.policy.patience)).then_some(turns)
     }
 }
 
@@ -162,17 +164,17 @@ fn as_us(duration: Duration) -> u64 {
 struct Waiting<'a> {
     slots: &'a Slots,
     webhook: &'a WebhookSlots,
+    /// How many answers it has to wait for, one after the other.
+    turns: u32,
 }
 
 impl<'a> Waiting<'a> {
     fn begin(slots: &'a Slots, webhook: &'a WebhookSlots) -> Option<Self> {
-        if !slots.worth_waiting(webhook) {
-            return None;
-        }
+        let turns = slots.turns_worth_waiting(webhook)?;
         if webhook.waiters.fetch_add(1, Ordering::Relaxed) == 0 {
             slots.crowded.fetch_add(1, Ordering::Relaxed);
         }
-        Some(Self { slots, webhook })
+        Some(Self { slots, webhook, turns })
     }
 }
 
@@ -247,6 +249,30 @@ mod tests {
             assert!((turn.as_secs_f64() - expected).abs() < 0.01 * expected + 0.01, "turn {number} after {turn:?}");
         }
         assert!(turns[999] <= PARK_WAIT_MAX + Duration::from_secs(2), "{:?}", turns[999]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_waited_behind_many_does_not_take_the_whole_wait_for_one_answer() {
+        let slots = slots(1, 100);
+        let answer = Duration::from_millis(50);
+        let first = slots.acquire(&id("a")).await.expect("free");
+        let serve = async |slot: Slot| {
+            tokio::time::sleep(answer).await;
+            slot.answered(answer);
+        };
+        let each = (0..20).map(async |_| match slots.acquire(&id("a")).await {
+            Ok(slot) => {
+                serve(slot).await;
+                None
+            }
+            Err(no_slot) => Some(no_slot.turn),
+        });
+        let (turns, ()) = tokio::join!(futures_util::future::join_all(each), serve(first));
+        let turns: Vec<Duration> = turns.into_iter().flatten().collect();
+        assert!(turns.len() >= 5, "more than half a second's worth of them came: {turns:?}");
+        for (number, turn) in turns.iter().enumerate() {
+            assert!(*turn <= answer * (u32::try_from(number).expect("few") + 2), "number {number}: {turn:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use reqwest::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use reqwest::{Response, redirect};
+use reqwest::header::RETRY_AFTER;
+use reqwest::{Method, Request, Response, redirect};
 
 use super::failure::no_answer;
 use super::request::{self, Attempt};
@@ -81,13 +81,10 @@ impl Client {
             Ok(headers) => headers,
             Err(error) => return Exchange::NoAnswer { kind: NoAnswer::Invalid, words: error.to_string() },
         };
-        let request = self
-            .http
-            .post(attempt.webhook.url.clone())
-            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-            .headers(headers)
-            .body(body.into_body());
-        match request.send().await {
+        let mut request = Request::new(Method::POST, attempt.webhook.url.clone());
+        *request.headers_mut() = headers;
+        *request.body_mut() = Some(body.into_body());
+        match self.http.execute(request).await {
             Ok(response) => read(response).await.unwrap_or_else(|error| no_answer(&error)),
             Err(error) => no_answer(&error),
         }

@@ -10,12 +10,12 @@
 use std::fmt::Write;
 
 use bytes::Bytes;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 use super::pieces::Pieces;
 use crate::decide::sign_v1;
-use crate::model::{Delivery, Event, Timestamp, Webhook};
+use crate::model::{Delivery, DeliveryId, Event, Timestamp, Webhook};
 
 const HOST: HeaderName = HeaderName::from_static("x-misskey-host");
 const HOOK_ID: HeaderName = HeaderName::from_static("x-misskey-hook-id");
@@ -24,6 +24,8 @@ const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 const ATTEMPT: HeaderName = HeaderName::from_static("x-hikyaku-attempt");
+/// Room for all of them and the client's own, so that the table never grows.
+const HEADERS_MAX: usize = 16;
 
 /// One attempt to be made.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +34,8 @@ pub struct Attempt<'a> {
     pub event: &'a Event,
     /// The delivery, as it stands before this attempt.
     pub delivery: &'a Delivery,
+    /// The delivery's id.
+    pub id: &'a DeliveryId,
     /// Where it goes.
     pub webhook: &'a Webhook,
     /// When it is made.
@@ -72,10 +76,11 @@ fn push_text(json: &mut String, key: &str, text: &str) {
     json.push(',');
 }
 
-/// The headers of the request for `attempt`, whose body is `body`; `User-Agent` and `Content-Type` are the client's.
+/// The headers of the request for `attempt`, whose body is `body`; `User-Agent` is the client's.
 pub(super) fn headers(attempt: &Attempt<'_>, body: &Pieces) -> Result<HeaderMap, RequestError> {
-    let Attempt { event, delivery, webhook, now } = attempt;
-    let mut headers = HeaderMap::with_capacity(12);
+    let Attempt { event, delivery, id, webhook, now } = attempt;
+    let mut headers = HeaderMap::with_capacity(HEADERS_MAX);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let mut put = |name: HeaderName, value: Result<HeaderValue, _>| match value {
         Ok(value) => {
             headers.insert(name, value);
@@ -90,7 +95,6 @@ pub(super) fn headers(attempt: &Attempt<'_>, body: &Pieces) -> Result<HeaderMap,
     if webhook.options.send_secret {
         put(HOOK_SECRET, HeaderValue::from_bytes(&secret_bytes(webhook.secret.expose())))?;
     }
-    let id = delivery.id(event);
     let seconds = now.as_millis().div_euclid(1000);
     put(WEBHOOK_ID, HeaderValue::from_str(id.as_str()))?;
     put(WEBHOOK_TIMESTAMP, Ok(HeaderValue::from(seconds)))?;
@@ -150,7 +154,8 @@ mod tests {
 
     fn sent(event: &Event, webhook: &Webhook) -> (HeaderMap, String) {
         let delivery = Delivery::fresh(event, webhook.id.clone());
-        let attempt = Attempt { event, delivery: &delivery, webhook, now: NOW };
+        let id = delivery.id(event);
+        let attempt = Attempt { event, delivery: &delivery, id: &id, webhook, now: NOW };
         let body = body(&attempt);
         let headers = headers(&attempt, &body).expect("headers");
         (headers, String::from_utf8(body.slices().concat()).expect("UTF-8"))

@@ -25,6 +25,8 @@ use crate::telemetry::Telemetry;
 /// Events offered in one batch, and batches offered at a time.
 const BATCH: usize = 256;
 const PRODUCERS: usize = 8;
+/// Messages prefetched for each request in flight.
+const PREFETCH_PER_REQUEST: usize = 8;
 /// A run that takes longer has hung.
 const RUN_MAX: Duration = Duration::from_secs(600);
 
@@ -76,6 +78,7 @@ pub(super) fn settings(folder: &Path, load: &Load) -> anyhow::Result<Settings> {
     settings.store.path = folder.join("store.db");
     settings.delivery.concurrency = load.concurrency;
     settings.delivery.slots_per_webhook = load.concurrency;
+    settings.queue.prefetch = load.concurrency.saturating_mul(PREFETCH_PER_REQUEST);
     Ok(settings)
 }
 
