@@ -3,7 +3,6 @@
 //! they deliver. Building and running the images is not tested here.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde_json::Value;
 
@@ -150,26 +149,10 @@ const DELIVERED: &str = "hikyaku_deliveries_total{result=\"delivered\"}";
 const UNWANTED: &str = "hikyaku_events_without_subscriber_total";
 
 #[tokio::test]
-async fn workers_with_one_store_share_the_work_and_what_a_killed_one_had_goes_to_the_other() {
-    let node = broker().await;
-    let receiver = Receiver::start(Behaviour::Slow(Duration::from_millis(50))).await;
-    // The settings file is empty: all settings come from the variables.
-    let home = Home::bare("");
-    home.cli(&["webhooks", "create", "--on", "note", "--url", &receiver.url("/")]).await.ok();
-    let workers = [serve(&home, &node).await, serve(&home, &node).await];
-    assert_eq!(workers[0].post(events("note", "e", 2000)).await.0, 200);
-    let share = async || (both(&workers, DELIVERED).await.1 > 20.0).then_some(());
-    until("both workers deliver", share).await;
-    let [one, two] = workers;
-    one.kill().await;
-    receiver.until_distinct(2000).await;
-    two.stop().await;
-}
-
-#[tokio::test]
 async fn a_webhook_that_is_registered_while_workers_run_is_known_to_all_of_them() {
     let node = broker().await;
     let receiver = Receiver::start(Behaviour::Answer(200)).await;
+    // The settings file is empty: all settings come from the variables.
     let home = Home::bare("");
     let workers = [serve(&home, &node).await, serve(&home, &node).await];
     home.cli(&["webhooks", "create", "--on", "note", "--url", &receiver.url("/")]).await.ok();
