@@ -83,7 +83,7 @@ pub(super) async fn rejected(
 }
 
 /// Says what is wrong with `url`, which is quoted unless it may hold a password.
-fn not_a_queue(url: &str, what: &str) -> CliError {
+pub(super) fn not_a_queue(url: &str, what: &str) -> CliError {
     CliError::Usage(if url.contains('@') { format!("--queue: {what}") } else { format!("--queue {url:?}: {what}") })
 }
 

@@ -1,7 +1,8 @@
 //! Sets up the log: lines on standard error, as text or JSON.
 //!
 //! Our own lines, from `telemetry`, come at the level that is set. Libraries speak only of warnings: below that they name
-//! addresses and URLs.
+//! addresses and URLs. lapin calls the end of any connection an error, our own farewell too; what it means is in our lines,
+//! so lapin is heard only when everything is wanted.
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
@@ -20,7 +21,11 @@ pub(super) fn start(log: &Log) {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    let filter = Targets::new().with_target("hikyaku", level).with_default(level.min(LevelFilter::WARN));
+    let of_lapin = if level >= LevelFilter::DEBUG { LevelFilter::WARN } else { LevelFilter::OFF };
+    let filter = Targets::new()
+        .with_target("hikyaku", level)
+        .with_target("lapin", of_lapin)
+        .with_default(level.min(LevelFilter::WARN));
     let lines = tracing_subscriber::fmt::layer().with_target(false).with_writer(std::io::stderr);
     let on_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let lines = match log.format {

@@ -21,7 +21,7 @@ use crate::decide;
 use crate::deliver::{Drainer, Observer, Parts, Policy, Sampler, Worker};
 use crate::ingest::{self, HttpPolicy, Ingest};
 use crate::outbound::Client;
-use crate::queue::{Access, BrokerOptions, FileOptions, Prefetch, Queue, QueueError};
+use crate::queue::{Access, BrokerOptions, BrokerUrl, FileOptions, Prefetch, Queue, QueueError};
 use crate::record::{DeadLetters, Latest, Retention};
 use crate::registry::Registry;
 use crate::telemetry::{SharedTelemetry, Telemetry};
@@ -139,15 +139,17 @@ pub(super) async fn open_queue(
             let options = FileOptions { path: path.clone(), bytes_max };
             Queue::open_sqlite(options, access, clock, telemetry).await
         }
-        QueueUrl::RabbitMq(url) => {
-            let options = BrokerOptions {
-                url: url.clone(),
-                prefix: settings.queue.prefix.clone(),
-                event_bytes_max: settings.ingest.event_bytes_max,
-                server: server_of(settings),
-            };
-            Queue::open_rabbitmq(options, access, clock, telemetry).await
-        }
+        QueueUrl::RabbitMq(url) => Queue::open_rabbitmq(broker_options(settings, url), access, clock, telemetry).await,
+    }
+}
+
+/// How `settings` use RabbitMQ at `url`.
+pub(super) fn broker_options(settings: &Settings, url: &BrokerUrl) -> BrokerOptions {
+    BrokerOptions {
+        url: url.clone(),
+        prefix: settings.queue.prefix.clone(),
+        event_bytes_max: settings.ingest.event_bytes_max,
+        server: server_of(settings),
     }
 }
 

@@ -216,6 +216,15 @@ impl Queue {
         Ok(Self { backend: Arc::new(backend) })
     }
 
+    /// Deletes what [`open_rabbitmq`](Self::open_rabbitmq) declares with `options`, **and everything that lies in it**: for
+    /// queues that were made to be thrown away. Nobody may be using them, or they are declared anew.
+    ///
+    /// # Errors
+    /// When RabbitMQ does not do it; some of it may be gone.
+    pub async fn remove_rabbitmq(options: &BrokerOptions) -> Result<(), QueueError> {
+        Ok(rabbitmq::remove(options).await?)
+    }
+
     /// Stores `messages`, all or none. A message with [`Target::One`](crate::model::Target::One) is due at once.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ pub mod receivers;
 pub mod report;
 mod run;
 pub mod samples;
+mod stage;
 mod table;
 mod words;
 

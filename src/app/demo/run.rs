@@ -1,8 +1,7 @@
-//! Runs the demo: a sidecar in a temporary folder, receivers, webhooks, samples, and the account at the end.
+//! Runs the demo on its stage: a sidecar, receivers, webhooks, samples, and the account at the end.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::IsTerminal;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,12 +14,13 @@ use super::progress::Progress;
 use super::receivers::{Receivers, SECRET};
 use super::report::{AcceptedEvent, Inputs, RegisteredWebhook, Report, Skipped};
 use super::samples::samples;
+use super::stage::Stage;
 use super::words::{DeliveryRef, ReceiverKind};
 use crate::app::service::Service;
 use crate::app::signals::Signals;
 use crate::app::{FAILED, logging};
 use crate::cli::{DemoArgs, Output};
-use crate::config::{Log, LogLevel, QueueUrl, Settings};
+use crate::config::{Log, LogLevel};
 use crate::decide::Step;
 use crate::deliver::Observer;
 use crate::model::{
@@ -34,81 +34,120 @@ use crate::registry::NewWebhook;
 const RUN_MAX: Duration = Duration::from_secs(15);
 /// How often progress is shown, at least.
 const SHOW_EVERY: Duration = Duration::from_millis(100);
-/// The demo's retries come soon: a dead receiver is given up after two seconds.
-const RETRY_SCHEDULE_MS: [u64; 3] = [300, 600, 1200];
 
 /// Runs the demo and prints its account.
 pub(in crate::app) async fn run(args: &DemoArgs, output: &mut Output) -> anyhow::Result<ExitCode> {
     logging::start(&Log { level: LogLevel::Error, ..Log::default() });
     let mut signals = Signals::catch().context("signals cannot be caught")?;
-    let folder = tempfile::tempdir().context("no temporary folder can be made")?;
-    let demo = tokio::select! {
-        demo = Demo::play(folder.path(), args.json) => demo?,
-        signal = signals.next() => anyhow::bail!("interrupted by {signal}"),
+    let stage = Stage::new(args)?;
+    let ready = tokio::select! {
+        ready = stage.set_up(output) => ready,
+        signal = signals.next() => interrupted(signal).map(|_| ()),
     };
-    let report = demo.report().await?;
-    if args.json {
-        output.line(&serde_json::to_string(&report)?)?;
-    } else {
-        report.table().lines().try_for_each(|line| output.line(line))?;
-    }
-    for problem in report.problems() {
-        output.note(&format!("problem: {problem}"));
-    }
-    if args.keep {
-        let (api, metrics) = (demo.service.address, demo.service.metrics_address);
-        output.note(&format!("still running: events to http://{api}/v1/events, metrics on http://{metrics}/metrics"));
-        output.note("the bearer token is demo-admin-token; Ctrl-C ends it");
-        signals.next().await;
-    }
-    demo.service.stop().await;
-    demo.receivers.stop().await;
-    Ok(if report.problems().is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+    let played = match ready {
+        Ok(()) => play(&stage, args, &mut signals, output).await,
+        Err(error) => Err(error),
+    };
+    // However it ended; its own end is told first.
+    let cleared = stage.clear().await;
+    let code = played?;
+    cleared?;
+    Ok(code)
 }
 
-/// A demo that has run.
+fn interrupted(signal: &str) -> anyhow::Result<ExitCode> {
+    anyhow::bail!("interrupted by {signal}")
+}
+
+async fn play(stage: &Stage, args: &DemoArgs, signals: &mut Signals, output: &mut Output) -> anyhow::Result<ExitCode> {
+    let demo = tokio::select! {
+        demo = Demo::start(stage) => demo?,
+        signal = signals.next() => return interrupted(signal),
+    };
+    let shown = demo.show(args, signals, output).await;
+    demo.service.stop().await;
+    demo.receivers.stop().await;
+    shown
+}
+
+/// A demo that runs.
 struct Demo {
+    began: Instant,
     service: Service,
     receivers: Receivers,
     account: Arc<Account>,
+}
+
+/// What was put in, and how long it took.
+struct Played {
     events: Vec<AcceptedEvent>,
     webhooks: Vec<RegisteredWebhook>,
     elapsed: Duration,
 }
 
 impl Demo {
-    async fn play(folder: &Path, quiet: bool) -> anyhow::Result<Self> {
+    async fn start(stage: &Stage) -> anyhow::Result<Self> {
         let began = Instant::now();
         let receivers = Receivers::start().await.context("the receivers cannot be started")?;
         let account = Arc::new(Account::default());
         let observer = Arc::clone(&account) as Arc<dyn Observer>;
-        let service = Service::start(settings(folder)?, Some(observer)).await?;
+        let service = Service::start(stage.settings()?, Some(observer)).await?;
+        Ok(Self { began, service, receivers, account })
+    }
+
+    /// Plays, tells the account, and goes on if that was asked for.
+    async fn show(&self, args: &DemoArgs, signals: &mut Signals, output: &mut Output) -> anyhow::Result<ExitCode> {
+        let played = tokio::select! {
+            played = self.play(args.json) => played?,
+            signal = signals.next() => return interrupted(signal),
+        };
+        let report = self.report(&played).await?;
+        if args.json {
+            output.line(&serde_json::to_string(&report)?)?;
+        } else {
+            report.table().lines().try_for_each(|line| output.line(line))?;
+        }
+        for problem in report.problems() {
+            output.note(&format!("problem: {problem}"));
+        }
+        if args.keep {
+            let (api, metrics) = (self.service.address, self.service.metrics_address);
+            output
+                .note(&format!("still running: events to http://{api}/v1/events, metrics on http://{metrics}/metrics"));
+            output.note("the bearer token is demo-admin-token; Ctrl-C ends it");
+            signals.next().await;
+        }
+        Ok(if report.problems().is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+    }
+
+    async fn play(&self, quiet: bool) -> anyhow::Result<Played> {
+        Stage::until_connected(&self.service).await?;
         let parsed = sample_events()?;
-        let webhooks = register(&service, &receivers, &parsed).await?;
+        let webhooks = register(&self.service, &self.receivers, &parsed).await?;
         let items: Vec<Bytes> = samples().iter().map(|sample| Bytes::from_static(sample.json.as_bytes())).collect();
-        let results = service.ingest.offer(&items).await.context("the samples cannot be stored")?;
+        let results = self.service.ingest.offer(&items).await.context("the samples cannot be stored")?;
         let refused = results.iter().filter(|result| result.is_err()).count();
         anyhow::ensure!(refused == 0, "{refused} samples were refused");
         let events: Vec<AcceptedEvent> = parsed.iter().map(AcceptedEvent::from).collect();
         let expected = expected_deliveries(&events, &webhooks);
         let progress =
             if quiet { Progress::quiet() } else { Progress::start(expected, std::io::stderr().is_terminal()) };
-        wait_until_done(&service, &account, expected, began, progress).await;
-        Ok(Self { service, receivers, account, events, webhooks, elapsed: began.elapsed() })
+        wait_until_done(&self.service, &self.account, expected, progress).await;
+        Ok(Played { events, webhooks, elapsed: self.began.elapsed() })
     }
 
-    async fn report(&self) -> anyhow::Result<Report> {
+    async fn report(&self, played: &Played) -> anyhow::Result<Report> {
         let depths = self.service.queue.depths().await?;
         let mut inputs = Inputs {
-            events: self.events.clone(),
-            webhooks: self.webhooks.clone(),
+            events: played.events.clone(),
+            webhooks: played.webhooks.clone(),
             delivered: self.receivers.delivered(),
             dead: Vec::new(),
             waiting: self.account.waiting(),
             skipped: self.account.skipped(),
             attempts: self.account.attempts(),
             violations: self.receivers.violations(),
-            elapsed: self.elapsed,
+            elapsed: played.elapsed,
         };
         let mut after = None;
         loop {
@@ -135,20 +174,10 @@ impl Demo {
 
 /// What the queue holds must be what the worker left waiting.
 fn queue_disagrees(depths: &Depths, waiting: u64) -> Option<String> {
-    let Depths { work, delay, dead, .. } = *depths;
-    (work > 0 || dead > 0 || delay != waiting).then(|| {
-        format!("the queue holds {work} fresh events, {delay} waiting deliveries and {dead} dead letters, and {waiting} deliveries should wait")
+    let Depths { work, delay, dead, rejected, .. } = *depths;
+    (work > 0 || dead > 0 || rejected > 0 || delay != waiting).then(|| {
+        format!("the queue holds {work} fresh events, {delay} waiting deliveries, {dead} dead letters and {rejected} rejected messages, and {waiting} deliveries should wait")
     })
-}
-
-fn settings(folder: &Path) -> anyhow::Result<Settings> {
-    let mut settings = Settings::default();
-    settings.server.listen = "127.0.0.1:0".parse()?;
-    settings.server.admin_token = Some(check_secret("demo-admin-token")?);
-    settings.queue.url = QueueUrl::Sqlite(folder.join("queue.db"));
-    settings.store.path = folder.join("store.db");
-    settings.delivery.retry_schedule = RETRY_SCHEDULE_MS.map(Duration::from_millis).to_vec();
-    Ok(settings)
 }
 
 fn sample_events() -> anyhow::Result<Vec<Event>> {
@@ -209,7 +238,8 @@ fn expected_deliveries(events: &[AcceptedEvent], webhooks: &[RegisteredWebhook])
     events.iter().map(of).sum()
 }
 
-async fn wait_until_done(service: &Service, account: &Account, expected: u64, began: Instant, mut progress: Progress) {
+async fn wait_until_done(service: &Service, account: &Account, expected: u64, mut progress: Progress) {
+    let began = Instant::now();
     while began.elapsed() < RUN_MAX {
         let counts = account.counts();
         progress.set_total(expected.saturating_sub(counts.skipped));

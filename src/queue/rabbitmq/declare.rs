@@ -1,6 +1,8 @@
-//! Declares the topology, and counts what lies in queues. On channels that are thrown away: a refusal closes a channel.
+//! Declares the topology, removes it, and counts what lies in queues. On channels that are thrown away: a refusal closes a channel.
 
-use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::options::{
+    ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
+};
 use lapin::types::FieldTable;
 use lapin::{Channel, ErrorKind};
 
@@ -30,6 +32,20 @@ pub(super) async fn declare(link: &Link, topology: &Topology) -> Result<(), Brok
         tell("queue", &binding.queue, tokio::time::timeout(CALL_WAIT_MAX, bound).await)?;
     }
     let _closed_with_the_connection = within("closing a channel", channel.close(200, "done".into())).await;
+    Ok(())
+}
+
+/// Deletes every queue and exchange, and all that lies in them; those that are not there do not matter.
+pub(super) async fn remove(link: &Link, topology: &Topology) -> Result<(), BrokerError> {
+    let channel = link.channel().await?;
+    for queue in topology.queues() {
+        let deleted = channel.queue_delete(queue.name.as_str().into(), QueueDeleteOptions::default());
+        tell("queue", &queue.name, tokio::time::timeout(CALL_WAIT_MAX, deleted).await)?;
+    }
+    for exchange in topology.exchanges() {
+        let deleted = channel.exchange_delete(exchange.name.as_str().into(), ExchangeDeleteOptions::default());
+        tell("exchange", &exchange.name, tokio::time::timeout(CALL_WAIT_MAX, deleted).await)?;
+    }
     Ok(())
 }
 

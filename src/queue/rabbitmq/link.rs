@@ -47,6 +47,18 @@ impl Link {
         }
     }
 
+    /// Connects to the first node of `url` that answers.
+    pub(super) async fn open_any(url: &BrokerUrl, name: &str) -> Result<Self, BrokerError> {
+        let mut last = BrokerError::other("queue.url names no node");
+        for node in 0..url.node_count() {
+            match Self::open(url, node, name).await {
+                Ok(link) => return Ok(link),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
     /// A new channel.
     pub(super) async fn channel(&self) -> Result<Channel, BrokerError> {
         within("opening a channel", self.connection.create_channel()).await

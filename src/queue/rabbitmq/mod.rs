@@ -64,6 +64,7 @@ pub use url::BrokerUrl;
 
 use consumer::LaneTask;
 use lane::{LaneState, Shared};
+use link::Link;
 use publisher::{Patience, Publisher};
 use reading::Reader;
 use session::Session;
@@ -89,6 +90,14 @@ pub struct BrokerOptions {
     pub event_bytes_max: usize,
     /// The `server` of producers' events of the source `default` that do not say theirs.
     pub server: Option<String>,
+}
+
+/// Deletes everything that [`RabbitQueue::open`] declares with `options`, and all that lies in it.
+pub(super) async fn remove(options: &BrokerOptions) -> Result<(), BrokerError> {
+    let link = Link::open_any(&options.url, "hikyaku remove").await?;
+    let removed = declare::remove(&link, &Topology::new(&options.prefix)).await;
+    link.close().await;
+    removed
 }
 
 /// A queue in RabbitMQ.

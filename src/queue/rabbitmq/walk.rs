@@ -76,7 +76,7 @@ struct UnderWay {
 impl Walk {
     /// Connects anew: holding messages must not hold up anything else.
     pub(super) async fn open(shared: Shared, url: &BrokerUrl) -> Result<Self, QueueError> {
-        let link = open_any(url).await?;
+        let link = Link::open_any(url, "hikyaku rejected").await?;
         let source = Source { channel: link.channel().await?, queue: shared.topology.rejected() };
         let (walked, under_way) = (Walked::default(), FuturesUnordered::new());
         Ok(Self { shared, link, source, walked, under_way, under_way_bytes: 0, done: Vec::new() })
@@ -252,16 +252,4 @@ pub(super) async fn purge_all(session: &Arc<Session>, queue: &str) -> Result<u64
     let purged = within("deleting messages", channel.queue_purge(queue.into(), QueuePurgeOptions::default())).await?;
     let _closed_with_the_connection = within("closing a channel", channel.close(200, "done".into())).await;
     Ok(u64::from(purged))
-}
-
-/// A connection to the first node that has one.
-async fn open_any(url: &BrokerUrl) -> Result<Link, BrokerError> {
-    let mut last = BrokerError::Away { why: "no node is named".to_owned() };
-    for node in 0..url.node_count() {
-        match Link::open(url, node, "hikyaku rejected").await {
-            Ok(link) => return Ok(link),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
 }

@@ -2,6 +2,7 @@
 
 mod dead_letters;
 mod demonstrated;
+mod demonstrated_on_rabbitmq;
 mod deployed;
 mod events_by_http;
 mod exhausted;

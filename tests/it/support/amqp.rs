@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use hikyaku::clock::{Clock, SystemClock};
 use lapin::options::{
-    BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions,
+    BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions,
+    QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind};
 
 use super::broker;
 
@@ -37,7 +38,7 @@ impl Queues {
 
 /// Someone else's connection.
 pub(crate) struct Stranger {
-    _connection: Connection,
+    connection: Connection,
     pub(crate) channel: Channel,
 }
 
@@ -46,7 +47,7 @@ impl Stranger {
         let connection = Connection::connect(url, ConnectionProperties::default()).await.expect("connected");
         let channel = connection.create_channel().await.expect("a channel");
         channel.confirm_select(ConfirmSelectOptions::default()).await.expect("confirms");
-        Self { _connection: connection, channel }
+        Self { connection, channel }
     }
 
     /// Publishes, and waits for the confirm.
@@ -78,10 +79,17 @@ impl Stranger {
         got.map(|got| got.delivery)
     }
 
+    /// Whether there is an exchange of that name.
+    pub(crate) async fn has_exchange(&self, name: &str) -> bool {
+        let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
+        let channel = self.connection.create_channel().await.expect("a channel");
+        channel.exchange_declare(name.into(), ExchangeKind::Topic, options, FieldTable::default()).await.is_ok()
+    }
+
     /// Messages that wait in `queue`; nothing when there is no such queue.
     pub(crate) async fn depth(&self, queue: &str) -> Option<u32> {
         let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        let channel = self._connection.create_channel().await.expect("a channel");
+        let channel = self.connection.create_channel().await.expect("a channel");
         let asked = channel.queue_declare(queue.into(), options, FieldTable::default()).await;
         asked.ok().map(|queue| queue.message_count())
     }
