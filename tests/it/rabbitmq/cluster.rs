@@ -1,0 +1,57 @@
+//! Several nodes: on to the next when the one we are on is gone, and a cluster that has lost its majority.
+
+use std::collections::HashSet;
+
+use hikyaku::queue::Lane;
+
+use super::{PREFETCH, fresh, next, open, until};
+use crate::support::broker::Cluster;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_its_node_is_killed_a_worker_goes_on_with_another_and_nothing_is_lost() {
+    let cluster = Cluster::start().await;
+    let queue = open(&cluster.url(), "hikyaku.").await;
+    let mut work = queue.consume(Lane::Work, PREFETCH).await.expect("consumed");
+    queue.publish(vec![fresh("before")]).await.expect("published");
+    let held = next(&mut work, "the event").await;
+    cluster.nodes()[0].kill().await;
+    until("the loss is noticed", async || !queue.health().is_empty()).await;
+    drop(held);
+    until("it is on another node", async || queue.health().is_empty()).await;
+    until("the queues have leaders", async || queue.publish(vec![fresh("after")]).await.is_ok()).await;
+    let mut seen = Vec::new();
+    while !(seen.contains(&"before".to_owned()) && seen.contains(&"after".to_owned())) {
+        let mut lease = next(&mut work, "both events").await;
+        lease.settle(&[]).await.expect("settled");
+        seen.push(lease.message.event.id.as_str().to_owned());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_node_that_leads_its_queues_is_killed_a_worker_on_another_goes_on() {
+    let cluster = Cluster::start().await;
+    // Queues are led from where they are declared.
+    let elsewhere = open(&cluster.nodes()[2].url(), "hikyaku.").await;
+    elsewhere.close().await;
+    let leader = cluster.leader("hikyaku.work").await;
+    let ours = &cluster.nodes()[(leader + 1) % 3];
+    let queue = open(&ours.url(), "hikyaku.").await;
+    let mut work = queue.consume(Lane::Work, PREFETCH).await.expect("consumed");
+    let mut missing = HashSet::new();
+    for n in 0..20 {
+        let id = format!("e{n}");
+        if n == 10 {
+            cluster.nodes()[leader].kill().await;
+        }
+        until("the event is published", async || queue.publish(vec![fresh(&id)]).await.is_ok()).await;
+        missing.insert(id);
+    }
+    while !missing.is_empty() {
+        let mut lease = next(&mut work, "each event").await;
+        lease.settle(&[]).await.expect("settled");
+        missing.remove(lease.message.event.id.as_str());
+    }
+    cluster.nodes()[leader].restart().await;
+    cluster.whole().await;
+    assert!(queue.health().is_empty(), "{:?}", queue.health());
+}
