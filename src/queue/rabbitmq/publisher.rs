@@ -93,18 +93,23 @@ struct Task {
 
 impl Task {
     async fn run(mut self) {
+        // A batch for whatever session is on now, or to be refused.
+        let mut batch = None;
         loop {
             let session = self.sessions.borrow_and_update().clone();
-            match session {
-                Some(session) => {
-                    if OnSession::new(&session).run(&mut self.batches, &mut self.sessions).await.is_none() {
-                        return;
+            match (session, batch.take()) {
+                (Some(session), first) => {
+                    match OnSession::new(&session).run(first, &mut self.batches, &mut self.sessions).await {
+                        Over::Session(after) => batch = after,
+                        Over::Asking => return,
                     }
                 }
-                None => tokio::select! {
+                (None, Some(batch)) => self.refuse(batch),
+                (None, None) => tokio::select! {
                     changed = self.sessions.changed() => if changed.is_err() { return },
-                    batch = self.batches.recv() => match batch {
-                        Some(batch) => self.refuse(batch),
+                    // Whoever asks may have seen the session before this task did.
+                    asked = self.batches.recv() => match asked {
+                        Some(asked) => batch = Some(asked),
                         None => return,
                     }
                 },
@@ -117,6 +122,14 @@ impl Task {
         let error = why.unwrap_or_else(|| BrokerError::Away { why: "not connected yet".to_owned() });
         let _asker_may_be_gone = batch.answer.send(Err(error));
     }
+}
+
+/// Why the publishing of one session ended.
+enum Over {
+    /// The session did, and this batch came after that.
+    Session(Option<Batch>),
+    /// Nobody will ask any more.
+    Asking,
 }
 
 /// The publishing of one session.
@@ -143,8 +156,9 @@ impl<'a> OnSession<'a> {
         Self { session, in_flight: FuturesUnordered::new(), open: HashMap::new(), to_send: VecDeque::new(), next: 0 }
     }
 
-    /// Publishes until the session is over; nothing when nobody will ask any more.
-    async fn run(mut self, batches: &mut mpsc::Receiver<Batch>, sessions: &mut Sessions) -> Option<()> {
+    /// Publishes, `first` first, until the session is over or nobody will ask any more.
+    async fn run(mut self, first: Option<Batch>, batches: &mut mpsc::Receiver<Batch>, sessions: &mut Sessions) -> Over {
+        first.into_iter().for_each(|batch| self.take(batch));
         let mut blocked = self.session.blocked.subscribe();
         let mut looks = tokio::time::interval(LOOK_EVERY);
         loop {
@@ -155,16 +169,23 @@ impl<'a> OnSession<'a> {
                 }
                 batch = batches.recv(), if self.may_take() => {
                     match batch {
+                        // It is not for this session any more, so it is not unknown what became of it.
+                        Some(batch) if sessions.has_changed().unwrap_or(true) => {
+                            self.fail_all();
+                            return Over::Session(Some(batch));
+                        }
                         Some(batch) => self.take(batch),
-                        None if self.open.is_empty() => return None,
-                        None => self.finish().await?,
+                        None => {
+                            self.finish().await;
+                            return Over::Asking;
+                        }
                     }
                 }
                 Ok(()) = blocked.changed() => self.tell_who_cannot_wait(),
                 _ = looks.tick() => self.look(),
                 _ = sessions.changed() => {
                     self.fail_all();
-                    return Some(());
+                    return Over::Session(None);
                 }
             }
         }
@@ -261,13 +282,13 @@ impl<'a> OnSession<'a> {
     }
 
     /// Nobody will ask any more, but some still wait for their answer.
-    async fn finish(&mut self) -> Option<()> {
+    async fn finish(&mut self) {
         while !self.open.is_empty() {
             self.fill_window();
-            let (batch, result) = tokio::time::timeout(CONFIRM_WAIT_MAX, self.in_flight.next()).await.ok()??;
+            let next = tokio::time::timeout(CONFIRM_WAIT_MAX, self.in_flight.next()).await;
+            let Ok(Some((batch, result))) = next else { return };
             self.confirmed(batch, result);
         }
-        None
     }
 
     /// The session is over, and with it every confirm that has not come.

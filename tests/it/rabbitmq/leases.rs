@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use hikyaku::clock::{Clock, SystemClock};
 use hikyaku::model::{DeathReason, Target, Timestamp};
-use hikyaku::queue::{Death, FollowUp, Lane, Prefetch, QueueError};
+use hikyaku::queue::{Access, Death, FollowUp, Lane, Prefetch, QueueError};
 
-use super::{PREFETCH, delivery, fresh, next, open};
+use super::{PREFETCH, delivery, fresh, next, open, try_open};
 use crate::support::broker;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,4 +98,14 @@ async fn a_lease_that_is_dropped_comes_back_and_the_limit_in_bytes_holds() {
     }
     seen.sort();
     assert_eq!(seen, ids);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_takes_messages_from_the_moment_it_is_open() {
+    let (url, prefix) = (broker::shared_url().await, broker::own_prefix());
+    for n in 0..50 {
+        let queue = try_open(&url, &prefix, Access::Producer).await.expect("open");
+        queue.publish(vec![fresh("e")]).await.unwrap_or_else(|error| panic!("the {n}th time: {error}"));
+        queue.close().await;
+    }
 }
