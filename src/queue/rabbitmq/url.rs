@@ -1,8 +1,8 @@
 //! `queue.url` of RabbitMQ: `amqp://user:password@host:port,host:port/vhost?cacertfile=...`.
 //!
 //! As RabbitMQ's URI specification has it, with several nodes of one cluster separated by commas, tried in turn. `amqps`
-//! is TLS; `cacertfile` (PEM, instead of the system's certificates), `certfile` and `keyfile` (PEM, a client certificate)
-//! are the Erlang client's names. Nothing here prints user or password.
+//! is TLS; `cacertfile` (PEM, trusted beside the system's certificates), `certfile` and `keyfile` (PEM, a client
+//! certificate) are the Erlang client's names. Nothing here prints user or password.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ pub struct BrokerUrl {
     user: String,
     password: String,
     vhost: String,
-    /// Certificates to trust instead of the system's.
+    /// Certificates to trust beside the system's, which lapin always takes.
     pub(super) ca_file: Option<PathBuf>,
     /// A client certificate and its key.
     pub(super) client_files: Option<(PathBuf, PathBuf)>,
