@@ -92,6 +92,9 @@ pub struct BenchArgs {
     /// Instead: fill the queue with this many waiting events and tell the memory used while some are delivered
     #[arg(long, value_name = "EVENTS")]
     pub backlog: Option<u32>,
+    /// Measure over RabbitMQ, amqp://user:password@host:5672/vhost, in queues that are deleted afterwards, against a bare loop
+    #[arg(long, value_name = "URL", conflicts_with = "backlog")]
+    pub queue: Option<String>,
     /// Print the figures as one JSON document
     #[arg(long)]
     pub json: bool,

@@ -20,11 +20,9 @@ pub(super) async fn post(load: &Load, url: &Url) -> anyhow::Result<f64> {
 }
 
 fn post_all(load: &Load, url: &Url) -> anyhow::Result<f64> {
-    let _already_there = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        #[expect(clippy::disallowed_methods, reason = "what is compared with is a client as it comes")]
-        let client = reqwest::Client::builder().no_proxy().build()?;
+        let client = client()?;
         let (body, left) = (super::event(0, load.bytes), Cell::new(load.events));
         let one_after_another = || async {
             while let Some(rest) = left.get().checked_sub(1) {
@@ -40,4 +38,11 @@ fn post_all(load: &Load, url: &Url) -> anyhow::Result<f64> {
         futures_util::future::try_join_all(all).await?;
         Ok(f64::from(load.events) / began.elapsed().as_secs_f64())
     })
+}
+
+/// A client as it comes.
+pub(super) fn client() -> anyhow::Result<reqwest::Client> {
+    let _already_there = rustls::crypto::ring::default_provider().install_default();
+    #[expect(clippy::disallowed_methods, reason = "what is compared with is a client as it comes")]
+    Ok(reqwest::Client::builder().no_proxy().build()?)
 }

@@ -5,6 +5,23 @@ use serde_json::{Value, json};
 use super::Load;
 use super::queue_run::Drained;
 
+/// What the queue is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum QueueKind {
+    Sqlite,
+    RabbitMq,
+}
+
+impl QueueKind {
+    /// What the worker is compared with, and how an event is stored, in words.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Sqlite => ("bare POSTs", "accept (fsynced)"),
+            Self::RabbitMq => ("bare loop, lapin+reqwest", "accept (confirmed)"),
+        }
+    }
+}
+
 /// One run of each kind, in events a second.
 pub(super) struct Run {
     pub(super) bare: f64,
@@ -15,6 +32,7 @@ pub(super) struct Run {
 /// Medians over the runs.
 pub(super) struct Figures {
     load: Load,
+    kind: QueueKind,
     runs: usize,
     bare: f64,
     accept: f64,
@@ -26,10 +44,11 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    pub(super) fn of(load: &Load, runs: &[Run]) -> Self {
+    pub(super) fn of(load: &Load, runs: &[Run], kind: QueueKind) -> Self {
         let of = |figure: fn(&Run) -> f64| median(runs.iter().map(figure).collect());
         Self {
             load: load.clone(),
+            kind,
             runs: runs.len(),
             bare: of(|run| run.bare),
             accept: of(|run| run.queue.accept),
@@ -57,15 +76,15 @@ impl Figures {
 
     pub(super) fn lines(&self) -> Vec<String> {
         let Load { events, bytes, concurrency } = &self.load;
+        let (bare, accept) = self.kind.words();
+        let ratio = |ratio: f64| format!("   {ratio:.2} of the bare ones");
+        let line = |what: &str, rate: f64, ratio: &str| format!("{what:<25}{rate:>8.0} /s{ratio}");
         vec![
             format!("{events} events of {bytes} bytes, concurrency {concurrency}, medians of {} runs", self.runs),
-            format!("bare POSTs             {:>8.0} /s   1.00", self.bare),
-            format!("accept (fsynced)       {:>8.0} /s", self.accept),
-            format!("drain queue, deliver   {:>8.0} /s   {:.2} of the bare POSTs", self.drain, self.drain_to_bare),
-            format!(
-                "accept and deliver     {:>8.0} /s   {:.2} of the bare POSTs",
-                self.end_to_end, self.end_to_end_to_bare
-            ),
+            line(bare, self.bare, "   1.00"),
+            line(accept, self.accept, ""),
+            line("drain queue, deliver", self.drain, &ratio(self.drain_to_bare)),
+            line("accept and deliver", self.end_to_end, &ratio(self.end_to_end_to_bare)),
         ]
     }
 }

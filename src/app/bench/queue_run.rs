@@ -1,8 +1,7 @@
-//! The same events over the SQLite queue and the worker.
+//! The same events over a queue, in a SQLite file or in RabbitMQ, and the worker.
 
-use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -10,10 +9,10 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use url::Url;
 
-use super::Load;
+use super::{Load, Stage};
 use crate::app::service::{Service, ingest_of, open_queue};
 use crate::clock::SystemClock;
-use crate::config::{QueueUrl, Settings};
+use crate::config::Settings;
 use crate::decide::Step;
 use crate::deliver::Observer;
 use crate::ingest::Ingest;
@@ -25,8 +24,10 @@ use crate::telemetry::Telemetry;
 /// Events offered in one batch, and batches offered at a time.
 const BATCH: usize = 256;
 const PRODUCERS: usize = 8;
-/// Messages prefetched for each request in flight.
-const PREFETCH_PER_REQUEST: usize = 8;
+/// How long the worker's connections may take.
+const CONNECT_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How often it is asked whether they are there.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// A run that takes longer has hung.
 const RUN_MAX: Duration = Duration::from_secs(600);
 
@@ -34,34 +35,33 @@ const RUN_MAX: Duration = Duration::from_secs(600);
 pub(super) struct Drained {
     /// Events stored a second.
     pub(super) accept: f64,
-    /// Deliveries a second.
+    /// Deliveries a second, from the first one settled to the last.
     pub(super) drain: f64,
 }
 
 /// Stores all, then delivers all.
-pub(super) async fn drain(load: &Load, url: &Url) -> anyhow::Result<Drained> {
+pub(super) async fn drain(stage: &Stage<'_>, load: &Load, url: &Url) -> anyhow::Result<Drained> {
     let folder = tempfile::tempdir()?;
-    let settings = settings(folder.path(), load)?;
+    let settings = stage.settings(folder.path(), load)?;
     register(&settings, url).await?;
     let began = Instant::now();
     fill(&settings, load).await?;
     let accept = f64::from(load.events) / began.elapsed().as_secs_f64();
     let settled = Arc::new(Settled::default());
-    let began = Instant::now();
     let service = Service::start(settings, Some(Arc::clone(&settled) as Arc<dyn Observer>)).await?;
-    settled.reach(u64::from(load.events)).await?;
-    let drain = f64::from(load.events) / began.elapsed().as_secs_f64();
+    let took = settled.reach(u64::from(load.events)).await?;
     service.stop().await;
-    Ok(Drained { accept, drain })
+    Ok(Drained { accept, drain: f64::from(load.events) / took.as_secs_f64() })
 }
 
-/// Stores and delivers at the same time; deliveries a second.
-pub(super) async fn end_to_end(load: &Load, url: &Url) -> anyhow::Result<f64> {
+/// Stores and delivers at the same time; deliveries a second, from the first event offered to the last one settled.
+pub(super) async fn end_to_end(stage: &Stage<'_>, load: &Load, url: &Url) -> anyhow::Result<f64> {
     let folder = tempfile::tempdir()?;
-    let settings = settings(folder.path(), load)?;
+    let settings = stage.settings(folder.path(), load)?;
     register(&settings, url).await?;
     let settled = Arc::new(Settled::default());
     let service = Service::start(settings, Some(Arc::clone(&settled) as Arc<dyn Observer>)).await?;
+    until_connected(&service).await?;
     let began = Instant::now();
     offer_all(&service.ingest, load).await?;
     settled.reach(u64::from(load.events)).await?;
@@ -70,16 +70,13 @@ pub(super) async fn end_to_end(load: &Load, url: &Url) -> anyhow::Result<f64> {
     Ok(rate)
 }
 
-pub(super) fn settings(folder: &Path, load: &Load) -> anyhow::Result<Settings> {
-    let mut settings = Settings::default();
-    settings.server.listen = "127.0.0.1:0".parse()?;
-    settings.queue.url = QueueUrl::Sqlite(folder.join("queue.db"));
-    settings.queue.bytes_max = 0;
-    settings.store.path = folder.join("store.db");
-    settings.delivery.concurrency = load.concurrency;
-    settings.delivery.slots_per_webhook = load.concurrency;
-    settings.queue.prefetch = load.concurrency.saturating_mul(PREFETCH_PER_REQUEST);
-    Ok(settings)
+async fn until_connected(service: &Service) -> anyhow::Result<()> {
+    let connected = async {
+        while !service.queue.health().is_empty() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    tokio::time::timeout(CONNECT_WAIT_MAX, connected).await.context("the queue cannot be used")
 }
 
 pub(super) async fn register(settings: &Settings, url: &Url) -> anyhow::Result<()> {
@@ -97,6 +94,12 @@ pub(super) async fn register(settings: &Settings, url: &Url) -> anyhow::Result<(
     };
     registry.create(webhook).await?;
     Ok(())
+}
+
+/// Stores all events in RabbitMQ, for the bare loop to take.
+pub(super) async fn fill_for_bare_loop(stage: &Stage<'_>, load: &Load) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    fill(&stage.settings(folder.path(), load)?, load).await
 }
 
 /// Stores all events, without a worker.
@@ -128,18 +131,18 @@ async fn offer_all(ingest: &Ingest, load: &Load) -> anyhow::Result<()> {
 pub(super) struct Settled {
     count: AtomicU64,
     target: AtomicU64,
+    first: OnceLock<Instant>,
     reached: Notify,
 }
 
 impl Settled {
-    /// Waits until `target` deliveries are done.
-    pub(super) async fn reach(&self, target: u64) -> anyhow::Result<()> {
+    /// Waits until `target` deliveries are done; how long that took from the first one on.
+    pub(super) async fn reach(&self, target: u64) -> anyhow::Result<Duration> {
         self.target.store(target, Ordering::SeqCst);
-        if self.count.load(Ordering::SeqCst) >= target {
-            return Ok(());
+        if self.count.load(Ordering::SeqCst) < target {
+            tokio::time::timeout(RUN_MAX, self.reached.notified()).await.context("the run has hung")?;
         }
-        tokio::time::timeout(RUN_MAX, self.reached.notified()).await.context("the run has hung")?;
-        Ok(())
+        Ok(self.first.get().map(Instant::elapsed).unwrap_or_default())
     }
 }
 
@@ -148,6 +151,7 @@ impl Observer for Settled {
         if *step != Step::Done {
             return;
         }
+        self.first.get_or_init(Instant::now);
         let count = self.count.fetch_add(1, Ordering::SeqCst) + 1;
         let target = self.target.load(Ordering::SeqCst);
         if target > 0 && count == target {

@@ -1,5 +1,6 @@
 //! The program through its front door: the real binary, real files, real HTTP.
 
+mod benched;
 mod dead_letters;
 mod demonstrated;
 mod demonstrated_on_rabbitmq;

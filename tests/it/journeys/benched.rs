@@ -1,0 +1,45 @@
+//! `hikyaku bench`: every figure is there, and nothing is left behind.
+
+use serde_json::Value;
+
+use crate::support::amqp::Stranger;
+use crate::support::broker;
+use crate::support::program::Home;
+
+const FIGURES: [&str; 6] =
+    ["bare_per_s", "accept_per_s", "drain_per_s", "end_to_end_per_s", "drain_to_bare", "end_to_end_to_bare"];
+
+fn assert_figures(measured: &Value) {
+    for figure in FIGURES {
+        assert!(measured[figure].as_f64().is_some_and(|rate| rate > 0.0), "{figure}: {measured}");
+    }
+    assert_eq!(measured["events"], 300);
+}
+
+#[tokio::test]
+async fn the_benchmark_measures_a_file_against_bare_posts() {
+    let home = Home::bare("");
+    assert_figures(&home.cli(&["bench", "--events", "300", "--runs", "1", "--json"]).await.json());
+}
+
+#[tokio::test]
+async fn the_benchmark_over_rabbitmq_measures_against_a_bare_loop_and_deletes_its_queues() {
+    let url = broker::shared_url().await;
+    let home = Home::bare("");
+    let ran = home.cli(&["bench", "--events", "300", "--runs", "1", "--json", "--queue", &url]).await;
+    let (_, rest) = ran.stderr.split_once("begin with ").expect("it names its queues");
+    let prefix = rest.split_once(',').expect("the name ends").0.to_owned();
+    assert_figures(&ran.json());
+    let stranger = Stranger::connect(&url).await;
+    for queue in ["work", "retry", "delay.1s"] {
+        assert_eq!(stranger.depth(&format!("{prefix}{queue}")).await, None, "{prefix}{queue} is still there");
+    }
+}
+
+#[tokio::test]
+async fn a_queue_that_cannot_be_measured_is_said_so() {
+    let home = Home::bare("");
+    home.cli(&["bench", "--queue", "sqlite:queue.db"]).await.failed(2, &["each run has a file of its own"]);
+    let away = ["bench", "--events", "300", "--queue", "amqp://127.0.0.1:1"];
+    home.cli(&away).await.failed(1, &["cannot be reached"]);
+}
