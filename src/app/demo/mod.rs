@@ -6,6 +6,7 @@
 //!
 //! Nothing here decides a delivery's fate: the demo runs the same worker as `hikyaku serve`.
 
+mod account;
 mod contract;
 pub mod progress;
 pub mod receivers;

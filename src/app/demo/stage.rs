@@ -22,6 +22,8 @@ use crate::telemetry::Telemetry;
 
 /// The demo's retries come soon: a dead receiver is given up after two seconds.
 const RETRY_SCHEDULE_MS: [u64; 3] = [300, 600, 1200];
+/// How long requests under way may take at the end: longer than the slowest receiver, which answers after 0.7 s.
+const GRACE: Duration = Duration::from_secs(2);
 /// How long the worker's connections may take once RabbitMQ has been there.
 const CONNECT_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How often it is asked whether they are there.
@@ -69,6 +71,7 @@ impl Stage {
             settings.queue.single_host = true;
         }
         settings.store.path = self.folder.path().join("store.db");
+        settings.server.shutdown_grace = GRACE;
         settings.delivery.retry_schedule = RETRY_SCHEDULE_MS.map(Duration::from_millis).to_vec();
         Ok(settings)
     }
