@@ -3,8 +3,10 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use lapin::{Connection, ConnectionProperties};
+
 use super::producers::{Item, Producers};
-use super::{LONG, Stranger, assert_all_arrived, assert_nothing_is_left, home, repeats, until_all_is_done};
+use super::{LONG, assert_all_arrived, assert_nothing_is_left, home, repeats, until_all_is_done};
 use crate::support::broker::Broker;
 use crate::support::journey_receiver::{Behaviour, Receiver};
 use crate::support::program::{declared, until};
@@ -42,7 +44,8 @@ async fn after_a_minute_without_the_broker_nothing_is_lost_and_work_goes_on_with
     assert!(before < EVENTS, "it was killed too late to matter");
     broker.restart().await;
     let back = until("RabbitMQ takes connections", async || {
-        Stranger::try_connect(&broker.url()).await.ok().map(|_| Instant::now())
+        let connected = Connection::connect(&broker.url(), ConnectionProperties::default()).await;
+        connected.ok().map(|_| Instant::now())
     })
     .await;
     receiver.until_within(LONG, "work goes on", |book| book.arrived.len() > before).await;

@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::producers::{Item, Producers};
-use super::{LONG, Stranger, assert_all_arrived, assert_nothing_is_left, home, repeats, until_all_is_done};
+use super::{LONG, assert_all_arrived, assert_nothing_is_left, home, repeats, until_all_is_done};
+use crate::support::amqp::Stranger;
 use crate::support::broker::Broker;
 use crate::support::journey_receiver::{Behaviour, Receiver};
 use crate::support::program::{Program, declared, until};
@@ -57,7 +58,7 @@ async fn what_is_being_sent_and_what_was_just_sent_is_not_sent_again_when_the_co
     until_connected_anew(&program, 1.0).await;
     let stranger = Stranger::connect(&broker.url()).await;
     let rest = u32::try_from(ids.len() - PREFETCH).expect("few");
-    let copies_came = async || (stranger.ready("hikyaku.work").await == rest).then_some(());
+    let copies_came = async || (stranger.depth("hikyaku.work").await == Some(rest)).then_some(());
     until("the worker has as much in hand as before", copies_came).await;
     receiver.behave(Behaviour::Slow(Duration::from_secs(2)));
 

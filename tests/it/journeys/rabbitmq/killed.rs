@@ -1,12 +1,13 @@
 //! `kill -9` of broker and worker, many times: nothing is lost, and only what a killed worker held is sent again.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::time::Duration;
 
 use super::producers::{Item, Producers};
 use super::{LONG, assert_all_arrived, assert_nothing_is_left, home, repeats, until_all_is_done};
-use crate::support::broker::Broker;
-use crate::support::journey_receiver::{Behaviour, Receiver};
+use crate::support::broker::{Broker, Cluster};
+use crate::support::journey_receiver::{Behaviour, Book, Receiver};
 use crate::support::program::{Home, Program, declared};
 
 const EVENTS: usize = 20_000;
@@ -16,83 +17,145 @@ const PRODUCERS: usize = 4;
 /// The least that the settings allow, of each lane: so that few repeats are the most that is allowed.
 const PREFETCH: usize = 64;
 
-fn items() -> Vec<Item> {
-    let kind = |n: usize| if n.is_multiple_of(FLAKY_ONE_IN) { "mention" } else { "note" };
-    (0..EVENTS).map(|n| Item { kind: kind(n), id: format!("e{n}") }).collect()
+/// 20,000 events on their way, and what may happen to them.
+struct Trial {
+    steady: Receiver,
+    flaky: Receiver,
+    /// The events that are published by now.
+    notes: HashSet<String>,
+    mentions: HashSet<String>,
+    producers: Producers,
+    urls: Vec<String>,
+    home: Home,
+    worker: Option<Program>,
+    /// What a kill of the worker can repeat: two lanes of the prefetch, each message with one delivery. Whatever happens to
+    /// RabbitMQ can repeat nothing.
+    repeats_max: usize,
 }
 
-fn ids_of(items: &[Item], kind: &str) -> HashSet<String> {
-    items.iter().filter(|item| item.kind == kind).map(|item| item.id.clone()).collect()
+impl Trial {
+    /// Starts the worker at `url`, a broker with nodes at `urls`.
+    async fn start(url: &str, urls: &[String]) -> Self {
+        let steady = Receiver::start(Behaviour::Slow(Duration::from_millis(5))).await;
+        let flaky = Receiver::start(Behaviour::FailFirst(503, Duration::from_millis(5))).await;
+        let webhooks = declared("steady", &steady.url("/"), "note") + &declared("flaky", &flaky.url("/"), "mention");
+        let limits = format!(
+            "queue.prefetch = {PREFETCH}\ndelivery.concurrency = {PREFETCH}\ndelivery.retry_schedule_s = [1, 2, 2, 2]\n"
+        );
+        let mut trial = Self {
+            steady,
+            flaky,
+            notes: HashSet::new(),
+            mentions: HashSet::new(),
+            producers: Producers::new(),
+            urls: urls.to_vec(),
+            home: home(url, "hikyaku.", &format!("{limits}{webhooks}")),
+            worker: None,
+            repeats_max: 0,
+        };
+        trial.start_worker().await;
+        trial
+    }
+
+    /// Starts producers that publish these events, through the worker and straight to the nodes.
+    fn publish(&mut self, numbers: Range<usize>) {
+        let mut parts: Vec<Vec<Item>> = (0..2 * PRODUCERS).map(|_| Vec::new()).collect();
+        for (n, item) in numbers.map(|n| (n, item(n))) {
+            let ids = if item.kind == "note" { &mut self.notes } else { &mut self.mentions };
+            ids.insert(item.id.clone());
+            parts[n / FLAKY_ONE_IN % (2 * PRODUCERS)].push(item);
+        }
+        for (n, part) in parts.into_iter().enumerate() {
+            match n.is_multiple_of(2) {
+                true => self.producers.over_http(part),
+                false => self.producers.over_amqp(part, &self.urls, "hikyaku.events"),
+            }
+        }
+    }
+
+    async fn start_worker(&mut self) {
+        let worker = self.home.serve().await;
+        self.producers.worker_is_at(&worker.address);
+        self.worker = Some(worker);
+    }
+
+    async fn kill_worker(&mut self) {
+        self.repeats_max += 2 * PREFETCH;
+        self.worker.take().expect("it runs").kill().await;
+        self.start_worker().await;
+    }
+
+    /// Waits until `count` notes have arrived, and checks that all goes well so far.
+    async fn until_notes(&self, count: usize) {
+        let what = format!("{count} notes arrive");
+        self.steady.until_within(LONG, &what, |book| book.distinct() >= count).await;
+        assert!(self.steady.book().distinct() < self.notes.len(), "what comes now comes too late to matter");
+        self.assert_few_repeats();
+    }
+
+    /// Counts by the events that producers published once.
+    fn assert_few_repeats(&self) {
+        let again = self.producers.published_again();
+        assert!(again.len() < EVENTS / 2, "{} were published again: too few are left to count by", again.len());
+        let repeats = repeats(&self.steady.book(), &again) + repeats(&self.flaky.book(), &again);
+        assert!(repeats <= self.repeats_max, "{repeats} repeats, and {} are allowed", self.repeats_max);
+    }
+
+    /// Waits until all is over, and checks that nothing was lost and nothing is left at `url`.
+    async fn finish(mut self, url: &str) {
+        self.producers.finish().await;
+        let every = |count| move |book: &Book| book.event_ids.len() >= count;
+        self.steady.until_within(LONG, "every note arrives", every(self.notes.len())).await;
+        self.flaky.until_within(LONG, "every mention arrives", every(self.mentions.len())).await;
+        let worker = self.worker.take().expect("it runs");
+        until_all_is_done(&worker).await;
+        worker.stop().await;
+        assert_nothing_is_left(url, "hikyaku.").await;
+        assert_all_arrived(&self.steady, &self.notes);
+        assert_all_arrived(&self.flaky, &self.mentions);
+        self.assert_few_repeats();
+    }
 }
 
-async fn start(home: &Home, producers: &Producers) -> Program {
-    let program = home.serve().await;
-    producers.worker_is_at(&program.address);
-    program
+fn item(n: usize) -> Item {
+    Item { kind: if n.is_multiple_of(FLAKY_ONE_IN) { "mention" } else { "note" }, id: format!("e{n}") }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_20_000_events_none_is_lost_though_broker_and_worker_are_killed_again_and_again() {
     let broker = Broker::start().await;
-    let steady = Receiver::start(Behaviour::Slow(Duration::from_millis(5))).await;
-    let flaky = Receiver::start(Behaviour::FailFirst(503, Duration::from_millis(5))).await;
-    let webhooks = declared("steady", &steady.url("/"), "note") + &declared("flaky", &flaky.url("/"), "mention");
-    let limits = format!(
-        "queue.prefetch = {PREFETCH}\ndelivery.concurrency = {PREFETCH}\ndelivery.retry_schedule_s = [1, 2, 2, 2, 2]\n"
-    );
-    let home = home(&broker.url(), "hikyaku.", &format!("{limits}{webhooks}"));
-    let (notes, mentions) = (ids_of(&items(), "note"), ids_of(&items(), "mention"));
-
-    let mut producers = Producers::new();
-    let mut program = start(&home, &producers).await;
-    let mut parts: Vec<Vec<Item>> = (0..2 * PRODUCERS).map(|_| Vec::new()).collect();
-    items().into_iter().enumerate().for_each(|(n, item)| parts[n / FLAKY_ONE_IN % (2 * PRODUCERS)].push(item));
-    for _ in 0..PRODUCERS {
-        producers.over_http(parts.pop().expect("a part"));
-        producers.over_amqp(parts.pop().expect("a part"), &broker.url(), "hikyaku.events");
-    }
-
-    // What a kill of the worker can repeat: two lanes of 64 messages, each with one delivery. A kill of the broker nothing.
-    let mut repeats_max = 0;
-    let count_repeats = |producers: &Producers| {
-        let again = producers.published_again();
-        assert!(again.len() < EVENTS / 2, "{} were published again: too few are left to count by", again.len());
-        repeats(&steady.book(), &again) + repeats(&flaky.book(), &again)
-    };
+    let mut trial = Trial::start(&broker.url(), &[broker.url()]).await;
+    trial.publish(0..EVENTS);
     for (kill_at, of_broker) in [(3000, true), (5500, false), (8000, true), (10_500, false), (13_000, true)] {
-        let what = format!("{kill_at} notes arrive before a kill");
-        steady.until_within(LONG, &what, |book| book.distinct() >= kill_at).await;
-        assert!(steady.book().distinct() < notes.len(), "it is killed too late to matter");
-        let repeats = count_repeats(&producers);
-        assert!(repeats <= repeats_max, "{repeats} repeats when {kill_at} had arrived, {repeats_max} are allowed");
+        trial.until_notes(kill_at).await;
         if of_broker {
             broker.kill().await;
             broker.restart().await;
         } else {
-            repeats_max += 2 * PREFETCH;
-            program.kill().await;
-            program = start(&home, &producers).await;
+            trial.kill_worker().await;
         }
     }
-    producers.finish().await;
-    steady.until_within(LONG, "every note arrives", |book| book.event_ids.len() >= notes.len()).await;
-    flaky
-        .until_within(LONG, "every mention arrives twice", |book| {
-            book.arrived
-                .iter()
-                .filter(|arrived| arrived.attempt() == "2")
-                .map(|arrived| arrived.id())
-                .collect::<HashSet<_>>()
-                .len()
-                >= mentions.len()
-        })
-        .await;
-    until_all_is_done(&program).await;
-    program.stop().await;
-    assert_nothing_is_left(&broker.url(), "hikyaku.").await;
+    trial.finish(&broker.url()).await;
+}
 
-    assert_all_arrived(&steady, &notes);
-    assert_all_arrived(&flaky, &mentions);
-    let repeats = count_repeats(&producers);
-    assert!(repeats <= repeats_max, "{repeats} repeats, {repeats_max} are allowed");
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_20_000_events_none_is_lost_though_leaders_of_a_cluster_are_killed_and_the_worker_too() {
+    let cluster = Cluster::start().await;
+    let urls: Vec<String> = cluster.nodes().iter().map(Broker::url).collect();
+    let mut trial = Trial::start(&cluster.url(), &urls).await;
+    for (numbers, leader_of) in [(0..EVENTS / 2, "hikyaku.work"), (EVENTS / 2..EVENTS, "hikyaku.retry")] {
+        // Known before, since asking takes seconds.
+        let leader = &cluster.nodes()[cluster.leader(leader_of).await];
+        let before = trial.notes.len();
+        trial.publish(numbers);
+        trial.until_notes(before + 2000).await;
+        leader.kill().await;
+        trial.until_notes(before + 4000).await;
+        if leader_of == "hikyaku.retry" {
+            trial.kill_worker().await;
+        }
+        leader.restart().await;
+        cluster.whole().await;
+    }
+    trial.finish(&urls[0]).await;
 }

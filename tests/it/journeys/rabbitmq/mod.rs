@@ -15,10 +15,7 @@ mod shared;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use lapin::options::QueueDeclareOptions;
-use lapin::types::FieldTable;
-use lapin::{Channel, Connection, ConnectionProperties};
-
+use crate::support::amqp::Stranger;
 use crate::support::journey_receiver::{Book, Receiver};
 use crate::support::program::{Home, Program};
 
@@ -61,35 +58,10 @@ async fn until_all_is_done(program: &Program) {
     }
 }
 
-/// Someone else at RabbitMQ.
-struct Stranger {
-    _connection: Connection,
-    channel: Channel,
-}
-
-impl Stranger {
-    async fn connect(url: &str) -> Self {
-        Self::try_connect(url).await.expect("connected")
-    }
-
-    async fn try_connect(url: &str) -> lapin::Result<Self> {
-        let connection = Connection::connect(url, ConnectionProperties::default()).await?;
-        let channel = connection.create_channel().await?;
-        Ok(Self { _connection: connection, channel })
-    }
-
-    /// Messages that lie in `queue`, those in a worker's hands not included.
-    async fn ready(&self, queue: &str) -> u32 {
-        let options = QueueDeclareOptions { passive: true, durable: true, ..QueueDeclareOptions::default() };
-        let declared = self.channel.queue_declare(queue.into(), options, FieldTable::default()).await;
-        declared.unwrap_or_else(|error| panic!("{queue}: {error}")).message_count()
-    }
-}
-
 /// Checks, once every worker has stopped, that every queue is empty.
 async fn assert_nothing_is_left(url: &str, prefix: &str) {
     let stranger = Stranger::connect(url).await;
     for queue in QUEUES {
-        assert_eq!(stranger.ready(&format!("{prefix}{queue}")).await, 0, "messages lie in {prefix}{queue}");
+        assert_eq!(stranger.depth(&format!("{prefix}{queue}")).await, Some(0), "messages lie in {prefix}{queue}");
     }
 }

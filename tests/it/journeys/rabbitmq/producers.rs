@@ -57,9 +57,9 @@ impl Producers {
         self.tasks.spawn(over_http(items, self.address.subscribe(), self.again.clone()));
     }
 
-    /// Publishes `items` to the exchange `exchange` of the RabbitMQ at `url`.
-    pub(super) fn over_amqp(&mut self, items: Vec<Item>, url: &str, exchange: &str) {
-        self.tasks.spawn(over_amqp(items, url.to_owned(), exchange.to_owned(), self.again.clone()));
+    /// Publishes `items` to the exchange `exchange` of the RabbitMQ whose nodes are at `urls`.
+    pub(super) fn over_amqp(&mut self, items: Vec<Item>, urls: &[String], exchange: &str) {
+        self.tasks.spawn(over_amqp(items, urls.to_vec(), exchange.to_owned(), self.again.clone()));
     }
 
     /// The ids of what was published more than once by now, because nobody said that it is stored.
@@ -93,12 +93,15 @@ async fn over_http(items: Vec<Item>, address: watch::Receiver<String>, again: Ag
     }
 }
 
-async fn over_amqp(items: Vec<Item>, url: String, exchange: String, again: Again) {
+async fn over_amqp(items: Vec<Item>, urls: Vec<String>, exchange: String, again: Again) {
     let mut left: VecDeque<Item> = items.into();
-    while !left.is_empty() {
-        let connecting = tokio::time::timeout(ANSWER_WAIT_MAX, connect(&url));
+    for url in urls.iter().cycle() {
+        let connecting = tokio::time::timeout(ANSWER_WAIT_MAX, connect(url));
         if let Ok(Ok((_connection, channel))) = connecting.await {
             publish(&channel, &exchange, &mut left, &again).await;
+        }
+        if left.is_empty() {
+            return;
         }
         tokio::time::sleep(AGAIN_AFTER).await;
     }
