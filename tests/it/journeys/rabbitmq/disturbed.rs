@@ -1,15 +1,17 @@
-//! A connection that is cut, a broker that stops in good order or freezes: the worker goes on with what it is sending, and
-//! the copies that RabbitMQ hands out again join it.
+//! A connection that is cut, a broker that stops in good order or freezes, queues that someone deletes: the worker goes on
+//! with what it is sending, and the copies that RabbitMQ hands out again join it.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
+use lapin::options::QueueDeleteOptions;
+
 use super::producers::{Item, Producers};
 use super::{LONG, assert_all_arrived, assert_nothing_is_left, home, repeats, until_all_is_done};
-use crate::support::amqp::Stranger;
+use crate::support::amqp::{Queues, Stranger};
 use crate::support::broker::Broker;
-use crate::support::journey_receiver::{Behaviour, Receiver};
-use crate::support::program::{Program, declared, until};
+use crate::support::journey_receiver::{Behaviour, Book, Receiver};
+use crate::support::program::{Program, declared, event, until};
 
 /// Requests in flight, and messages that a worker may hold of a lane.
 const PREFETCH: usize = 128;
@@ -109,4 +111,29 @@ async fn a_broker_that_stops_and_then_freezes_loses_nothing_and_repeats_nothing(
     assert_nothing_is_left(&broker.url(), "hikyaku.").await;
     assert_all_arrived(&receiver, &all);
     assert_eq!(repeats(&receiver.book(), &producers.published_again()), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn queues_that_someone_deletes_are_declared_anew_and_work_goes_on() {
+    let Queues { url, prefix } = Queues::own().await;
+    let receiver = Receiver::start(Behaviour::FailFirst(503, Duration::ZERO)).await;
+    let schedule = "delivery.retry_schedule_s = [1.5]\n";
+    let home = home(&url, &prefix, &format!("{schedule}{}", declared("hook", &receiver.url("/"), "note")));
+    let program = home.serve().await;
+    let stranger = Stranger::connect(&url).await;
+    for (count, queue) in [(1, "work"), (2, "retry"), (3, "delay.1s")] {
+        let queue = format!("{prefix}{queue}");
+        let deleted = stranger.channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default());
+        deleted.await.expect("deleted");
+        let is_back = async || stranger.depth(&queue).await;
+        until("it is declared anew", is_back).await;
+        until_connected_anew(&program, count as f64).await;
+        let published = async || (program.post(event("note", &format!("e{count}"))).await.0 == 200).then_some(());
+        until("an event is accepted", published).await;
+        let twice = |book: &Book| book.arrived.len() >= 2 * count;
+        receiver.until("the event arrives, and again after its retry", twice).await;
+    }
+    until_all_is_done(&program).await;
+    program.stop().await;
+    assert_nothing_is_left(&url, &prefix).await;
 }
