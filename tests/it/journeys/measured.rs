@@ -19,6 +19,8 @@ const NAMES: &[(&str, &str)] = &[
     ("in_flight", "gauge"),
     ("queue_depth", "gauge"),
     ("oldest_waiting_seconds", "gauge"),
+    ("broker_connected", "gauge"),
+    ("broker_reconnects_total", "counter"),
     ("publish_confirm_seconds", "histogram"),
     ("record_dropped_total", "counter"),
 ];
