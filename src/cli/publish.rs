@@ -1,8 +1,8 @@
 //! `hikyaku publish [FILE]`: events from NDJSON to the queue.
 //!
 //! Lines are read and stored in batches. A line that is no event is told by its number, and the rest goes on. When the queue
-//! does not store a batch, reading stops there, and the message says from which line to go on. A line over the limit is
-//! skipped without being held in memory.
+//! does not store a batch, or does not confirm it, reading stops there, and the message says from which line to go on. A line
+//! over the limit is skipped without being held in memory.
 
 use std::io;
 use std::path::Path;
@@ -137,9 +137,10 @@ impl Publishing<'_> {
             Ok(results) => results,
             Err(error) => {
                 let first = batch.first().map_or(0, |line| line.number);
-                output.note(&format!(
-                    "nothing from line {first} of {} on was stored; publish it again from there",
-                    self.name
+                output.note(&self.where_to_go_on(
+                    first,
+                    batch.last().map_or(0, |line| line.number),
+                    error.may_be_stored(),
                 ));
                 return Err(error.into());
             }
@@ -161,6 +162,18 @@ impl Publishing<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What to do when the lines from `first` to `last` could not be stored, or may be.
+    fn where_to_go_on(&self, first: u64, last: u64, may_be_stored: bool) -> String {
+        let name = &self.name;
+        if may_be_stored {
+            return format!(
+                "everything before line {first} of {name} is stored, nothing after line {last}, and of those between it is not \
+                 known; publish it again from line {first}: what has an `eventId` keeps its name, so that receivers can tell"
+            );
+        }
+        format!("nothing from line {first} of {name} on was stored; publish it again from there")
     }
 
     fn tell(&mut self, number: u64, result: &ItemResult, output: &mut Output) -> Result<(), CliError> {

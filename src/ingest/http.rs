@@ -9,7 +9,7 @@
 //! | 401 | no token, or a wrong one | `{"error":".."}` |
 //! | 408 | the body did not arrive in time | `{"error":".."}` |
 //! | 413 | the request is too large, or has too many events | `{"error":".."}` |
-//! | 503 | not stored; send it again after `Retry-After` seconds | `{"error":".."}` |
+//! | 503 | not stored, or not known to be; send it again after `Retry-After` seconds | `{"error":".."}` |
 //!
 //! A result is `{"status":"accepted","eventId":".."}` or `{"status":"refused","field":"body","error":".."}` (`field` is null
 //! when no one field is at fault), in the order of the items.
@@ -105,6 +105,7 @@ enum Refusal {
     TooSlow,
     Malformed(String),
     NotStored(String),
+    NotConfirmed(String),
 }
 
 impl Door {
@@ -118,7 +119,10 @@ impl Door {
         })?;
         // After the body's share, and of another budget: whoever waits here holds nothing that one waits for who has both.
         let _items_share = acquire(&self.items, item_shares(items.len())).await?;
-        let results = self.ingest.offer(&items).await.map_err(|error| Refusal::NotStored(chain(&error)))?;
+        let results = self.ingest.offer(&items).await.map_err(|error| {
+            let words = chain(&error);
+            if error.may_be_stored() { Refusal::NotConfirmed(words) } else { Refusal::NotStored(words) }
+        })?;
         Ok(report(&results))
     }
 
@@ -247,6 +251,11 @@ impl IntoResponse for Refusal {
             Self::Malformed(words) => (StatusCode::BAD_REQUEST, words),
             Self::NotStored(words) => {
                 (StatusCode::SERVICE_UNAVAILABLE, format!("not stored, keep it and send it again: {words}"))
+            }
+            Self::NotConfirmed(words) => {
+                let advice =
+                    "some of it may be stored all the same, keep all of it and send it again with the same eventIds";
+                (StatusCode::SERVICE_UNAVAILABLE, format!("not confirmed: {advice}: {words}"))
             }
         };
         let mut response = json_response(status, &json!({"error": words}));

@@ -59,7 +59,7 @@ impl Ingest {
     /// Stores the events among `items`, all or none, and tells for each item, in order, what became of it.
     ///
     /// # Errors
-    /// Nothing of it is stored; the producer must keep all of it and may offer it again.
+    /// Nothing of it is stored, or it is not known; the producer must keep all of it and may offer it again.
     pub async fn offer(&self, items: &[Bytes]) -> Result<Vec<ItemResult>, QueueError> {
         let mut offered = Offered::default();
         offered.results.reserve_exact(items.len());

@@ -177,6 +177,17 @@ pub enum QueueError {
     ProducerOnly,
 }
 
+impl QueueError {
+    /// Whether some of what was to be published may be stored all the same: several messages are one transaction in a
+    /// file, but not in RabbitMQ, whose answer for some of them can be lost.
+    pub fn may_be_stored(&self) -> bool {
+        match self {
+            Self::Broker(error) => !matches!(error, BrokerError::Away { .. } | BrokerError::Refused { .. }),
+            _ => false,
+        }
+    }
+}
+
 /// A durable queue. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Queue {
@@ -228,7 +239,8 @@ impl Queue {
     /// Stores `messages`, all or none. A message with [`Target::One`](crate::model::Target::One) is due at once.
     ///
     /// # Errors
-    /// None of them is stored; the producer must keep them and may try again.
+    /// None of them is stored, or it is not known ([`QueueError::may_be_stored`]); the producer must keep them and may try
+    /// again, with the same ids.
     pub async fn publish(&self, messages: Vec<Message>) -> Result<(), QueueError> {
         self.backend.publish(messages).await
     }

@@ -2,6 +2,7 @@
 
 mod benched;
 mod dead_letters;
+mod dead_letters_on_rabbitmq;
 mod demonstrated;
 mod demonstrated_on_rabbitmq;
 mod deployed;
@@ -12,6 +13,7 @@ mod locked_and_damaged;
 mod measured;
 pub(crate) mod producers;
 mod publishing;
+mod publishing_on_rabbitmq;
 mod rabbitmq;
 mod rejected;
 mod started;
