@@ -55,11 +55,21 @@ pub enum BrokerError {
     )]
     Nacked,
     /// A file that `queue.url` names.
-    #[error("the file {path} of queue.url cannot be read: {why}")]
+    #[error("the file {path} of queue.url cannot be used: {why}")]
     File {
         /// The file.
         path: String,
-        /// The system's words.
+        /// The system's words, or what is wrong with what is in it.
+        why: String,
+    },
+    /// Both sides do not come to speak TLS.
+    #[error(
+        "RabbitMQ cannot be spoken to over TLS: {why}. Check that the port is the one for TLS, that RabbitMQ's certificate is \
+         valid for the host in queue.url and signed by cacertfile (without it, by an authority that this system trusts), \
+         and, where RabbitMQ wants a client's certificate, certfile and keyfile"
+    )]
+    Tls {
+        /// The TLS library's words.
         why: String,
     },
     /// Anything else that RabbitMQ or the connection said.
@@ -73,7 +83,7 @@ pub enum BrokerError {
 impl BrokerError {
     /// Whether waiting does not mend it: someone has to change something.
     pub(super) fn is_for_a_person(&self) -> bool {
-        matches!(self, Self::Refused { .. } | Self::Clash { .. } | Self::File { .. })
+        matches!(self, Self::Refused { .. } | Self::Clash { .. } | Self::File { .. } | Self::Tls { .. })
     }
 
     /// Whether it says that a queue of ours is not there (reply code 404, its words the same from 3.10 to 4.3).
@@ -94,6 +104,9 @@ impl BrokerError {
     pub(super) fn of_connecting(error: &lapin::Error) -> Self {
         match error.kind() {
             ErrorKind::ProtocolError(_) | ErrorKind::AuthProviderError(_) => Self::Refused { why: words(error) },
+            ErrorKind::IOError(io) if io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => {
+                Self::Tls { why: words(error) }
+            }
             _ => Self::Away { why: words(error) },
         }
     }
@@ -103,6 +116,13 @@ impl From<lapin::Error> for BrokerError {
     fn from(error: lapin::Error) -> Self {
         Self::Other { why: words(&error) }
     }
+}
+
+/// Whether the other side ended the connection without a word.
+pub(super) fn is_hung_up(error: &lapin::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), ErrorKind::IOError(io)
+        if matches!(io.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof))
 }
 
 /// RabbitMQ's own words where there are some, else lapin's.

@@ -11,11 +11,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lapin::runtime::default_runtime;
-use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
-use lapin::uri::{AMQPScheme, AMQPUri};
+use lapin::tcp::RustlsConnector;
+use lapin::uri::AMQPUri;
 use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties};
 
-use super::error::BrokerError;
+use super::error::{self, BrokerError};
+use super::tls;
 use super::url::BrokerUrl;
 
 /// How long connecting may take, with names, TCP, TLS and AMQP's greetings.
@@ -36,7 +37,7 @@ impl Link {
     /// Connects to the node at `index` of `url`, where operators see it as `name`.
     pub(super) async fn open(url: &BrokerUrl, index: usize, name: &str) -> Result<Self, BrokerError> {
         let socket = Socket::default();
-        let connecting = connect(url.node(index), tls_config(url)?, name, socket.clone());
+        let connecting = connect(url.node(index), tls::connector(url)?, name, socket.clone());
         match tokio::time::timeout(CONNECT_WAIT_MAX, connecting).await {
             Ok(connected) => Ok(Self { connection: connected?, socket }),
             Err(_) => {
@@ -94,51 +95,49 @@ pub(super) async fn within<T>(
     }
 }
 
-async fn connect(uri: AMQPUri, tls: OwnedTLSConfig, name: &str, socket: Socket) -> Result<Connection, BrokerError> {
+async fn connect(
+    uri: AMQPUri,
+    tls: Option<RustlsConnector>,
+    name: &str,
+    socket: Socket,
+) -> Result<Connection, BrokerError> {
     let (host, port) = (uri.authority.host.clone(), uri.authority.port);
     let away = |why: String| BrokerError::Away { why: format!("{host}:{port}: {why}") };
     let found = tokio::net::lookup_host((host.as_str(), port)).await.map_err(|error| away(error.to_string()))?;
     let addresses: Vec<SocketAddr> = found.collect();
     let properties = ConnectionProperties::default()
-        .with_connection_name(name.into())
+        .with_connection_name(in_full(name).into())
         .with_client_property("product".into(), "hikyaku".into())
         .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into());
     let runtime = default_runtime().map_err(|error| BrokerError::of_connecting(&error))?;
-    let dialer = runtime.clone();
+    let (dialer, is_tls) = (runtime.clone(), tls.is_some());
     let connector = async move |uri: AMQPUri, _| {
         let stream = AsyncTcpStream::connect(&dialer, addresses.clone()).await?;
         if let AsyncTcpStream::Plain(plain) = &stream {
             socket.hold(plain.get_ref())?;
         }
-        Ok(match uri.scheme {
-            AMQPScheme::AMQP => stream,
-            AMQPScheme::AMQPS => stream.into_tls(&uri.authority.host, tls.as_ref()).await?,
+        Ok(match &tls {
+            Some(tls) => stream.into_rustls(tls, &uri.authority.host).await?,
+            None => stream,
         })
     };
     Connection::connector(uri, runtime, connector, properties).await.map_err(|error| {
         match BrokerError::of_connecting(&error) {
+            BrokerError::Away { why } if is_tls && error::is_hung_up(&error) => away(format!(
+                "{why}, which is all that can be seen when RabbitMQ wants a client's certificate and does not get one that \
+                 it trusts"
+            )),
             BrokerError::Away { why } => away(why),
+            BrokerError::Tls { why } => BrokerError::Tls { why: format!("{host}:{port}: {why}") },
             other => other,
         }
     })
 }
 
-fn tls_config(url: &BrokerUrl) -> Result<OwnedTLSConfig, BrokerError> {
-    // lapin takes the process's provider; one that is there already is the same.
-    let _already_there = rustls::crypto::ring::default_provider().install_default();
-    let read = |path: &std::path::Path| {
-        std::fs::read(path)
-            .map_err(|error| BrokerError::File { path: path.display().to_string(), why: error.to_string() })
-    };
-    let identity = match &url.client_files {
-        Some((cert, key)) => Some(OwnedIdentity::PKCS8 { pem: read(cert)?, key: read(key)? }),
-        None => None,
-    };
-    let cert_chain = match &url.ca_file {
-        Some(path) => Some(String::from_utf8_lossy(&read(path)?).into_owned()),
-        None => None,
-    };
-    Ok(OwnedTLSConfig { identity, cert_chain })
+/// `name` as operators see it among the connections of many: with the machine and the process.
+fn in_full(name: &str) -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    format!("{name} ({host}, pid {})", std::process::id())
 }
 
 /// A second handle on a connection's socket.

@@ -35,6 +35,7 @@ mod reading;
 mod refused;
 mod session;
 mod supervisor;
+mod tls;
 mod topology;
 mod url;
 mod walk;

@@ -42,7 +42,11 @@ impl Session {
         topology: &Topology,
         access: Access,
     ) -> Result<Self, BrokerError> {
-        let publish = Link::open(url, index, "hikyaku publish").await?;
+        let name = match access {
+            Access::Worker => "hikyaku publish",
+            Access::Producer => "hikyaku produce",
+        };
+        let publish = Link::open(url, index, name).await?;
         declare::declare(&publish, topology).await?;
         let confirm = publish.channel().await?;
         within("asking for confirms", confirm.confirm_select(ConfirmSelectOptions::default())).await?;

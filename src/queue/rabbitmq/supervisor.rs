@@ -72,6 +72,8 @@ impl Supervisor {
                     if began.elapsed() >= STEADY_AFTER {
                         waits.reset();
                     }
+                    // Another may be well, and one that is frozen would be waited for.
+                    node = (node + 1) % self.url.node_count();
                 }
                 Err(error) => {
                     self.telemetry.trouble("RabbitMQ cannot be used; it is tried again", &error);

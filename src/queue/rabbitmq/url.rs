@@ -1,7 +1,7 @@
 //! `queue.url` of RabbitMQ: `amqp://user:password@host:port,host:port/vhost?cacertfile=...`.
 //!
 //! As RabbitMQ's URI specification has it, with several nodes of one cluster separated by commas, tried in turn. `amqps`
-//! is TLS; `cacertfile` (PEM, trusted beside the system's certificates), `certfile` and `keyfile` (PEM, a client
+//! is TLS; `cacertfile` (PEM, trusted instead of the system's), `certfile` and `keyfile` (PEM, a client
 //! certificate) are the Erlang client's names. Nothing here prints user or password.
 
 use std::fmt;
@@ -16,11 +16,11 @@ const HEARTBEAT_S: u16 = 10;
 #[derive(Clone, PartialEq, Eq)]
 pub struct BrokerUrl {
     nodes: Vec<Node>,
-    tls: bool,
+    pub(super) tls: bool,
     user: String,
     password: String,
     vhost: String,
-    /// Certificates to trust beside the system's, which lapin always takes.
+    /// Certificates to trust instead of the system's.
     pub(super) ca_file: Option<PathBuf>,
     /// A client certificate and its key.
     pub(super) client_files: Option<(PathBuf, PathBuf)>,

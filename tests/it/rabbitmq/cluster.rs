@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use hikyaku::queue::Lane;
 
-use super::{PREFETCH, fresh, next, open, until};
+use super::{PREFETCH, WAIT_MAX, fresh, next, open, until};
 use crate::support::broker::Cluster;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -54,4 +54,35 @@ async fn when_the_node_that_leads_its_queues_is_killed_a_worker_on_another_goes_
     cluster.nodes()[leader].restart().await;
     cluster.whole().await;
     assert!(queue.health().is_empty(), "{:?}", queue.health());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_majority_a_publish_is_refused_in_bounded_time_and_with_it_everything_comes() {
+    let cluster = Cluster::start().await;
+    let nodes = cluster.nodes();
+    let queue = open(&cluster.url(), "hikyaku.").await;
+    queue.publish(vec![fresh("before")]).await.expect("published");
+    let mut work = queue.consume(Lane::Work, PREFETCH).await.expect("consumed");
+    let mut held = next(&mut work, "the event").await;
+    // The two that we are not on: the connection stays, and the queues stop.
+    for node in &nodes[1..] {
+        node.kill().await;
+    }
+    let refused = tokio::time::timeout(WAIT_MAX, queue.publish(vec![fresh("during")])).await;
+    refused.expect("refused in bounded time").expect_err("nobody can promise to keep it");
+    for node in &nodes[1..] {
+        node.restart().await;
+    }
+    cluster.whole().await;
+    until("messages are taken again", async || queue.publish(vec![fresh("after")]).await.is_ok()).await;
+    held.settle(&[]).await.expect("settled");
+    until("the event behind it comes", async || {
+        let mut lease = next(&mut work, "an event").await;
+        lease.settle(&[]).await.expect("settled");
+        let id = lease.message.event.id.as_str().to_owned();
+        assert_ne!(id, "before", "what is held comes to nobody again");
+        id == "after"
+    })
+    .await;
+    until("nothing is left", async || queue.depths().await.is_ok_and(|depths| depths.work == 0)).await;
 }

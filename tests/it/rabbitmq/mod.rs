@@ -3,7 +3,9 @@
 mod cluster;
 mod faults;
 mod leases;
+mod seen;
 mod strangers;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -79,10 +79,15 @@ impl Home {
         self.inside.join(name)
     }
 
-    /// The port at `place`, 1 to 14.
+    /// The port at `place`, 1 to 14; the last is for TLS.
     pub(super) fn port(&self, place: u16) -> u16 {
         assert!((1..BLOCK - 1).contains(&place), "{place} is no place in the block");
         self.ports + place
+    }
+
+    /// The port for TLS, where there is one.
+    pub(super) fn tls_port(&self) -> u16 {
+        self.port(BLOCK - 2)
     }
 
     /// A program of RabbitMQ's, in the environment that all of them need.

@@ -16,6 +16,7 @@
 //! `HIKYAKU_TEST_AMQP_URL` names a broker that is there instead, for tests that do nothing to the broker itself
 //! ([`shared_url`]); `HIKYAKU_TEST_RABBITMQ_ROOT` another system's RabbitMQ to start (see `home`).
 
+mod authority;
 mod home;
 mod node;
 
@@ -27,6 +28,7 @@ use futures_util::future::join_all;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
+pub(crate) use authority::Authority;
 use home::Home;
 pub(crate) use node::Broker;
 
@@ -58,6 +60,23 @@ impl Broker {
     /// Starts a node with `settings`, which are lines of rabbitmq.conf, and `variables`.
     pub(crate) async fn start_with(settings: &str, variables: Vec<(String, String)>) -> Self {
         Self::launch(Arc::new(Home::new(variables)), 0, settings).await
+    }
+
+    /// Starts a node that speaks TLS too (see [`Broker::tls_url`]), with a certificate for localhost of `authority`, and
+    /// wants one of the client.
+    pub(crate) async fn start_with_tls(authority: &Authority) -> Self {
+        let home = Home::new(Vec::new());
+        let issued = authority.issue("localhost");
+        let mut settings =
+            format!("disk_free_limit.absolute = 50MB\nlisteners.ssl.1 = 127.0.0.1:{}\n", home.tls_port());
+        let files =
+            [("cacertfile", &authority.certificate), ("certfile", &issued.certificate), ("keyfile", &issued.key)];
+        for (setting, file) in files {
+            std::fs::copy(file, home.path(setting)).expect("copied");
+            settings += &format!("ssl_options.{setting} = {}\n", home.path_inside(setting).display());
+        }
+        settings += "ssl_options.verify = verify_peer\nssl_options.fail_if_no_peer_cert = true\n";
+        Self::launch(Arc::new(home), 0, &settings).await
     }
 }
 

@@ -44,6 +44,11 @@ impl Broker {
         format!("amqp://guest:guest@{}", self.address())
     }
 
+    /// Where it is over TLS; `options` come after the `?`.
+    pub(crate) fn tls_url(&self, host: &str, options: &str) -> String {
+        format!("amqps://guest:guest@{host}:{}/?{options}", self.home.tls_port())
+    }
+
     /// Its host and port.
     pub(super) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
