@@ -9,6 +9,7 @@
 //! | 401 | no token, or a wrong one | `{"error":".."}` |
 //! | 408 | the body did not arrive in time | `{"error":".."}` |
 //! | 413 | the request is too large, or has too many events | `{"error":".."}` |
+//! | 415 | the body is compressed | `{"error":".."}` |
 //! | 503 | not stored, or not known to be; send it again after `Retry-After` seconds | `{"error":".."}` |
 //!
 //! A result is `{"status":"accepted","eventId":".."}` or `{"status":"refused","field":"body","error":".."}` (`field` is null
@@ -20,8 +21,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -103,6 +106,7 @@ enum Refusal {
     Unauthorized(&'static str),
     TooLarge(String),
     TooSlow,
+    Compressed,
     Malformed(String),
     NotStored(String),
     NotConfirmed(String),
@@ -111,6 +115,7 @@ enum Refusal {
 impl Door {
     async fn take(&self, headers: &HeaderMap, body: &mut Body) -> Result<Response, Refusal> {
         self.check_token(headers)?;
+        check_encoding(headers)?;
         let _body_share = self.body_share(headers).await?;
         let bytes = self.read(body).await?;
         let items = split(&bytes, is_ndjson(headers)).map_err(|error| match error {
@@ -164,6 +169,12 @@ impl Door {
         let max = self.policy.request_bytes_max;
         Refusal::TooLarge(format!("the request has more than {max} bytes; send its events in several requests"))
     }
+}
+
+/// A compressed body would be refused as no JSON, in words that nobody understands.
+fn check_encoding(headers: &HeaderMap) -> Result<(), Refusal> {
+    let is_plain = |value: &HeaderValue| value.is_empty() || value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if headers.get_all(CONTENT_ENCODING).iter().all(is_plain) { Ok(()) } else { Err(Refusal::Compressed) }
 }
 
 /// Nothing to hold for no shares, for which nobody waits.
@@ -248,6 +259,10 @@ impl IntoResponse for Refusal {
                 StatusCode::REQUEST_TIMEOUT,
                 format!("the request's body did not arrive within {} seconds", BODY_WAIT_MAX.as_secs()),
             ),
+            Self::Compressed => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "the request has a Content-Encoding; send its events as they are, not compressed".to_owned(),
+            ),
             Self::Malformed(words) => (StatusCode::BAD_REQUEST, words),
             Self::NotStored(words) => {
                 (StatusCode::SERVICE_UNAVAILABLE, format!("not stored, keep it and send it again: {words}"))
@@ -262,10 +277,10 @@ impl IntoResponse for Refusal {
         let headers = response.headers_mut();
         match status {
             StatusCode::SERVICE_UNAVAILABLE => {
-                headers.insert(RETRY_AFTER, axum::http::HeaderValue::from_static(RETRY_AFTER_S));
+                headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
             }
             StatusCode::UNAUTHORIZED => {
-                headers.insert(WWW_AUTHENTICATE, axum::http::HeaderValue::from_static("Bearer"));
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             _ => {}
         }
@@ -275,11 +290,16 @@ impl IntoResponse for Refusal {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use http_body_util::BodyExt;
 
     use super::super::{Accepted, ITEMS_MAX};
     use super::*;
+    use crate::clock::SystemClock;
     use crate::model::{EventError, EventId};
+    use crate::queue::{Access, FileOptions, Queue};
+    use crate::telemetry::Telemetry;
 
     #[tokio::test]
     async fn a_report_tells_of_each_item_in_order_and_escapes_what_it_tells() {
@@ -313,5 +333,40 @@ mod tests {
         let (waited, few, ()) = tokio::join!(waiting, few, release);
         assert!(few, "few items wait for nobody");
         assert!(waited.is_ok(), "bulk comes in when the other is done");
+    }
+    /// Sends a space each second, and never ends.
+    fn dripping() -> Body {
+        let drip = futures_util::stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Some((Ok::<_, Infallible>(Bytes::from_static(b" ")), ()))
+        });
+        Body::from_stream(drip)
+    }
+
+    #[tokio::test]
+    async fn a_body_that_drips_in_is_given_up_after_its_time_and_gives_its_share_back() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (clock, telemetry) = (SystemClock::shared(), Telemetry::shared().expect("metrics"));
+        let options = FileOptions { path: folder.path().join("queue.db"), bytes_max: None };
+        let queue = Queue::open_sqlite(options, Access::Producer, Arc::clone(&clock), telemetry.clone()).await;
+        let policy = super::super::Policy { event_bytes_max: 1 << 20, server: None };
+        let ingest = Ingest::new(queue.expect("a queue"), clock, telemetry, policy);
+        let policy = HttpPolicy { token: Some(Secret::new("a-token")), request_bytes_max: 16 << 20 };
+        let (bodies, items) = (Semaphore::new(BODIES_MIB_MAX), Semaphore::new(ITEM_SHARES));
+        let door = Arc::new(Door { ingest, policy, bodies, items });
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, "Bearer a-token".parse().expect("a value"));
+        tokio::time::pause();
+        let began = tokio::time::Instant::now();
+
+        let response = take_events(State(Arc::clone(&door)), headers, dripping()).await;
+
+        assert_eq!(
+            (response.status(), began.elapsed().as_secs()),
+            (StatusCode::REQUEST_TIMEOUT, BODY_WAIT_MAX.as_secs())
+        );
+        let text = response.into_body().collect().await.expect("a body").to_bytes();
+        assert!(String::from_utf8_lossy(&text).contains("within 60 seconds"), "{text:?}");
+        assert_eq!(door.bodies.available_permits(), BODIES_MIB_MAX);
     }
 }

@@ -195,3 +195,12 @@ async fn an_event_without_an_id_is_told_the_id_that_its_receiver_gets() {
     assert_eq!(receiver.book().event_ids, [told(0), told(1)].into());
     program.stop().await;
 }
+
+#[tokio::test]
+async fn a_compressed_request_is_refused_in_words_that_say_so() {
+    let (_receiver, _home, program) = server().await;
+    let encoded = |encoding: &str| program.producer().header("content-encoding", encoding).body(event("note", "e"));
+    assert_error(answer(encoded("gzip")).await.expect("an answer"), 415, &["Content-Encoding", "not compressed"]);
+    assert_eq!(answer(encoded("identity")).await.expect("an answer"), (200, accepted(&["e"])));
+    program.stop().await;
+}
