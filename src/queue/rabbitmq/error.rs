@@ -86,11 +86,6 @@ impl BrokerError {
         matches!(self, Self::Refused { .. } | Self::Clash { .. } | Self::File { .. } | Self::Tls { .. })
     }
 
-    /// Whether it says that a queue of ours is not there (reply code 404, its words the same from 3.10 to 4.3).
-    pub(super) fn is_of_an_absent_queue(&self) -> bool {
-        matches!(self, Self::Other { why } if why.starts_with("NOT_FOUND"))
-    }
-
     pub(super) fn other(what: impl std::fmt::Display) -> Self {
         Self::Other { why: what.to_string() }
     }

@@ -102,16 +102,7 @@ impl Session {
         };
         let mut counts = Vec::with_capacity(queues.len());
         for queue in queues {
-            match declare::ready(&channel, queue).await {
-                Ok(count) => counts.push(count),
-                Err(error) => {
-                    // Someone deleted it: the next session declares it anew, before anything else is lost to `rejected`.
-                    if error.is_of_an_absent_queue() {
-                        self.fail(&error);
-                    }
-                    return Err(error);
-                }
-            }
+            counts.push(declare::ready(&channel, queue).await?);
         }
         *counting = Some(channel);
         Ok(counts)

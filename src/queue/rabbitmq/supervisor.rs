@@ -24,9 +24,11 @@ use crate::telemetry::SharedTelemetry;
 /// Waits between tries to connect, half of each up or down by chance: work goes on within 5 s of RabbitMQ's return.
 const AGAIN_FIRST: Duration = Duration::from_millis(250);
 const AGAIN_LONGEST: Duration = Duration::from_millis(1500);
-/// A session that lasted this long was a success. One that fails sooner (a queue that cannot be consumed) is tried again
-/// with growing waits: RabbitMQ counts what is taken and not settled, and after 50 times that is poison.
+/// A session that lasted this long was a success.
 const STEADY_AFTER: Duration = Duration::from_secs(5);
+/// The longest wait, half up or down, after sessions that fail sooner (a queue that may not be consumed). RabbitMQ counts
+/// each time what it hands out as delivered, and what was delivered 50 times is taken for poison: that takes some 20 min.
+const AGAIN_UNSTEADY_LONGEST: Duration = Duration::from_secs(30);
 /// How often a connection that said nothing is asked whether it is still there.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -55,6 +57,7 @@ pub(super) struct Supervisor {
 impl Supervisor {
     pub(super) async fn run(self) {
         let mut waits = Backoff::new(AGAIN_FIRST, AGAIN_LONGEST);
+        let mut unsteady_waits = Backoff::new(AGAIN_FIRST, AGAIN_UNSTEADY_LONGEST);
         let mut node = 0;
         let mut close = self.close.clone();
         loop {
@@ -63,26 +66,29 @@ impl Supervisor {
                 opened = opening => opened,
                 () = told(&mut close) => break,
             };
-            match opened {
+            let wait = match opened {
                 Ok(session) => {
                     let began = Instant::now();
                     if !self.stay(Arc::new(session), node).await {
                         break;
                     }
+                    waits.reset();
                     if began.elapsed() >= STEADY_AFTER {
-                        waits.reset();
+                        unsteady_waits.reset();
                     }
                     // Another may be well, and one that is frozen would be waited for.
                     node = (node + 1) % self.url.node_count();
+                    unsteady_waits.next_wait()
                 }
                 Err(error) => {
                     self.telemetry.trouble("RabbitMQ cannot be used; it is tried again", &error);
                     self.state.trouble.send_replace(Some(error));
                     node = (node + 1) % self.url.node_count();
+                    waits.next_wait()
                 }
-            }
+            };
             tokio::select! {
-                () = tokio::time::sleep(waits.next_wait()) => {}
+                () = tokio::time::sleep(wait) => {}
                 () = told(&mut close) => break,
             }
         }
@@ -173,6 +179,7 @@ fn heed(event: Option<Event>, session: &Session, telemetry: &SharedTelemetry) ->
             telemetry.broker_unblocked();
             session.blocked.send_replace(None);
         }
+        // Of a channel that RabbitMQ closed, too: a queue that someone deleted, found by counting, is declared anew so.
         Some(Event::Error(error)) => {
             session.fail(words(&error));
             return false;

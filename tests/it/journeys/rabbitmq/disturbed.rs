@@ -123,11 +123,11 @@ async fn queues_that_someone_deletes_are_declared_anew_and_work_goes_on() {
     let stranger = Stranger::connect(&url).await;
     for (count, queue) in [(1, "work"), (2, "retry"), (3, "delay.1s")] {
         let queue = format!("{prefix}{queue}");
+        let lost_before = program.metric("hikyaku_broker_reconnects_total").await;
         let deleted = stranger.channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default());
         deleted.await.expect("deleted");
-        let is_back = async || stranger.depth(&queue).await;
-        until("it is declared anew", is_back).await;
-        until_connected_anew(&program, count as f64).await;
+        until_connected_anew(&program, lost_before + 1.0).await;
+        assert_eq!(stranger.depth(&queue).await, Some(0), "it is declared anew");
         let published = async || (program.post(event("note", &format!("e{count}"))).await.0 == 200).then_some(());
         until("an event is accepted", published).await;
         let twice = |book: &Book| book.arrived.len() >= 2 * count;
