@@ -127,13 +127,15 @@ async fn publish(channel: &Channel, exchange: &str, left: &mut VecDeque<Item>, a
                 let key = item.kind.into();
                 confirms.push(channel.basic_publish(exchange.into(), key, options, body.as_bytes(), properties).await?);
             }
+            // A queue whose leader was killed can say no: it is published again, as after no answer.
+            let mut are_stored = true;
             for confirm in confirms {
-                assert!(confirm.await?.is_ack(), "a negative confirm");
+                are_stored &= confirm.await?.is_ack();
             }
-            lapin::Result::Ok(())
+            lapin::Result::Ok(are_stored)
         };
         match tokio::time::timeout(ANSWER_WAIT_MAX, one_by_one).await {
-            Ok(Ok(())) => drop(left.drain(..count)),
+            Ok(Ok(true)) => drop(left.drain(..count)),
             _ => {
                 again.note(left.iter().take(count));
                 return;
