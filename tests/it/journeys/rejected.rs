@@ -332,3 +332,40 @@ async fn without_a_broker_the_commands_fail_in_words() {
         assert!(!words.contains("hunter2"), "{words}");
     }
 }
+
+#[tokio::test]
+async fn a_requeue_that_is_killed_loses_nothing_and_done_again_beside_a_worker_does_the_rest() {
+    const MESSAGES: u32 = 5000;
+    /// What may be published and not yet acknowledged: under way, and one window of what is confirmed.
+    const REPEATS_MAX: usize = 256 + 32;
+    let world = World::new().await;
+    let program = world.home.serve().await;
+    for batch in 0..10 {
+        let world = &world;
+        let sent = (0..MESSAGES / 10).map(|n| async move {
+            let why = headers(&[
+                ("x-hikyaku-rejected-because", text("poison")),
+                ("x-hikyaku-rejected-from", text(&world.queues.name("work"))),
+            ]);
+            world.publish("rejected", &good(&format!("e{batch}-{n}")), why).await;
+        });
+        futures_util::future::join_all(sent).await;
+    }
+    let requeue = world.home.start(&["rejected", "requeue", "--all"]);
+    world.receiver.until_distinct(300).await;
+    requeue.kill().await;
+    let queue = world.queues.name("rejected");
+    let left = world.stranger.depth(&queue).await;
+    assert!(left > Some(0), "it was killed amid its work");
+    // What the killed one held is there again when RabbitMQ has noticed, which may be during the next or after it.
+    let rest = async || {
+        let told = world.home.cli(&["rejected", "requeue", "--reason", "poison"]).await.ok();
+        assert!(told.ends_with(" put back\n"), "{told}");
+        program.metric_is("hikyaku_queue_depth{queue=\"work\"}", 0.0).await;
+        (world.receiver.book().distinct() == MESSAGES as usize).then_some(())
+    };
+    until("the rest is put back and delivered", rest).await;
+    let repeats = world.receiver.book().repeats();
+    assert!(repeats <= REPEATS_MAX, "{repeats} repeats");
+    program.stop().await;
+}
