@@ -126,7 +126,7 @@ async fn the_runbooks_commands_for_rabbitmq_run() {
     let commands: Vec<&str> = section.lines().filter_map(|line| line.strip_prefix("sudo rabbitmq")).collect();
     assert!(commands.len() >= 10, "{commands:?}");
     for command in commands {
-        let command = command.replace("rabbit@c", &node.name()).replace("/tmp", home.path("").to_str().expect("UTF-8"));
+        let command = command.replace("rabbit@c", &node.name()).replace("/tmp", &node.folder());
         let args: Vec<&str> = command.split_whitespace().map(|arg| arg.trim_matches('\'')).collect();
         let said = node.run(&format!("rabbitmq{}", args[0]), &args[1..]).await;
         if args[1] == "peek" {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use hikyaku::clock::{Clock, SystemClock};
 use hikyaku::model::{
     Body, DeathReason, Delivery, Event, EventId, EventType, LastFailure, Message, Outcome, Source, Target, Timestamp,
     UserId, WebhookId,
@@ -127,9 +128,10 @@ fn moments() -> impl Strategy<Value = Timestamp> {
     prop_oneof![Just(0), Just(8_640_000_000_000_000), any::<i64>()].prop_map(Timestamp::from_millis)
 }
 
-/// Any moment that an event may be of.
+/// Any moment at which an event that still waits may have been accepted: nothing waits for longer than a year.
 fn past_moments() -> impl Strategy<Value = Timestamp> {
-    prop_oneof![Just(0), 0..BEGIN.as_millis()].prop_map(Timestamp::from_millis)
+    let (now, year) = (SystemClock.now().as_millis(), 365 * 24 * 3_600_000);
+    prop_oneof![Just(now - year), now - year..now].prop_map(Timestamp::from_millis)
 }
 
 /// Any JSON object, also such as no parser keeps as it is.

@@ -32,6 +32,8 @@ pub(crate) use authority::Authority;
 use home::Home;
 pub(crate) use node::Broker;
 
+/// What every node has: little need of disk, and 3.10's limit of a message's size, where 4.x would have 16 MiB.
+const SETTINGS: &str = "disk_free_limit.absolute = 50MB\nmax_message_size = 134217728\n";
 /// How long a cluster may take to agree on something, on a machine with other work.
 const AGREE_WAIT_MAX: Duration = Duration::from_secs(120);
 
@@ -54,7 +56,7 @@ pub(crate) fn own_prefix() -> String {
 impl Broker {
     /// Starts a node and waits until it can be used.
     pub(crate) async fn start() -> Self {
-        Self::start_with("disk_free_limit.absolute = 50MB\n", Vec::new()).await
+        Self::start_with(SETTINGS, Vec::new()).await
     }
 
     /// Starts a node with `settings`, which are lines of rabbitmq.conf, and `variables`.
@@ -67,8 +69,7 @@ impl Broker {
     pub(crate) async fn start_with_tls(authority: &Authority) -> Self {
         let home = Home::new(Vec::new());
         let issued = authority.issue("localhost");
-        let mut settings =
-            format!("disk_free_limit.absolute = 50MB\nlisteners.ssl.1 = 127.0.0.1:{}\n", home.tls_port());
+        let mut settings = format!("{SETTINGS}listeners.ssl.1 = 127.0.0.1:{}\n", home.tls_port());
         let files =
             [("cacertfile", &authority.certificate), ("certfile", &issued.certificate), ("keyfile", &issued.key)];
         for (setting, file) in files {
@@ -76,7 +77,9 @@ impl Broker {
             settings += &format!("ssl_options.{setting} = {}\n", home.path_inside(setting).display());
         }
         settings += "ssl_options.verify = verify_peer\nssl_options.fail_if_no_peer_cert = true\n";
-        Self::launch(Arc::new(home), 0, &settings).await
+        let node = Self::launch(Arc::new(home), 0, &settings).await;
+        node.listens_for_tls().await;
+        node
     }
 }
 
@@ -89,11 +92,11 @@ impl Cluster {
     /// Starts them and waits until they are one.
     pub(crate) async fn start() -> Self {
         let home = Arc::new(Home::new(Vec::new()));
-        let first = Broker::launch(Arc::clone(&home), 0, "disk_free_limit.absolute = 50MB\n").await;
+        let first = Broker::launch(Arc::clone(&home), 0, SETTINGS).await;
         let others = join_all([1, 2].map(|place| {
             let seeds = [0, place].map(|place| node::name(&home, place));
             let settings = format!(
-                "disk_free_limit.absolute = 50MB\n\
+                "{SETTINGS}\
                  cluster_formation.peer_discovery_backend = classic_config\n\
                  cluster_formation.classic_config.nodes.1 = {}\ncluster_formation.classic_config.nodes.2 = {}\n",
                 seeds[0], seeds[1]

@@ -59,6 +59,11 @@ impl Broker {
         name(&self.home, self.place)
     }
 
+    /// A folder that its programs can write to, as they see it.
+    pub(crate) fn folder(&self) -> String {
+        self.home.path_inside(&self.at("log")).display().to_string()
+    }
+
     /// Ends it as a crash would.
     pub(crate) async fn kill(&self) {
         self.end("KILL").await;
@@ -87,9 +92,18 @@ impl Broker {
         let mut child = server.spawn().expect("rabbitmq-server; tests/run installs it");
         // Nobody waits for it by name; the thread ends with the node.
         std::thread::spawn(move || child.wait());
-        let until = Instant::now() + START_WAIT_MAX;
         // The listener opens last.
-        while TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
+        self.listens(self.port).await;
+    }
+
+    /// Waits for the listener for TLS, which RabbitMQ 4 opens after the other.
+    pub(super) async fn listens_for_tls(&self) {
+        self.listens(self.home.tls_port()).await;
+    }
+
+    async fn listens(&self, port: u16) {
+        let until = Instant::now() + START_WAIT_MAX;
+        while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
             assert!(Instant::now() < until, "{} did not start within {START_WAIT_MAX:?}: {}", self.name(), self.log());
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
