@@ -3,7 +3,7 @@
 //! A backend stands for one store (a file, a broker's queues) that processes open, lose and open again.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use hikyaku::clock::{Clock, ManualClock, SharedClock, SystemClock};
@@ -15,8 +15,9 @@ use tempfile::TempDir;
 use crate::support::broker;
 use crate::support::patience::soon;
 
-/// When a store's clock begins, where it is held.
-pub(super) const BEGIN: Timestamp = Timestamp::from_millis(1_774_960_496_789);
+/// When a store's clock begins, where it is held, and when the suite's events were accepted: in the hour before it runs,
+/// since a queue need not believe what is older than a year.
+pub(super) static BEGIN: LazyLock<Timestamp> = LazyLock::new(|| SystemClock.now().minus(Duration::from_secs(3600)));
 
 /// One empty store and those who open it.
 pub(super) trait Backend: Sized + Sync {
@@ -99,7 +100,7 @@ impl Backend for Sqlite {
     const MOMENT: Duration = Duration::from_millis(1);
 
     async fn new() -> Self {
-        let clock = Arc::new(ManualClock::new(BEGIN, 0.5));
+        let clock = Arc::new(ManualClock::new(*BEGIN, 0.5));
         Self::with(Arc::clone(&clock) as SharedClock, Some(clock))
     }
 

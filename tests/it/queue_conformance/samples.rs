@@ -32,8 +32,8 @@ pub(super) fn sized_event(n: usize, bytes: usize) -> Event {
         user: Some(UserId::new("u1").expect("valid")),
         source: Source::default(),
         server: Some("https://misskey.example".to_owned()),
-        created_at: BEGIN,
-        accepted_at: BEGIN,
+        created_at: *BEGIN,
+        accepted_at: *BEGIN,
         body: Body::from_checked(Bytes::from(format!("{{\"x\":\"{}\"}}", "x".repeat(bytes)))),
     }
 }
@@ -55,7 +55,7 @@ pub(super) fn delivery() -> Delivery {
         generation: 0,
         attempts: 1,
         parks: 0,
-        since: BEGIN,
+        since: *BEGIN,
         last: None,
     }
 }
@@ -72,7 +72,7 @@ pub(super) fn later(due: Timestamp) -> FollowUp {
 
 /// A follow-up that is given up.
 pub(super) fn dead() -> FollowUp {
-    FollowUp::Dead { delivery: delivery(), death: Death { reason: DeathReason::Exhausted, at: BEGIN } }
+    FollowUp::Dead { delivery: delivery(), death: Death { reason: DeathReason::Exhausted, at: *BEGIN } }
 }
 
 /// The number of a message's event.

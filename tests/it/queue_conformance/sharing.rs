@@ -147,7 +147,7 @@ pub(super) async fn the_oldest_is_what_has_been_waiting_longest<B: Backend>() {
     let begin = store.now();
     queue.publish(fresh_ones(0..2)).await.expect("published");
     let mut leases = next_ones(&mut work, 2).await;
-    assert_eq!(queue.depths().await.expect("counted").oldest, Some(BEGIN), "since its acceptance");
+    assert_eq!(queue.depths().await.expect("counted").oldest, Some(*BEGIN), "since its acceptance");
 
     let due = begin.plus(Duration::from_secs(2));
     leases[0].settle(&[later(due)]).await.expect("settled");

@@ -55,7 +55,7 @@ async fn a_row_that_cannot_be_read_stays_and_the_others_flow() {
 async fn a_row_that_cannot_be_read_is_told_once_however_often_its_lane_is_read() {
     let store = Sqlite::new().await;
     let telemetry = hikyaku::telemetry::Telemetry::shared().expect("metrics");
-    let clock = std::sync::Arc::new(hikyaku::clock::ManualClock::new(super::backend::BEGIN, 0.5));
+    let clock = std::sync::Arc::new(hikyaku::clock::ManualClock::new(*super::backend::BEGIN, 0.5));
     let options = FileOptions { path: store.path(), bytes_max: None };
     let opened = Queue::open_sqlite(options, Access::Worker, clock, telemetry.clone()).await;
     let queue = opened.expect("opened");
