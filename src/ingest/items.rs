@@ -90,7 +90,8 @@ fn array(bytes: &Bytes) -> Result<Vec<Bytes>, ItemsError> {
         }
         place += 1;
     }
-    if place + 1 != text.len() {
+    // Brackets are counted alike, so a `}` can stand where the array's `]` should.
+    if place + 1 != text.len() || text.last() != Some(&b']') {
         return Err(ItemsError::BrokenArray);
     }
     items.push(&text[begin..place]);
@@ -183,7 +184,14 @@ mod tests {
             assert!(cut(text, false).expect_err(text).contains("no event"), "{text:?}");
         }
         assert!(cut("nonsense", false).expect_err("nonsense").contains("neither a JSON object"));
-        for text in ["[{\"a\":1}, {broken]", "[\n{\"a\":1},\n{\"b\":2}\n", "[{\"a\":1}] {\"b\":2}", "[\"a]"] {
+        for text in [
+            "[{\"a\":1}, {broken]",
+            "[\n{\"a\":1},\n{\"b\":2}\n",
+            "[{\"a\":1}] {\"b\":2}",
+            "[\"a]",
+            "[{\"a\":1}}",
+            "[}",
+        ] {
             assert!(cut(text, false).expect_err(text).contains("does not end as one"), "{text}");
         }
     }
