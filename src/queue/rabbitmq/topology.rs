@@ -14,7 +14,9 @@
 //!   needs `x-overflow = reject-publish`, and a target that always takes: hence the alternate exchanges.
 //! - `x-delivery-limit` is large and positive: 3.10 destroys messages with -1, 4.x has 20 when it is left out.
 //! - A bucket holds waits of [n, 2n) seconds, each message with its own TTL. Only the head of a queue expires, so no wait
-//!   is shorter than asked, and none longer than twice that (plus the time that a bucket takes to empty).
+//!   is shorter than asked, and none longer than twice that (plus the time that a bucket takes to empty). The bucket has a
+//!   TTL too, longer than any of ours: one message that someone put there without its own would else hold up all behind
+//!   it for ever.
 
 use std::time::Duration;
 
@@ -129,7 +131,9 @@ impl Topology {
             all.push(Queue { name, arguments: lasting_arguments(&self.rejected()) });
         }
         for bucket in 0..BUCKETS {
-            all.push(Queue { name: self.bucket(bucket), arguments: lasting_arguments(&self.due()) });
+            let mut arguments = lasting_arguments(&self.due());
+            arguments.insert("x-message-ttl".into(), AMQPValue::LongLongInt(longest_ttl_ms(bucket).cast_signed()));
+            all.push(Queue { name: self.bucket(bucket), arguments });
         }
         all
     }
@@ -197,6 +201,11 @@ pub(super) fn ttl_ms(wait: Duration) -> u64 {
     u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX).saturating_add(1).min(TTL_MS_MAX)
 }
 
+/// The TTL of bucket `bucket`, in milliseconds: longer than that of any wait which belongs there.
+fn longest_ttl_ms(bucket: u32) -> u64 {
+    if bucket == BUCKETS - 1 { TTL_MS_MAX } else { ((2 << bucket) + 1) * 1000 }
+}
+
 /// RabbitMQ's longest TTL is about 49.7 days (2^32 - 1 ms).
 const TTL_MS_MAX: u64 = u32::MAX as u64;
 
@@ -225,6 +234,8 @@ mod tests {
         fn a_message_is_never_released_early(nanos in 0_u64..4_000_000_000_000_000) {
             let wait = Duration::from_nanos(nanos);
             prop_assert!(Duration::from_millis(ttl_ms(wait)) >= wait);
+            let of_bucket = longest_ttl_ms(bucket_of(wait));
+            prop_assert!(ttl_ms(wait) <= of_bucket, "{wait:?} is cut to {of_bucket} ms");
         }
 
         #[test]

@@ -1,14 +1,16 @@
 //! Strangers on the same broker: messages that are no events, forged headers, queues that are not as they must be.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
+use hikyaku::clock::{Clock, SystemClock};
 use hikyaku::model::Target;
-use hikyaku::queue::{Access, BrokerError, Lane, QueueError};
+use hikyaku::queue::{Access, BrokerError, FollowUp, Lane, QueueError};
 use lapin::options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 
-use super::{PREFETCH, next, open, try_open, until};
+use super::{PREFETCH, delivery, next, open, try_open, until};
 use crate::support::broker;
 
 /// A producer or an operator of RabbitMQ who is not us.
@@ -59,6 +61,30 @@ async fn what_is_no_event_is_put_away_with_the_reason_and_disturbs_nobody() {
     );
     assert!(reason.contains("not JSON"), "{reason}");
     assert_eq!(queue.depths().await.expect("counted").work, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_someone_puts_into_a_bucket_without_a_time_of_its_own_holds_up_nothing_for_ever() {
+    let (url, prefix) = (broker::shared_url().await, broker::own_prefix());
+    let queue = open(&url, &prefix).await;
+    let (mut work, mut retry) = (
+        queue.consume(Lane::Work, PREFETCH).await.expect("consumed"),
+        queue.consume(Lane::Retry, PREFETCH).await.expect("consumed"),
+    );
+    let (_connection, channel) = stranger(&url).await;
+    // Only the head of a queue expires.
+    publish_raw(&channel, &format!("{prefix}delay"), "1s", b"nonsense", BasicProperties::default()).await;
+    let event = br#"{"type":"note","body":{},"eventId":"behind"}"#;
+    publish_raw(&channel, &format!("{prefix}events"), "note", event, BasicProperties::default()).await;
+    let mut lease = next(&mut work, "the event").await;
+    let due = SystemClock.now().plus(Duration::from_secs(1));
+    let follow_up = FollowUp::Later { delivery: delivery(&lease.message, "hook"), due };
+    lease.settle(&[follow_up]).await.expect("settled");
+    let mut lease = next(&mut retry, "the delivery behind the nonsense").await;
+    assert_eq!(lease.message.event.id.as_str(), "behind");
+    assert!(SystemClock.now() >= due, "it is early");
+    lease.settle(&[]).await.expect("settled");
+    until("the nonsense is put away", async || queue.depths().await.expect("counted").rejected == 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
