@@ -8,7 +8,7 @@ use lapin::{Channel, ErrorKind};
 
 use super::error::{self, BrokerError};
 use super::link::{CALL_WAIT_MAX, Link, within};
-use super::topology::Topology;
+use super::topology::{Exchange, Topology};
 
 /// Declares every exchange, queue and binding; those that are there already stay as they are.
 pub(super) async fn declare(link: &Link, topology: &Topology) -> Result<(), BrokerError> {
@@ -65,6 +65,13 @@ fn tell<T>(kind: &'static str, name: &str, told: Told<T>) -> Result<T, BrokerErr
         ErrorKind::ProtocolError(_) if words.starts_with("ACCESS_REFUSED") => BrokerError::Refused { why: words },
         _ => BrokerError::Other { why: format!("{kind} `{name}`: {words}") },
     })
+}
+
+/// An error when `exchange` is not there any more. Of an exchange that only RabbitMQ publishes to nobody else would notice.
+pub(super) async fn look_for(channel: &Channel, exchange: Exchange) -> Result<(), BrokerError> {
+    let options = ExchangeDeclareOptions { passive: true, durable: true, ..ExchangeDeclareOptions::default() };
+    let asked = channel.exchange_declare(exchange.name.into(), exchange.kind, options, FieldTable::default());
+    within("looking for an exchange", asked).await
 }
 
 /// How many messages lie in `queue`, those that are being worked on not included.

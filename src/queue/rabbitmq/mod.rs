@@ -193,7 +193,7 @@ impl RabbitQueue {
         let topology = &self.shared.topology;
         let mut queues = vec![topology.work(), topology.dead(), topology.rejected(), topology.retry()];
         queues.extend((0..BUCKETS).map(|bucket| topology.bucket(bucket)));
-        let ready = self.session()?.ready(&queues).await?;
+        let ready = self.session()?.ready(&queues, topology.exchanges()).await?;
         let [work, dead, rejected, due] = [ready[0], ready[1], ready[2], ready[3]];
         let mut depths = Depths { work, dead, rejected, delay: ready[3..].iter().sum(), oldest: None };
         for lane in self.lanes() {

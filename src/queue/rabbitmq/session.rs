@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, watch};
 use super::declare;
 use super::error::BrokerError;
 use super::link::{Link, within};
-use super::topology::Topology;
+use super::topology::{Exchange, Topology};
 use super::url::BrokerUrl;
 use crate::queue::Access;
 
@@ -93,13 +93,17 @@ impl Session {
         consume && self.publish.connection.status().connected()
     }
 
-    /// How many messages lie in each of `queues`.
-    pub(super) async fn ready(&self, queues: &[String]) -> Result<Vec<u64>, BrokerError> {
+    /// How many messages lie in each of `queues`; an error when one of them, or of `exchanges`, is not there any more: then
+    /// RabbitMQ closes the channel, which ends the session, and the next one declares it anew.
+    pub(super) async fn ready(&self, queues: &[String], exchanges: Vec<Exchange>) -> Result<Vec<u64>, BrokerError> {
         let mut counting = self.counting.lock().await;
         let channel = match counting.take() {
             Some(channel) => channel,
             None => self.consume.as_ref().unwrap_or(&self.publish).channel().await?,
         };
+        for exchange in exchanges {
+            declare::look_for(&channel, exchange).await?;
+        }
         let mut counts = Vec::with_capacity(queues.len());
         for queue in queues {
             counts.push(declare::ready(&channel, queue).await?);

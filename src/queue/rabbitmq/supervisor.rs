@@ -179,7 +179,8 @@ fn heed(event: Option<Event>, session: &Session, telemetry: &SharedTelemetry) ->
             telemetry.broker_unblocked();
             session.blocked.send_replace(None);
         }
-        // Of a channel that RabbitMQ closed, too: a queue that someone deleted, found by counting, is declared anew so.
+        // Of a channel that RabbitMQ closed, too: a queue or an exchange that someone deleted, found by counting, is declared
+        // anew so.
         Some(Event::Error(error)) => {
             session.fail(words(&error));
             return false;

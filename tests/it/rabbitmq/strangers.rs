@@ -6,11 +6,14 @@ use std::time::Duration;
 use hikyaku::clock::{Clock, SystemClock};
 use hikyaku::model::Target;
 use hikyaku::queue::{Access, BrokerError, FollowUp, Lane, QueueError};
-use lapin::options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::options::{
+    BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeleteOptions, QueueDeclareOptions,
+};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 
 use super::{PREFETCH, delivery, next, open, try_open, until};
+use crate::support::amqp::Stranger;
 use crate::support::broker;
 
 /// A producer or an operator of RabbitMQ who is not us.
@@ -85,6 +88,22 @@ async fn what_someone_puts_into_a_bucket_without_a_time_of_its_own_holds_up_noth
     assert!(SystemClock.now() >= due, "it is early");
     lease.settle(&[]).await.expect("settled");
     until("the nonsense is put away", async || queue.depths().await.expect("counted").rejected == 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exchange_that_someone_deletes_is_declared_anew_though_only_rabbitmq_publishes_to_it() {
+    let (url, prefix) = (broker::shared_url().await, broker::own_prefix());
+    let queue = open(&url, &prefix).await;
+    let stranger = Stranger::connect(&url).await;
+    let due = format!("{prefix}due");
+    let deleted = stranger.channel.exchange_delete(due.as_str().into(), ExchangeDeleteOptions::default());
+    deleted.await.expect("deleted");
+    until("it is there again", async || {
+        // As a worker's sampler does all the time.
+        let _an_error_when_it_is_missed = queue.depths().await;
+        stranger.has_exchange(&due).await
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
