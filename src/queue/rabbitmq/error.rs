@@ -125,6 +125,9 @@ pub(super) fn words(error: &lapin::Error) -> String {
     match error.kind() {
         ErrorKind::ProtocolError(error) => error.get_message().to_string(),
         ErrorKind::IOError(error) => error.to_string(),
+        ErrorKind::InvalidChannelState(..) | ErrorKind::InvalidConnectionState(_) => {
+            "the connection was lost before that was done".to_owned()
+        }
         _ => error.to_string(),
     }
 }
@@ -168,6 +171,12 @@ mod tests {
         for part in ["queue `hikyaku.work`", "x-delivery-limit = `20`", "needs `1000000`", "queue.prefix"] {
             assert!(text.contains(part), "{part}: {text}");
         }
+    }
+
+    #[test]
+    fn a_call_on_a_channel_that_is_gone_says_that_the_connection_is_lost() {
+        let error: lapin::Error = ErrorKind::InvalidChannelState(lapin::ChannelState::Error, "basic.qos").into();
+        assert_eq!(BrokerError::from(error).to_string(), "RabbitMQ: the connection was lost before that was done");
     }
 
     #[test]
