@@ -132,6 +132,12 @@ async fn the_runbooks_commands_for_rabbitmq_run() {
         if args[1] == "peek" {
             assert!(said.contains("no-body"), "the rejected event is shown: {said}");
         }
+        if args[1] == "delete_queue" {
+            // The next commands ask about it.
+            let vhost = ["-q", "list_queues", "--vhost", "hikyaku", "name"];
+            let is_there = async || node.control(&vhost).await.lines().any(|name| name == args[2]).then_some(());
+            until("the queue that was deleted is declared again", is_there).await;
+        }
     }
     // `hikyaku.work` was deleted: it is declared again, and work goes on.
     until("events are taken again", async || {
