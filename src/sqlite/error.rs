@@ -45,6 +45,15 @@ pub enum SqliteError {
         /// SQLite's words.
         why: String,
     },
+    /// The path leads to another file, or to none, since the file was opened.
+    #[error(
+        "the file {path} was removed or replaced while hikyaku works on it: put the very file back (`mv`, not `cp`), or see \
+         docs/RUNBOOK.md under 'The queue file is gone'"
+    )]
+    Replaced {
+        /// The file.
+        path: PathBuf,
+    },
     /// Written by a newer hikyaku.
     #[error("the file {path} was written by a newer hikyaku (its {part} has schema {found}, this one knows {known})")]
     Newer {

@@ -8,6 +8,7 @@
 mod bell;
 pub mod columns;
 mod error;
+mod identity;
 mod lock;
 mod migrate;
 mod thread;
@@ -20,6 +21,7 @@ use rusqlite::{Connection, OpenFlags};
 
 pub use bell::{Bell, ring};
 pub use error::SqliteError;
+pub use identity::FileIdentity;
 pub use lock::FileLock;
 pub use migrate::migrate;
 pub use thread::{JoinedThread, SqliteThread};

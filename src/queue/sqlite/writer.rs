@@ -19,7 +19,7 @@ use super::rows;
 use crate::clock::Backoff;
 use crate::model::{Event, Message, Target, Timestamp};
 use crate::queue::{Access, FollowUp, Lane, QueueError};
-use crate::sqlite::{JoinedThread, SqliteError};
+use crate::sqlite::{FileIdentity, JoinedThread, SqliteError};
 use crate::telemetry::SharedTelemetry;
 
 /// Commands that one transaction may hold.
@@ -67,6 +67,7 @@ impl Writer {
         let writing = WriterThread {
             connection,
             path: path.to_owned(),
+            file: FileIdentity::of(path),
             bound,
             lanes,
             health: Arc::clone(&health),
@@ -128,6 +129,7 @@ async fn probe(thread: Weak<JoinedThread<Command>>, health: Arc<Health>) {
 struct WriterThread {
     connection: Connection,
     path: PathBuf,
+    file: FileIdentity,
     bound: Bound,
     lanes: Arc<Lanes>,
     health: Arc<Health>,
@@ -164,6 +166,7 @@ impl WriterThread {
     }
 
     fn write(&mut self, group: &mut Vec<Command>) {
+        self.refuse_publishes_when_gone(group);
         self.refuse_publishes_when_full(group);
         if group.is_empty() {
             return;
@@ -176,6 +179,20 @@ impl WriterThread {
                 shared => shared.clone(),
             };
             let _asker_may_be_gone = command.answer.send(result);
+        }
+    }
+
+    /// Answers the publishes and probes of `group` with an error, and takes them out, while the path leads to another file:
+    /// what is stored now would end with this process. What it holds already goes on, and is settled in it.
+    fn refuse_publishes_when_gone(&self, group: &mut Vec<Command>) {
+        let asks_to_keep = |command: &Command| matches!(command.work, Work::Publish { .. } | Work::Probe);
+        if !group.iter().any(asks_to_keep) {
+            return;
+        }
+        let Err(error) = self.file.check() else { return };
+        self.health.cannot_write(&error, &self.telemetry);
+        for command in group.extract_if(.., |command| asks_to_keep(command)) {
+            let _asker_may_be_gone = command.answer.send(Err(error.clone().into()));
         }
     }
 

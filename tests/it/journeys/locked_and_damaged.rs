@@ -33,6 +33,35 @@ async fn while_another_process_holds_the_queue_file_nothing_is_accepted_and_afte
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_queue_file_is_not_in_its_place_nothing_is_accepted_and_what_was_goes_on() {
+    let receiver = Receiver::start(Behaviour::Answer(503)).await;
+    let settings = format!(
+        "delivery.retry_schedule_s = [1, 1, 1, 1, 1, 1, 1, 1, 1]\n{}",
+        declared("hook", &receiver.url("/"), "note")
+    );
+    let home = Home::new(&settings);
+    let program = home.serve().await;
+    assert_eq!(program.post(event("note", "before")).await.0, 200);
+    receiver.until_distinct(1).await;
+    std::fs::rename(home.path("queue.db"), home.path("elsewhere.db")).expect("moved");
+
+    let (status, answer) = program.post(event("note", "meanwhile")).await;
+    assert_eq!(status, 503, "{answer}");
+    assert!(answer["error"].as_str().is_some_and(|words| words.contains("removed or replaced")), "{answer}");
+    let (status, words) = program.get("/readyz").await;
+    assert!(status == 503 && words.contains("removed or replaced"), "{status}: {words}");
+    receiver.behave(Behaviour::Answer(200));
+    program.metric_is("hikyaku_deliveries_total{result=\"delivered\"}", 1.0).await;
+
+    std::fs::rename(home.path("elsewhere.db"), home.path("queue.db")).expect("moved back");
+    let ready = async || (program.get("/readyz").await.0 == 200).then_some(());
+    until("it is ready again by itself", ready).await;
+    assert_eq!(program.post(event("note", "after")).await.0, 200);
+    program.metric_is("hikyaku_deliveries_total{result=\"delivered\"}", 2.0).await;
+    program.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_another_process_holds_the_store_deliveries_go_on_and_letters_wait_in_the_queue() {
     let receiver = Receiver::start(Behaviour::Answer(404)).await;
     let home = Home::new(&declared("hook", &receiver.url("/"), "note"));
