@@ -7,9 +7,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use lapin::message::Delivery as Arrived;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Consumer as Arrivals};
@@ -27,6 +28,9 @@ use crate::queue::{Consumer, Lane, Lease};
 /// Waits between tries to put away what is no event.
 const AGAIN_FIRST: Duration = Duration::from_millis(100);
 const AGAIN_LONGEST: Duration = Duration::from_secs(5);
+
+/// Messages that are read in one turn before anything else is looked at.
+const ARRIVALS_MAX: usize = 64;
 
 /// What consumes one lane.
 pub(super) struct LaneTask {
@@ -89,12 +93,12 @@ impl LaneTask {
     }
 
     /// Hands out what arrives until the session ends or nobody wants any more.
-    async fn feed(&mut self, session: &Arc<Session>, opened: Opened, sender: &mpsc::Sender<Lease>) -> End {
+    async fn feed(&self, session: &Arc<Session>, opened: Opened, sender: &mpsc::Sender<Lease>) -> End {
         let Opened { channel, acker, mut arrivals } = opened;
         let mut pending: VecDeque<Lease> = VecDeque::new();
         let mut refusals: FuturesUnordered<BoxFuture<'static, ()>> = FuturesUnordered::new();
         let mut blocked = session.blocked.subscribe();
-        let stop = &mut self.stop;
+        let mut stop = self.stop.clone();
         let over = async {
             tokio::select! {
                 _ = session.ended() => End::Session,
@@ -105,34 +109,25 @@ impl LaneTask {
         tokio::pin!(over);
         loop {
             let is_shut = self.lane.lane != Lane::Dead && blocked.borrow_and_update().is_some();
-            let may_hand_out = !pending.is_empty() && !is_shut && self.lane.has_room();
+            if !is_shut {
+                self.lane.hand_out_from(&mut pending, sender);
+            }
             tokio::select! {
                 arrived = arrivals.next() => {
-                    let taken = match arrived {
-                        Some(Ok(arrived)) => self.lane.take(arrived, &acker),
-                        Some(Err(error)) => {
-                            session.fail(BrokerError::from(error));
-                            return End::Session;
+                    // What is here already goes together: a turn of this loop costs more than a message.
+                    let more = std::iter::from_fn(|| arrivals.next().now_or_never());
+                    for arrived in std::iter::once(arrived).chain(more).take(ARRIVALS_MAX) {
+                        match self.receive(arrived, session, &acker) {
+                            Ok(Taken::Lease(lease)) => pending.push_back(lease),
+                            Ok(Taken::Nothing) => {}
+                            Ok(Taken::Refused(refused)) => {
+                                refusals.push(Box::pin(put_away(Arc::clone(&self.lane), refused)));
+                            }
+                            Err(SessionEnded) => return End::Session,
                         }
-                        None => {
-                            session.fail(format!("RabbitMQ ended the consumer of `{}`", self.lane.queue));
-                            return End::Session;
-                        }
-                    };
-                    match taken {
-                        Taken::Lease(lease) => pending.push_back(lease),
-                        Taken::Nothing => {}
-                        Taken::Refused(refused) => refusals.push(Box::pin(put_away(Arc::clone(&self.lane), refused))),
                     }
                 }
-                permit = sender.reserve(), if may_hand_out => {
-                    let Ok(permit) = permit else { break };
-                    if let Some(lease) = pending.pop_front() {
-                        self.lane.hand_out(&lease);
-                        permit.send(lease);
-                    }
-                }
-                () = self.lane.room.notified(), if !pending.is_empty() && !may_hand_out => {}
+                () = self.lane.room.notified(), if !pending.is_empty() => {}
                 _ = blocked.changed() => {}
                 Some(()) = refusals.next(), if !refusals.is_empty() => {}
                 end = &mut over => match end {
@@ -145,13 +140,36 @@ impl LaneTask {
         // hands with the channel.
         let cancelled = channel.basic_cancel(arrivals.tag(), BasicCancelOptions::default());
         if within("ending the consumer", cancelled).await.is_ok() {
-            while let Some(Some(Ok(arrived))) = futures_util::FutureExt::now_or_never(arrivals.next()) {
+            while let Some(Some(Ok(arrived))) = arrivals.next().now_or_never() {
                 drop(self.lane.take(arrived, &acker));
             }
         }
         End::Stopped
     }
+
+    /// Reads what lapin handed over; an error or the end of the consumer is the end of the session.
+    fn receive(
+        &self,
+        arrived: Option<lapin::Result<Arrived>>,
+        session: &Session,
+        acker: &Arc<Acker>,
+    ) -> Result<Taken, SessionEnded> {
+        match arrived {
+            Some(Ok(arrived)) => Ok(self.lane.take(arrived, acker)),
+            Some(Err(error)) => {
+                session.fail(BrokerError::from(error));
+                Err(SessionEnded)
+            }
+            None => {
+                session.fail(format!("RabbitMQ ended the consumer of `{}`", self.lane.queue));
+                Err(SessionEnded)
+            }
+        }
+    }
 }
+
+/// The session was told so, and why.
+struct SessionEnded;
 
 struct Opened {
     channel: Channel,

@@ -98,6 +98,11 @@ impl<P: Place> Table<P> {
         self.held.len()
     }
 
+    /// Whether a message of that identity is held, or was settled lately.
+    pub(super) fn knows(&self, identity: &Identity) -> bool {
+        self.by_identity.contains_key(identity) || self.settled.contains_key(identity)
+    }
+
     /// Notes a message that came in.
     pub(super) fn arrive(&mut self, identity: Option<Identity>, redelivered: bool, place: P) -> Arrival<P> {
         if let Some(identity) = &identity {

@@ -4,20 +4,21 @@
 //! consumes on a channel of its own, reads what arrives, and hands it out while there is room. RabbitMQ's prefetch counts
 //! messages; the limit in bytes holds back what is handed out, so at worst prefetch x the largest event is in memory.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use lapin::message::Delivery as Arrived;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use uuid::Uuid;
 
 use super::acker::{Acker, Tag};
 use super::error::BrokerError;
 use super::joining::{Arrival, Table};
 use super::publisher::{Patience, Publisher};
-use super::reading::{Incoming, Reader};
+use super::reading::{self, Incoming, Reader};
 use super::topology::Topology;
 use super::wire::{self, Outgoing, Rejection};
 use crate::clock::SharedClock;
@@ -124,14 +125,25 @@ impl LaneState {
         self.inner().waiting_since
     }
 
-    /// Whether a lease may be handed out.
-    pub(super) fn has_room(&self) -> bool {
+    /// Hands out from `pending` as many as there is room for.
+    pub(super) fn hand_out_from(&self, pending: &mut VecDeque<Lease>, sender: &mpsc::Sender<Lease>) {
+        while !pending.is_empty() && self.has_room() {
+            // The channel has room for all that may be out; it is closed when nobody wants any more.
+            let Ok(permit) = sender.try_reserve() else { return };
+            if let Some(lease) = pending.pop_front() {
+                self.hand_out(&lease);
+                permit.send(lease);
+            }
+        }
+    }
+
+    fn has_room(&self) -> bool {
         let inner = self.inner();
         inner.free_messages > 0 && inner.free_bytes > 0
     }
 
     /// Counts a lease that is handed out.
-    pub(super) fn hand_out(&self, lease: &Lease) {
+    fn hand_out(&self, lease: &Lease) {
         let ticket = lease.ticket();
         let mut inner = self.inner();
         inner.table.hand_out(ticket.number);
@@ -153,6 +165,14 @@ impl LaneState {
         }
     }
 
+    fn unless_poison(&self, taken: reading::Taken, incoming: &Incoming) -> Result<reading::Taken, String> {
+        let is_known = || taken.identity.as_ref().is_some_and(|identity| self.inner().table.knows(identity));
+        match reading::poison(incoming) {
+            Some(reason) if !is_known() => Err(reason),
+            _ => Ok(taken),
+        }
+    }
+
     /// Reads a message that arrived.
     pub(super) fn take(self: &Arc<Self>, arrived: Arrived, acker: &Arc<Acker>) -> Taken {
         let tag = Tag { acker: Arc::clone(acker), tag: arrived.delivery_tag };
@@ -161,7 +181,8 @@ impl LaneState {
             properties: arrived.properties,
             redelivered: arrived.redelivered,
         };
-        let taken = match self.reader.read(self.lane, &incoming, self.clock.now()) {
+        let read = self.reader.read(self.lane, &incoming, self.clock.now());
+        let taken = match read.and_then(|taken| self.unless_poison(taken, &incoming)) {
             Ok(taken) => taken,
             Err(reason) => {
                 let Incoming { body, properties, .. } = incoming;

@@ -77,10 +77,6 @@ impl Reader {
     /// Reads a message of `lane`, or says why it is none.
     pub(super) fn read(&self, lane: Lane, incoming: &Incoming, now: Timestamp) -> Result<Taken, String> {
         let headers = Headers(incoming.properties.headers().as_ref());
-        let deliveries = headers.number(HEADER_DELIVERY_COUNT).unwrap_or(None).unwrap_or(0);
-        if deliveries >= DELIVERIES_MAX {
-            return Err(format!("poison: it has been delivered {deliveries} times and was never settled"));
-        }
         match lane {
             Lane::Work => self.read_fresh(incoming, &headers, now),
             Lane::Retry | Lane::Dead => self.read_follow_up(lane, incoming, &headers, now),
@@ -145,6 +141,15 @@ fn no_event(error: &EventError, incoming: &Incoming) -> String {
         }
         _ => error.to_string(),
     }
+}
+
+/// Why a message must not be taken again, if so. What this worker holds or has settled is no poison, however often its
+/// connections were lost meanwhile.
+pub(super) fn poison(incoming: &Incoming) -> Option<String> {
+    let headers = Headers(incoming.properties.headers().as_ref());
+    let deliveries = headers.number(HEADER_DELIVERY_COUNT).unwrap_or(None).unwrap_or(0);
+    (deliveries >= DELIVERIES_MAX)
+        .then(|| format!("poison: it has been delivered {deliveries} times and was never settled"))
 }
 
 /// The id for an event that does not say its own: the message's, else one that its bytes give, the same at every delivery.

@@ -5,6 +5,7 @@ use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
 use proptest::prelude::*;
 
+use super::reading;
 use super::reading::{Identity, Incoming, Reader};
 use super::topology::Topology;
 use super::wire::{self, Outgoing, Rejection};
@@ -180,7 +181,6 @@ fn an_event_without_any_id_gets_one_from_its_bytes() {
 #[test]
 fn what_is_no_message_of_its_lane_is_refused_in_words() {
     let event = r#"{"type":"note","body":{}}"#;
-    let poison = headers(&[("x-delivery-count", AMQPValue::LongLongInt(50))]);
     let newer = headers(&[(wire::HEADER_VERSION, AMQPValue::LongInt(2))]);
     let wrong = headers(&[(wire::HEADER_VERSION, text("1"))]);
     let zero = headers(&[(wire::HEADER_VERSION, AMQPValue::LongInt(0))]);
@@ -191,7 +191,6 @@ fn what_is_no_message_of_its_lane_is_refused_in_words() {
         (Lane::Work, "nonsense", none(), "not JSON"),
         (Lane::Work, r#"{"body":{}}"#, none(), "`type` is missing"),
         (Lane::Work, r#"{"type":"note","body":[]}"#, none(), "`body` must be an object"),
-        (Lane::Work, event, poison, "poison: it has been delivered 50 times"),
         (Lane::Work, event, long_id, "`message_id` is not allowed"),
         (Lane::Retry, event, none(), "x-hikyaku-version is missing"),
         (Lane::Retry, event, newer, "a newer one put it here"),
@@ -202,6 +201,17 @@ fn what_is_no_message_of_its_lane_is_refused_in_words() {
         let reason = reader().read(lane, &plain(body, properties), NOW).expect_err(words);
         assert!(reason.contains(words), "{reason}");
     }
+}
+
+#[test]
+fn what_was_delivered_fifty_times_is_poison() {
+    let after = |deliveries| {
+        let count = headers(&[("x-delivery-count", AMQPValue::LongLongInt(deliveries))]);
+        reading::poison(&plain("{}", count))
+    };
+    assert!(after(50).is_some_and(|reason| reason.contains("delivered 50 times")));
+    assert_eq!(after(49), None);
+    assert_eq!(reading::poison(&plain("{}", BasicProperties::default())), None);
 }
 
 #[test]

@@ -83,6 +83,32 @@ async fn a_killed_broker_loses_nothing_and_what_is_being_sent_is_not_handed_out_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_delivered_fifty_times_is_poison_unless_this_worker_holds_it() {
+    let node = Broker::start().await;
+    let queue = open(&node.url(), "hikyaku.").await;
+    let mut work = queue.consume(Lane::Work, PREFETCH).await.expect("consumed");
+    queue.publish(vec![fresh("held")]).await.expect("published");
+    for _ in 0..49 {
+        drop(next(&mut work, "the event again").await);
+    }
+    let held = next(&mut work, "the event for the fiftieth time").await;
+    let cut = async || {
+        node.control(&["close_all_connections", "cut by the test"]).await;
+        until("the connection is back", async || queue.health().is_empty()).await;
+    };
+    cut().await;
+    // Behind it comes another: by then the copy of what is held has been read.
+    queue.publish(vec![fresh("behind")]).await.expect("published");
+    next(&mut work, "the event behind").await.settle(&[]).await.expect("settled");
+    assert_eq!(queue.depths().await.expect("counted").rejected, 0, "it is held, and no poison");
+    drop(held);
+    until("what is in nobody's hands is poison", async || {
+        queue.depths().await.is_ok_and(|depths| (depths.work, depths.rejected) == (0, 1))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_broker_is_noticed_and_work_goes_on_when_it_thaws() {
     let node = Broker::start().await;
     let queue = open(&node.url(), "hikyaku.").await;
