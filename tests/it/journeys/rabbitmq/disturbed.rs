@@ -47,7 +47,7 @@ async fn what_is_being_sent_and_what_was_just_sent_is_not_sent_again_when_the_co
     let settings = format!("{LIMITS}{}", declared("slow", &receiver.url("/"), "note"));
     let home = home(&broker.url(), "hikyaku.", &settings);
     let program = home.serve().await;
-    let items = items("e", 6 * PREFETCH);
+    let items = items("e", 12 * PREFETCH);
     let ids = ids(&items);
     let mut producers = Producers::new();
     producers.worker_is_at(&program.address);
