@@ -9,9 +9,10 @@ use std::sync::Arc;
 use anyhow::Context;
 use serde_json::json;
 
+use super::Load;
 use super::queue_run::{Settled, fill, register};
 use super::receiver::Receiver;
-use super::{Load, Stage};
+use super::stage::settings;
 use crate::app::service::Service;
 use crate::cli::Output;
 use crate::deliver::Observer;
@@ -23,7 +24,7 @@ const DELIVERED_PART: u32 = 20;
 pub(super) async fn run(load: &Load, json: bool, output: &mut Output) -> anyhow::Result<ExitCode> {
     let folder = tempfile::tempdir()?;
     let receiver = Receiver::start()?;
-    let settings = Stage::file().settings(folder.path(), load)?;
+    let settings = settings(None, folder.path(), load)?;
     register(&settings, receiver.url()).await?;
     fill(&settings, load).await?;
     let after_filling = peak_kib()?;

@@ -26,12 +26,9 @@ use url::Url;
 
 use self::figures::{Figures, QueueKind, Run};
 use self::receiver::Receiver;
-use self::stage::Stage;
-use super::commands::not_a_queue;
+use super::own_queues::OwnQueues;
 use super::signals::Signals;
-use crate::cli::{BenchArgs, CliError, Output};
-use crate::config::QueueUrl;
-use crate::queue::BrokerUrl;
+use crate::cli::{BenchArgs, Output};
 
 /// Messages prefetched for each request in flight, within what the settings and RabbitMQ allow.
 const PREFETCH_PER_REQUEST: usize = 8;
@@ -56,7 +53,6 @@ impl Load {
 /// Measures and prints.
 pub(super) async fn run(args: &BenchArgs, output: &mut Output) -> anyhow::Result<ExitCode> {
     let load = Load { events: args.events, concurrency: args.concurrency as usize, bytes: args.bytes as usize };
-    let broker = broker_of(args)?;
     if let Some(events) = args.backlog {
         return backlog::run(&Load { events, ..load }, args.json, output).await;
     }
@@ -64,25 +60,29 @@ pub(super) async fn run(args: &BenchArgs, output: &mut Output) -> anyhow::Result
     let receiver = Receiver::start()?;
     let mut runs = Vec::new();
     for number in 1..=args.runs {
+        let own = OwnQueues::of("bench", args.queue.as_deref())?;
         output.note(&format!(
             "run {number} of {}: {} events of {} bytes, concurrency {}",
             args.runs, load.events, load.bytes, load.concurrency
         ));
-        let stage = broker.as_ref().map_or_else(Stage::file, |(url, _)| Stage::broker(url));
-        if let Some(prefix) = stage.prefix_to_delete() {
-            output.note(&format!("the queues of this run begin with {prefix}, and are deleted at its end"));
+        let broker = own.as_ref().zip(args.queue.as_deref());
+        if let Some(own) = &own {
+            output.note(&own.words());
         }
-        let amqp = broker.as_ref().map(|(_, amqp)| *amqp);
         let measured = tokio::select! {
-            measured = measure(&stage, &load, amqp, receiver.url()) => measured,
+            measured = measure(broker, &load, receiver.url()) => measured,
             signal = signals.next() => Err(anyhow::anyhow!("interrupted by {signal}")),
         };
         // However it ended; its own end is told first.
-        let cleared = stage.clear().await;
+        let removed = match &own {
+            Some(own) => own.remove().await,
+            None => Ok(()),
+        };
         runs.push(measured?);
-        cleared?;
+        removed?;
     }
-    let figures = Figures::of(&load, &runs, amqp_or_file(&broker));
+    let kind = if args.queue.is_some() { QueueKind::RabbitMq } else { QueueKind::Sqlite };
+    let figures = Figures::of(&load, &runs, kind);
     if args.json {
         output.line(&figures.json().to_string())?;
     } else {
@@ -91,33 +91,18 @@ pub(super) async fn run(args: &BenchArgs, output: &mut Output) -> anyhow::Result
     Ok(ExitCode::SUCCESS)
 }
 
-/// The broker that `--queue` names, parsed and as it was written.
-fn broker_of(args: &BenchArgs) -> Result<Option<(BrokerUrl, &str)>, CliError> {
-    let Some(url) = &args.queue else { return Ok(None) };
-    match QueueUrl::parse(url).map_err(|what| not_a_queue(url, &what))? {
-        QueueUrl::RabbitMq(broker) => Ok(Some((broker, url))),
-        QueueUrl::Sqlite(_) => {
-            let words = "--queue is for RabbitMQ, amqp://...; without it each run has a file of its own";
-            Err(CliError::Usage(words.to_owned()))
-        }
-    }
-}
-
-fn amqp_or_file(broker: &Option<(BrokerUrl, &str)>) -> QueueKind {
-    if broker.is_some() { QueueKind::RabbitMq } else { QueueKind::Sqlite }
-}
-
-/// One run of each kind.
-async fn measure(stage: &Stage<'_>, load: &Load, amqp: Option<&str>, receiver: &Url) -> anyhow::Result<Run> {
-    let bare = match amqp {
+/// One run of each kind: on a file, or on queues of its own at a URL.
+async fn measure(broker: Option<(&OwnQueues, &str)>, load: &Load, receiver: &Url) -> anyhow::Result<Run> {
+    let bare = match broker {
         None => bare::post(load, receiver).await?,
-        Some(amqp) => {
-            queue_run::fill_for_bare_loop(stage, load).await?;
-            bare_amqp::drain(load, amqp, &stage.work_queue(), receiver).await?
+        Some((own, amqp)) => {
+            queue_run::fill_for_bare_loop(own, load).await?;
+            bare_amqp::drain(load, amqp, &format!("{}work", own.prefix()), receiver).await?
         }
     };
-    let queue = queue_run::drain(stage, load, receiver).await?;
-    let end_to_end = queue_run::end_to_end(stage, load, receiver).await?;
+    let own = broker.map(|(own, _)| own);
+    let queue = queue_run::drain(own, load, receiver).await?;
+    let end_to_end = queue_run::end_to_end(own, load, receiver).await?;
     Ok(Run { bare, queue, end_to_end })
 }
 

@@ -9,7 +9,9 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use url::Url;
 
-use super::{Load, Stage};
+use super::Load;
+use super::stage::settings;
+use crate::app::own_queues::OwnQueues;
 use crate::app::service::{Service, ingest_of, open_queue};
 use crate::clock::SystemClock;
 use crate::config::Settings;
@@ -40,9 +42,9 @@ pub(super) struct Drained {
 }
 
 /// Stores all, then delivers all.
-pub(super) async fn drain(stage: &Stage<'_>, load: &Load, url: &Url) -> anyhow::Result<Drained> {
+pub(super) async fn drain(own: Option<&OwnQueues>, load: &Load, url: &Url) -> anyhow::Result<Drained> {
     let folder = tempfile::tempdir()?;
-    let settings = stage.settings(folder.path(), load)?;
+    let settings = settings(own, folder.path(), load)?;
     register(&settings, url).await?;
     let began = Instant::now();
     fill(&settings, load).await?;
@@ -55,9 +57,9 @@ pub(super) async fn drain(stage: &Stage<'_>, load: &Load, url: &Url) -> anyhow::
 }
 
 /// Stores and delivers at the same time; deliveries a second, from the first event offered to the last one settled.
-pub(super) async fn end_to_end(stage: &Stage<'_>, load: &Load, url: &Url) -> anyhow::Result<f64> {
+pub(super) async fn end_to_end(own: Option<&OwnQueues>, load: &Load, url: &Url) -> anyhow::Result<f64> {
     let folder = tempfile::tempdir()?;
-    let settings = stage.settings(folder.path(), load)?;
+    let settings = settings(own, folder.path(), load)?;
     register(&settings, url).await?;
     let settled = Arc::new(Settled::default());
     let service = Service::start(settings, Some(Arc::clone(&settled) as Arc<dyn Observer>)).await?;
@@ -97,9 +99,9 @@ pub(super) async fn register(settings: &Settings, url: &Url) -> anyhow::Result<(
 }
 
 /// Stores all events in RabbitMQ, for the bare loop to take.
-pub(super) async fn fill_for_bare_loop(stage: &Stage<'_>, load: &Load) -> anyhow::Result<()> {
+pub(super) async fn fill_for_bare_loop(own: &OwnQueues, load: &Load) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    fill(&stage.settings(folder.path(), load)?, load).await
+    fill(&settings(Some(own), folder.path(), load)?, load).await
 }
 
 /// Stores all events, without a worker.

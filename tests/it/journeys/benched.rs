@@ -29,6 +29,7 @@ async fn the_benchmark_over_rabbitmq_measures_against_a_bare_loop_and_deletes_it
     let ran = home.cli(&["bench", "--events", "300", "--runs", "1", "--json", "--queue", &url]).await;
     let (_, rest) = ran.stderr.split_once("begin with ").expect("it names its queues");
     let prefix = rest.split_once(',').expect("the name ends").0.to_owned();
+    assert!(prefix.starts_with("hikyaku.bench-"), "a user who may touch only `hikyaku.` can measure too: {prefix}");
     assert_figures(&ran.json());
     let stranger = Stranger::connect(&url).await;
     for queue in ["work", "retry", "delay.1s"] {
@@ -39,7 +40,7 @@ async fn the_benchmark_over_rabbitmq_measures_against_a_bare_loop_and_deletes_it
 #[tokio::test]
 async fn a_queue_that_cannot_be_measured_is_said_so() {
     let home = Home::bare("");
-    home.cli(&["bench", "--queue", "sqlite:queue.db"]).await.failed(2, &["each run has a file of its own"]);
+    home.cli(&["bench", "--queue", "sqlite:queue.db"]).await.failed(2, &["`bench` has a file of its own"]);
     let away = ["bench", "--events", "300", "--queue", "amqp://127.0.0.1:1"];
     home.cli(&away).await.failed(1, &["cannot be reached"]);
 }

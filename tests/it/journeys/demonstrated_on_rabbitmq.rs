@@ -12,7 +12,7 @@ const QUEUES: [&str; 5] = ["work", "retry", "dead", "rejected", "delay.1s"];
 
 /// The prefix that the demo names on standard error.
 fn prefix_in(said: &str) -> String {
-    let (_, rest) = said.split_once("the queues of this demo begin with ").expect("it names them");
+    let (_, rest) = said.split_once("the queues used here begin with ").expect("it names them");
     rest.split_once(',').expect("the name ends").0.to_owned()
 }
 
@@ -59,7 +59,7 @@ async fn a_demo_that_is_interrupted_deletes_its_queues_too() {
         let mut command = vec!["demo", "--queue", &url];
         command.extend(keep.then_some("--keep"));
         let mut program = home.start(&command);
-        let prefix = prefix_in(&program.line("the queues of this demo begin with").await);
+        let prefix = prefix_in(&program.line("the queues used here begin with").await);
         let work = format!("{prefix}work");
         until("its queues are there", async || stranger.depth(&work).await.map(|_| ())).await;
         if keep {
