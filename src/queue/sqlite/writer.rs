@@ -1,7 +1,7 @@
 //! The writer thread: all that waits to be written goes into one transaction and one fsync (group commit).
 //!
 //! While a commit is on its way to the disk, further commands gather; the next transaction takes them together, up to
-//! [`GROUP_MAX`]. Settlements alone gather a little longer, since nobody waits for one of them. If a group fails for a reason that may be one command's own, it is rolled back and each is tried alone; when
+//! [`GROUP_MAX`]. If a group fails for a reason that may be one command's own, it is rolled back and each is tried alone; when
 //! the file itself is the reason (full, locked, damaged), all fail at once. Every command is answered after its commit,
 //! never before. While the file holds all that it may, publishes are refused, and what settles goes on.
 
@@ -24,8 +24,6 @@ use crate::telemetry::SharedTelemetry;
 
 /// Commands that one transaction may hold.
 const GROUP_MAX: usize = 2048;
-/// How long settlements gather before they are written: nobody waits for one, and a commit costs the same for many.
-const SETTLEMENTS_GATHER: Duration = Duration::from_millis(1);
 /// Commands that may wait for the writer; who sends more waits to send.
 const COMMANDS_WAITING_MAX: usize = 4096;
 /// Waits between probes of a file that could not be written.
@@ -155,11 +153,10 @@ impl WriterThread {
         let mut group = Vec::with_capacity(GROUP_MAX);
         while let Some(first) = waiting.blocking_recv() {
             group.push(first);
-            take_waiting(&mut waiting, &mut group);
-            if group.iter().all(|command| matches!(command.work, Work::Settle { .. })) {
-                #[expect(clippy::disallowed_methods, reason = "a timed wait would wake this thread for every command")]
-                std::thread::sleep(SETTLEMENTS_GATHER);
-                take_waiting(&mut waiting, &mut group);
+            while group.len() < GROUP_MAX
+                && let Ok(next) = waiting.try_recv()
+            {
+                group.push(next);
             }
             self.write(&mut group);
         }
@@ -260,14 +257,6 @@ impl WriterThread {
         effects.bytes = self.bound.measure(&transaction)?;
         transaction.commit()?;
         Ok(effects)
-    }
-}
-
-fn take_waiting(waiting: &mut mpsc::Receiver<Command>, group: &mut Vec<Command>) {
-    while group.len() < GROUP_MAX
-        && let Ok(next) = waiting.try_recv()
-    {
-        group.push(next);
     }
 }
 
