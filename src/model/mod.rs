@@ -10,6 +10,7 @@ mod delivery;
 mod event;
 mod fate;
 mod ids;
+mod known_types;
 mod parse;
 mod time;
 mod webhook;
@@ -19,6 +20,7 @@ pub use delivery::{Delivery, LAST_ERROR_BYTES_MAX, LastFailure, Message, Target}
 pub use event::{Event, SERVER_BYTES_MAX};
 pub use fate::{DeactivationReason, DeathReason, DropReason, Outcome, ParkReason};
 pub use ids::{DeliveryId, DeliveryIdError, EventId, EventType, ID_BYTES_MAX, IdError, Source, UserId, WebhookId};
+pub use known_types::{Audience, KnownType, Sender, known_type, known_types};
 pub use parse::{Arrival, EventError, JsonKind};
 pub use time::Timestamp;
 pub use webhook::{
