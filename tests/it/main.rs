@@ -1,5 +1,6 @@
 //! Integration tests in one binary, by question: is every queue backend the same (`queue_conformance`), does the worker do
-//! what it promises (`delivery`), and does the program work through its front door (`journeys`, with the real binary).
+//! what it promises (`delivery`), do documents and schemas say what is so (`documents`, `schemas`), and does the program
+//! work through its front door (`journeys`, with the real binary).
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
 
 mod delivery;
@@ -7,4 +8,5 @@ mod documents;
 mod journeys;
 mod queue_conformance;
 mod rabbitmq;
+mod schemas;
 mod support;

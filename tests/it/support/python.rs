@@ -6,7 +6,8 @@ use std::process::Stdio;
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, ChildStdin, Command};
 
-const PYTHON: &str = "/usr/bin/python3";
+/// Debian's.
+pub(crate) const PYTHON: &str = "/usr/bin/python3";
 
 /// A file of the repository.
 pub(crate) fn repository(path: &str) -> PathBuf {
