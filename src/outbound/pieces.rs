@@ -6,7 +6,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 /// Bodies up to this many bytes are copied into one piece: one write is cheaper than three.
@@ -17,16 +17,19 @@ const COPY_BYTES_MAX: usize = 16 * 1024;
 pub(super) struct Pieces([Bytes; 3]);
 
 impl Pieces {
-    pub(super) fn new(head: Vec<u8>, middle: Bytes, tail: Bytes) -> Self {
-        let length = head.len() + middle.len() + tail.len();
-        if length > COPY_BYTES_MAX {
+    /// A head with [`room_beside`](Self::room_beside) its own bytes is not moved.
+    pub(super) fn new(mut head: Vec<u8>, middle: Bytes, tail: Bytes) -> Self {
+        if head.len() + middle.len() + tail.len() > COPY_BYTES_MAX {
             return Self([Bytes::from(head), middle, tail]);
         }
-        let mut whole = BytesMut::with_capacity(length);
-        whole.extend_from_slice(&head);
-        whole.extend_from_slice(&middle);
-        whole.extend_from_slice(&tail);
-        Self([whole.freeze(), Bytes::new(), Bytes::new()])
+        head.extend_from_slice(&middle);
+        head.extend_from_slice(&tail);
+        Self([Bytes::from(head), Bytes::new(), Bytes::new()])
+    }
+
+    /// Bytes that a head should have room for beside its own, so that `middle` and a byte of a tail fit in.
+    pub(super) fn room_beside(middle: &[u8]) -> usize {
+        if middle.len() > COPY_BYTES_MAX { 0 } else { middle.len() + 1 }
     }
 
     /// The bytes, in order.

@@ -7,6 +7,7 @@
 //! `server` is left out when the event does not say it (older servers), `userId` for system events. The event's own bytes are
 //! put in as they are.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use bytes::Bytes;
@@ -24,6 +25,8 @@ const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 const ATTEMPT: HeaderName = HeaderName::from_static("x-hikyaku-attempt");
+/// Room for what comes before the event's own bytes: with ids as Misskey makes them it is less.
+const HEAD_BYTES: usize = 256;
 /// Room for all of them and the client's own, so that the table never grows.
 const HEADERS_MAX: usize = 16;
 
@@ -54,7 +57,7 @@ pub(super) enum RequestError {
 /// The body of the request for `attempt`.
 pub(super) fn body(attempt: &Attempt<'_>) -> Pieces {
     let Attempt { event, webhook, .. } = attempt;
-    let mut head = String::with_capacity(256);
+    let mut head = String::with_capacity(HEAD_BYTES + Pieces::room_beside(event.body.bytes()));
     head.push('{');
     if let Some(server) = &event.server {
         push_text(&mut head, "server", server);
@@ -71,8 +74,16 @@ pub(super) fn body(attempt: &Attempt<'_>) -> Pieces {
 }
 
 fn push_text(json: &mut String, key: &str, text: &str) {
-    let _never_fails = write!(json, "\"{key}\":");
-    json.push_str(&serde_json::to_string(text).unwrap_or_default());
+    json.push('"');
+    json.push_str(key);
+    json.push_str("\":");
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
+        json.push('"');
+        json.push_str(text);
+        json.push('"');
+    } else {
+        json.push_str(&serde_json::to_string(text).unwrap_or_default());
+    }
     json.push(',');
 }
 
@@ -107,7 +118,22 @@ pub(super) fn headers(attempt: &Attempt<'_>, body: &Pieces) -> Result<HeaderMap,
 }
 
 /// The host of a server's origin with its port unless it is the scheme's own, as Misskey's `config.host`.
-fn host_of(server: &str) -> Option<String> {
+fn host_of(server: &str) -> Option<Cow<'_, str>> {
+    if let Some(host) = server.strip_prefix("https://").filter(|rest| is_plain_name(rest)) {
+        return Some(Cow::Borrowed(host));
+    }
+    host_of_any(server).map(Cow::Owned)
+}
+
+/// Whether `rest` is a name that a URL keeps as it is: plain letters, and a last label that makes it no address.
+fn is_plain_name(rest: &str) -> bool {
+    let is_plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-');
+    let last = rest.rsplit('.').next().unwrap_or_default();
+    let is_word = !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_lowercase());
+    is_word && rest.bytes().all(is_plain) && !rest.contains("--")
+}
+
+fn host_of_any(server: &str) -> Option<String> {
     let url = Url::parse(server).ok()?;
     let host = url.host_str()?;
     Some(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
@@ -216,4 +242,21 @@ mod tests {
     }
 
     struct DeliveryIdText<'a>(&'a str);
+
+    proptest::proptest! {
+        #[test]
+        fn the_host_of_a_plain_name_is_what_the_url_standard_says(name in "[a-z0-9.:-]{0,20}", end in "[.](com|e|g|1|0x1)?") {
+            let server = format!("https://{name}{end}");
+            proptest::prop_assert_eq!(host_of(&server).map(Cow::into_owned), host_of_any(&server));
+        }
+
+        #[test]
+        fn a_text_goes_into_the_body_as_json_writes_it(text in proptest::arbitrary::any::<String>(), plain in "[ -~]{0,20}") {
+            for text in [text, plain] {
+                let mut head = String::new();
+                push_text(&mut head, "key", &text);
+                proptest::prop_assert_eq!(head, format!("\"key\":{},", serde_json::json!(text)));
+            }
+        }
+    }
 }
