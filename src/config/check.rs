@@ -14,6 +14,27 @@ impl Settings {
         let mut problems = self.check_delivery();
         problems.extend(self.check_sizes());
         problems.extend(self.check_places());
+        problems.extend(self.check_misskey());
+        problems
+    }
+
+    fn check_misskey(&self) -> Vec<Problem> {
+        let misskey = &self.misskey;
+        let mut problems = Vec::new();
+        if misskey.token.is_some() && misskey.url.is_none() {
+            problems.push(Problem::between(
+                &["misskey.token", "misskey.url"],
+                "it is set, and misskey.url is not: nobody knows which Misskey it is for; set that too".to_owned(),
+            ));
+        }
+        if misskey.token.is_some() && misskey.ingest_url.is_none() {
+            problems.push(Problem::between(
+                &["misskey.token", "misskey.ingest_url"],
+                "it is set, and misskey.ingest_url is not: of what Misskey gave up, nobody can tell what was for us; set that \
+                 too"
+                    .to_owned(),
+            ));
+        }
         problems
     }
 

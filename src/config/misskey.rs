@@ -2,21 +2,49 @@
 
 use url::Url;
 
+use super::ingest_url::IngestUrl;
 use super::reader::Section;
 use super::server::unless_empty;
+use crate::model::Secret;
+
+/// Characters of Misskey's tokens: they have 16, 32 or 64.
+const TOKEN_CHARS_MAX: usize = 256;
 
 /// The Misskey beside us.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Misskey {
     /// `url`: its origin, such as `https://misskey.example`, without path; the `server` of events (of the source
     /// `default`) that do not say theirs, as those of older servers. Empty, the default: such events go out without it.
     pub url: Option<Url>,
+    /// `token`: a moderator's token on that Misskey, with which `reconcile` and the start of `serve` read what Misskey has
+    /// given up sending here. Empty, the default: only `reconcile` with a token of its own can.
+    pub token: Option<Secret>,
+    /// `ingest_url`: the address under which Misskey reaches us, as it stands in Misskey's webhooks. Empty, the default:
+    /// nobody knows it, so nothing that Misskey gave up can be told to be ours.
+    pub ingest_url: Option<IngestUrl>,
 }
 
 impl Misskey {
     pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
-        Self { url: section.text("url", |text| unless_empty(text, origin)).flatten() }
+        Self {
+            url: section.text("url", |text| unless_empty(text, origin)).flatten(),
+            token: section.text("token", |text| unless_empty(text, token)).flatten(),
+            ingest_url: section.text("ingest_url", |text| unless_empty(text, IngestUrl::parse)).flatten(),
+        }
     }
+}
+
+fn token(text: &str) -> Result<Secret, String> {
+    let chars = text.chars().count();
+    if chars > TOKEN_CHARS_MAX {
+        return Err(format!(
+            "it has {chars} characters, and {TOKEN_CHARS_MAX} are allowed; Misskey's tokens have 16 or 32"
+        ));
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("it has a character that is no visible ASCII, and Misskey's tokens have none such".to_owned());
+    }
+    Ok(Secret::new(text))
 }
 
 fn origin(text: &str) -> Result<Url, String> {

@@ -219,6 +219,8 @@ fn texts_that_do_not_fit_are_refused_in_words() {
         ("[queue]\nurl = \"redis://:hunter2@host/\"", "it must be `sqlite:PATH`"),
         ("[store]\nurl = \"postgres://user:hunter2@host/\"", "PostgreSQL is not in this version yet"),
         ("[misskey]\nurl = \"https://misskey.example/api\"", "with nothing after the host and port"),
+        ("[misskey]\ningest_url = \"http://u:hunter2@h/ingest/misskey\"", "without a user name"),
+        ("[misskey]\ntoken = \"hunter2 hunter2\"", "no visible ASCII"),
         ("[delivery]\nuser_agent = \"\"", "it has 0 characters, and 1 to 256 are allowed"),
         ("[delivery]\nuser_agent = \"a\\nb\"", "it has the character '\\n'; allowed are visible ASCII and spaces"),
         ("[log]\nlevel = \"verbose\"", "allowed are `error`, `warn`, `info`, `debug`, `trace`"),
@@ -248,6 +250,14 @@ fn settings_that_do_not_go_together_name_both() {
         (
             "[server]\nmetrics_listen = \"127.0.0.1:8787\"",
             "server.metrics_listen: it is the same address as server.listen",
+        ),
+        (
+            "[misskey]\ntoken = \"hunter2\"\ningest_url = \"http://h/ingest/misskey\"",
+            "misskey.token: it is set, and misskey.url is not",
+        ),
+        (
+            "[misskey]\ntoken = \"hunter2\"\nurl = \"https://misskey.example\"",
+            "misskey.token: it is set, and misskey.ingest_url is not",
         ),
     ];
     for (file, expected) in cases {
