@@ -9,6 +9,7 @@ pub mod config;
 pub mod decide;
 pub mod deliver;
 pub mod ingest;
+pub mod misskey;
 pub mod model;
 pub mod outbound;
 pub mod queue;

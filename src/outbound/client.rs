@@ -45,20 +45,7 @@ impl Client {
     /// # Errors
     /// When the system's certificates cannot be loaded.
     pub fn new(user_agent: &str, timeout: Duration) -> Result<Self, ClientError> {
-        // A provider that is there already is the same one.
-        let _already_there = rustls::crypto::ring::default_provider().install_default();
-        #[expect(clippy::disallowed_methods, reason = "this is the one place")]
-        let http = reqwest::Client::builder()
-            .user_agent(user_agent)
-            .redirect(redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .no_proxy()
-            .tcp_nodelay(true)
-            .pool_idle_timeout(IDLE_MAX)
-            .dns_resolver(Resolver)
-            .build()?;
-        Ok(Self { http, timeout })
+        Ok(Self { http: http(user_agent)?, timeout })
     }
 
     /// Makes `attempt` and tells how it went, within its deadline.
@@ -91,6 +78,24 @@ impl Client {
     }
 }
 
+/// The one HTTP stack: TLS by rustls, no redirects, no retries, no proxies of the environment.
+pub(super) fn http(user_agent: &str) -> Result<reqwest::Client, ClientError> {
+    // A provider that is there already is the same one.
+    let _already_there = rustls::crypto::ring::default_provider().install_default();
+    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+    let http = reqwest::Client::builder()
+        .user_agent(user_agent)
+        .redirect(redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .no_proxy()
+        .tcp_nodelay(true)
+        .pool_idle_timeout(IDLE_MAX)
+        .dns_resolver(Resolver)
+        .build()?;
+    Ok(http)
+}
+
 /// Reads the answer to its end or its limit. An answer that breaks off is none.
 async fn read(mut response: Response) -> Result<Exchange, reqwest::Error> {
     let status = response.status();
@@ -109,7 +114,7 @@ async fn read(mut response: Response) -> Result<Exchange, reqwest::Error> {
 }
 
 /// Text from a stranger, fit for a log line or a table: one line, no control characters.
-fn one_line(bytes: &[u8]) -> String {
+pub(crate) fn one_line(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     text.split(|c: char| c.is_control() || c.is_whitespace())
         .filter(|word| !word.is_empty())

@@ -59,7 +59,7 @@ fn is_ours(error: &io::Error) -> bool {
 }
 
 /// The chain in words, innermost last, without the URL (it can hold a token) and without saying anything twice.
-fn words(error: &reqwest::Error) -> String {
+pub(super) fn words(error: &reqwest::Error) -> String {
     let mut words = String::new();
     for link in links(error).skip(1) {
         let text = link.to_string();

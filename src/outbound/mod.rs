@@ -1,15 +1,18 @@
-//! Requests to receivers: the only place from which a request leaves the program.
+//! Requests to receivers, and calls to the Misskey of the settings: the only place from which a request leaves the program.
 //!
 //! [`Client::send`] makes one attempt: one POST, no redirect, one deadline over name look-up, connecting, TLS, headers and
 //! body, and at most [`RESPONSE_BYTES_MAX`] of the answer. It tells how the exchange went and decides nothing; what that
 //! means is `decide::classify`'s word. Connections are pooled and shared by all webhooks. Proxies of the environment are not
-//! used.
+//! used. [`Caller::post`] makes a call to a server that the admin has named, on the same HTTP stack.
 
+mod call;
 mod client;
 mod failure;
 mod pieces;
 mod request;
 mod resolver;
 
+pub use call::{CallError, Caller, Reply};
+pub(crate) use client::one_line;
 pub use client::{Answer, Client, ClientError, RESPONSE_BYTES_MAX};
 pub use request::Attempt;

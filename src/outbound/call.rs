@@ -1,0 +1,79 @@
+//! Calls to a server that the settings name (Misskey's API): one POST of JSON, and its whole answer within bounds.
+//!
+//! Unlike an attempt, a call needs what the server says, so an answer that breaks off or is too long is none. What the
+//! answer means is the caller's word.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::CONTENT_TYPE;
+use url::Url;
+
+use super::client::{ClientError, http};
+use super::failure::words;
+
+/// Makes calls. Clones share connections.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    http: reqwest::Client,
+    deadline: Duration,
+}
+
+/// What a server answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// None came, or not all of it.
+    #[error("{0}")]
+    NoAnswer(String),
+    /// It has more bytes than are read.
+    #[error("its answer has more than {max} bytes")]
+    TooLarge {
+        /// The bytes that are read.
+        max: usize,
+    },
+}
+
+impl Caller {
+    /// Makes calls that say `user_agent`, each with `deadline` for all of it.
+    ///
+    /// # Errors
+    /// When the system's certificates cannot be loaded.
+    pub fn new(user_agent: &str, deadline: Duration) -> Result<Self, ClientError> {
+        Ok(Self { http: http(user_agent)?, deadline })
+    }
+
+    /// Posts `json` to `url` and reads the answer to its end, at most `answer_bytes_max` bytes.
+    ///
+    /// # Errors
+    /// When there is no whole answer within the deadline and the limit. The server may have done what was asked.
+    pub async fn post(&self, url: &Url, json: Vec<u8>, answer_bytes_max: usize) -> Result<Reply, CallError> {
+        match tokio::time::timeout(self.deadline, self.exchange(url, json, answer_bytes_max)).await {
+            Ok(replied) => replied,
+            Err(_) => Err(CallError::NoAnswer(format!("no complete answer within {} s", self.deadline.as_secs_f64()))),
+        }
+    }
+
+    async fn exchange(&self, url: &Url, json: Vec<u8>, answer_bytes_max: usize) -> Result<Reply, CallError> {
+        let no_answer = |error: reqwest::Error| CallError::NoAnswer(words(&error));
+        let request = self.http.post(url.clone()).header(CONTENT_TYPE, "application/json").body(json);
+        let mut response = request.send().await.map_err(no_answer)?;
+        let status = response.status().as_u16();
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(no_answer)? {
+            if body.len() + chunk.len() > answer_bytes_max {
+                return Err(CallError::TooLarge { max: answer_bytes_max });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Reply { status, body: body.into() })
+    }
+}
