@@ -4,9 +4,9 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use super::service::{ingest_of, open_queue};
+use super::service::{credentials, ingest_of, open_queue};
 use super::{FAILED, logging};
-use crate::cli::{self, CliError, DeadCommand, Output, PublishArgs, RejectedCommand, WebhooksCommand};
+use crate::cli::{self, CliError, DeadCommand, MisskeyCommand, Output, PublishArgs, RejectedCommand, WebhooksCommand};
 use crate::clock::SystemClock;
 use crate::config::{Log, LogLevel, QueueUrl, Settings};
 use crate::queue::{Access, QueueError};
@@ -79,6 +79,12 @@ pub(super) async fn rejected(
     let queue = open_queue(settings, &settings.queue.url, Access::Producer, &clock, &telemetry).await?;
     cli::rejected(command, &queue, &settings.queue.prefix, output).await?;
     queue.close().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `hikyaku misskey ...`.
+pub(super) fn misskey(settings: &Settings, command: &MisskeyCommand, output: &mut Output) -> anyhow::Result<ExitCode> {
+    cli::misskey(command, &credentials(settings), output)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -17,9 +17,10 @@ use tokio::task::JoinSet;
 use crate::api::{self, Limited, Limits, Readiness};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{QueueUrl, Settings};
-use crate::decide;
+use crate::decide::{self, Credential};
 use crate::deliver::{Drainer, Observer, Parts, Policy, Sampler, Worker};
-use crate::ingest::{self, HttpPolicy, Ingest};
+use crate::ingest::{self, HttpPolicy, Ingest, MisskeyPolicy};
+use crate::model::Source;
 use crate::outbound::Client;
 use crate::queue::{Access, BrokerOptions, BrokerUrl, FileOptions, Prefetch, Queue, QueueError};
 use crate::record::{DeadLetters, Latest, Retention};
@@ -78,16 +79,8 @@ impl Service {
         let readiness = Arc::new(Readiness::new(queue.clone(), Arc::clone(&registry), latest, drainer.trouble()));
         let ingest = ingest_of(&settings, &queue, &clock, &telemetry);
         let (address, metrics_address) = listeners.addresses()?;
-        let (servers, stop_servers) = listeners.serve(
-            ingest::router(
-                ingest.clone(),
-                HttpPolicy {
-                    token: settings.server.admin_token.clone(),
-                    request_bytes_max: settings.ingest.request_bytes_max,
-                },
-            ),
-            api::router(Arc::clone(&readiness), telemetry.clone()),
-        );
+        let events = ways_in(&settings, &ingest);
+        let (servers, stop_servers) = listeners.serve(events, api::router(Arc::clone(&readiness), telemetry.clone()));
         Ok(Self {
             ingest,
             queue,
@@ -167,6 +160,19 @@ pub(super) fn ingest_of(
 ) -> Ingest {
     let policy = ingest::Policy { event_bytes_max: settings.ingest.event_bytes_max, server: server_of(settings) };
     Ingest::new(queue.clone(), Arc::clone(clock), telemetry.clone(), policy)
+}
+
+/// What Misskey's webhooks to us carry.
+pub(super) fn credentials(settings: &Settings) -> Vec<(Source, Credential)> {
+    settings.misskey.ingest.iter().map(|entry| (entry.source.clone(), entry.credential.clone())).collect()
+}
+
+/// Every route that events come in by.
+fn ways_in(settings: &Settings, ingest: &Ingest) -> Router {
+    let http =
+        HttpPolicy { token: settings.server.admin_token.clone(), request_bytes_max: settings.ingest.request_bytes_max };
+    let misskey = MisskeyPolicy { credentials: credentials(settings) };
+    ingest::router(ingest.clone(), http).merge(ingest::misskey_router(ingest.clone(), misskey))
 }
 
 fn worker_policy(settings: &Settings) -> Policy {

@@ -35,6 +35,9 @@ pub enum Command {
     /// What was published to RabbitMQ and was no event, or poison
     #[command(subcommand)]
     Rejected(RejectedCommand),
+    /// Misskey's own webhooks that point here
+    #[command(subcommand)]
+    Misskey(MisskeyCommand),
     /// Measure this machine: deliveries per second against bare POSTs
     Bench(BenchArgs),
 }
@@ -349,4 +352,18 @@ pub struct RejectedArgs {
     /// Those with these words in their reason
     #[arg(long, value_name = "WORDS")]
     pub reason: Option<String>,
+}
+
+/// What to do about Misskey's own webhooks that point here.
+#[derive(Debug, Subcommand)]
+pub enum MisskeyCommand {
+    /// Print the secret of a user's webhook at Misskey, computed from the `master` of [[misskey.ingest]]
+    Secret {
+        /// The user's id at Misskey
+        #[arg(long, value_name = "ID")]
+        user: String,
+        /// Which Misskey
+        #[arg(long, default_value = "default")]
+        source: String,
+    },
 }

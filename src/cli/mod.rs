@@ -3,6 +3,7 @@
 
 mod args;
 mod dead;
+mod misskey;
 mod output;
 mod publish;
 mod rejected;
@@ -10,10 +11,11 @@ mod table;
 mod webhooks;
 
 pub use args::{
-    Args, BenchArgs, Command, DeadCommand, DemoArgs, PublishArgs, RejectedArgs, RejectedCommand, ServeArgs,
-    WebhooksCommand,
+    Args, BenchArgs, Command, DeadCommand, DemoArgs, MisskeyCommand, PublishArgs, RejectedArgs, RejectedCommand,
+    ServeArgs, WebhooksCommand,
 };
 pub use dead::dead;
+pub use misskey::misskey;
 pub use output::{CliError, Output};
 pub use publish::{Published, publish};
 pub use rejected::rejected;

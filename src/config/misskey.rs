@@ -3,6 +3,7 @@
 use url::Url;
 
 use super::ingest_url::IngestUrl;
+use super::misskey_ingest::{self, MisskeyIngest};
 use super::reader::Section;
 use super::server::unless_empty;
 use crate::model::Secret;
@@ -22,6 +23,9 @@ pub struct Misskey {
     /// `ingest_url`: the address under which Misskey reaches us, as it stands in Misskey's webhooks. Empty, the default:
     /// nobody knows it, so nothing that Misskey gave up can be told to be ours.
     pub ingest_url: Option<IngestUrl>,
+    /// What Misskey's webhooks to us carry, each `[[misskey.ingest]]`. Default none: then they are answered 503, and
+    /// Misskey keeps what it has for some minutes.
+    pub ingest: Vec<MisskeyIngest>,
 }
 
 impl Misskey {
@@ -30,6 +34,7 @@ impl Misskey {
             url: section.text("url", |text| unless_empty(text, origin)).flatten(),
             token: section.text("token", |text| unless_empty(text, token)).flatten(),
             ingest_url: section.text("ingest_url", |text| unless_empty(text, IngestUrl::parse)).flatten(),
+            ingest: misskey_ingest::read(section),
         }
     }
 }

@@ -101,6 +101,11 @@ impl<'v> Section<'_, 'v> {
         outcomes
     }
 
+    /// Whether `key` is given, be it right or wrong.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.find(key).is_some()
+    }
+
     /// Notes a problem of each of `keys` that is absent.
     pub(super) fn require(&mut self, keys: &[&str]) {
         for key in keys {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::*;
-use crate::model::{EventType, Origin, Owner, Secret, Status, Timestamp};
+use crate::decide::{Credential, IngestScope};
+use crate::model::{EventType, Origin, Owner, Secret, Status, Timestamp, UserId};
 
 fn load(file: &str, env: &[(&str, &str)]) -> Result<Settings, SettingsError> {
     let folder = tempfile::tempdir().expect("a folder");
@@ -330,6 +331,70 @@ fn a_declared_webhook_has_what_was_declared_and_defaults_for_the_rest() {
     assert_eq!(second.options.max_age, Some(Duration::from_secs(60)));
     assert_eq!(second.options.timeout, Some(Duration::from_secs(5)));
     assert!(!second.options.send_secret && second.options.signing_secret.is_some());
+}
+
+#[test]
+fn what_misskeys_webhooks_carry_is_a_secret_with_a_scope_or_a_master() {
+    let file = r#"
+        [[misskey.ingest]]
+        secret = "hunter2hunter2hunter2"
+        scope = "user:9ks5o1w5k3x90001"
+        [[misskey.ingest]]
+        source = "other"
+        master = "hunter2hunter2hunter2hunter2hunter2"
+    "#;
+    let settings = load(file, &[]).expect("valid");
+    let [first, second] = settings.misskey.ingest.as_slice() else { panic!("{:?}", settings.misskey) };
+    assert_eq!((first.source.as_str(), second.source.as_str()), ("default", "other"));
+    let Credential::Secret { secret, scope } = &first.credential else { panic!("{first:?}") };
+    assert_eq!(secret.expose(), "hunter2hunter2hunter2");
+    assert_eq!(*scope, IngestScope::User(UserId::new("9ks5o1w5k3x90001").expect("an id")));
+    assert!(matches!(second.credential, Credential::Master(_)), "{second:?}");
+    assert!(!format!("{settings:?}").contains("hunter2"));
+}
+
+#[test]
+fn problems_of_what_misskeys_webhooks_carry_are_all_told_and_quote_no_secret() {
+    let file = r#"
+        [[misskey.ingest]]
+        secret = "hunter2"
+        scope = "everyone"
+        [[misskey.ingest]]
+        secret = "hunter2hunter2 hunter2"
+        [[misskey.ingest]]
+        source = ""
+        [[misskey.ingest]]
+        secret = "hunter2hunter2hunter2"
+        master = "hunter2hunter2hunter2"
+        scope = "user:"
+        [[misskey.ingest]]
+        master = "hunter2hunter2hunter2hünter2hunter2"
+        scope = "any"
+        [[misskey.ingest]]
+        secret = 5
+        scope = "any"
+        scopes = "any"
+    "#;
+    let told = problems(file, &[]);
+    let expected = [
+        "misskey.ingest[0].secret: it has 7 characters, and 16 to 1024 are allowed",
+        "misskey.ingest[0].scope: it must be \"any\", \"system\", or \"user:\"",
+        "misskey.ingest[1].secret: it has a character that is no visible ASCII",
+        "misskey.ingest[1].scope: it is missing",
+        "misskey.ingest[2].source: it is empty",
+        "misskey.ingest[2].secret: it is missing, and so is `master`",
+        "misskey.ingest[3].master: it has 21 characters, and 32 to 1024 are allowed",
+        "misskey.ingest[3].scope: what follows `user:` must be",
+        "misskey.ingest[3].master: there is a secret beside it",
+        "misskey.ingest[4].master: it has a character that is no visible ASCII",
+        "misskey.ingest[4].scope: a master has none",
+        "misskey.ingest[5].secret: must be a text, and this is a whole number",
+        "misskey.ingest[5].scopes: unknown setting; did you mean `scope`?",
+    ];
+    assert_eq!(told.len(), expected.len(), "{told:#?}");
+    for (told, expected) in told.iter().zip(expected) {
+        assert!(told.contains(expected) && !told.contains("hunter2") && !told.contains("hünter"), "{told}");
+    }
 }
 
 #[test]

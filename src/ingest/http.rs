@@ -21,9 +21,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::header::{
-    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER, WWW_AUTHENTICATE,
-};
+use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -33,6 +31,7 @@ use serde_json::json;
 use subtle::ConstantTimeEq;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::refused_body::{drain, is_compressed};
 use super::{Ingest, ItemResult, ItemsError, split};
 use crate::model::Secret;
 use crate::telemetry::chain;
@@ -50,9 +49,7 @@ const ITEMS_PER_SHARE: usize = 2048;
 const SHARE_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long a producer may take to send its body.
 const BODY_WAIT_MAX: Duration = Duration::from_secs(60);
-/// What is read, and thrown away, of a request that is refused before its end: four times the default limit.
-const DRAINED_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// How long that may take.
+/// How long the rest of a request that is refused is read and thrown away.
 const DRAIN_WAIT_MAX: Duration = Duration::from_secs(10);
 /// When a producer should try again after a 503.
 const RETRY_AFTER_S: &str = "5";
@@ -84,21 +81,12 @@ async fn take_events(State(door): State<Arc<Door>>, headers: HeaderMap, mut body
     match door.take(&headers, &mut body).await {
         Ok(response) => response,
         Err(refusal) => {
-            // Who waits for our leave to send its body does not get it, and has nothing under way.
-            if !headers.contains_key(EXPECT) && !matches!(refusal, Refusal::TooSlow) {
-                drain(body).await;
+            if !matches!(refusal, Refusal::TooSlow) {
+                drain(&headers, body, DRAIN_WAIT_MAX).await;
             }
             refusal.into_response()
         }
     }
-}
-
-/// Throws the rest of a refused request away: a producer that still sends when its connection is closed sees a broken
-/// pipe, and never the answer that says why.
-async fn drain(body: Body) {
-    let mut rest = Limited::new(body, DRAINED_BYTES_MAX);
-    let read = async { while let Some(Ok(_)) = rest.frame().await {} };
-    let _read_or_given_up = tokio::time::timeout(DRAIN_WAIT_MAX, read).await;
 }
 
 /// Why a request was turned away as a whole.
@@ -115,7 +103,9 @@ enum Refusal {
 impl Door {
     async fn take(&self, headers: &HeaderMap, body: &mut Body) -> Result<Response, Refusal> {
         self.check_token(headers)?;
-        check_encoding(headers)?;
+        if is_compressed(headers) {
+            return Err(Refusal::Compressed);
+        }
         let _body_share = self.body_share(headers).await?;
         let bytes = self.read(body).await?;
         let items = split(&bytes, is_ndjson(headers)).map_err(|error| match error {
@@ -169,12 +159,6 @@ impl Door {
         let max = self.policy.request_bytes_max;
         Refusal::TooLarge(format!("the request has more than {max} bytes; send its events in several requests"))
     }
-}
-
-/// A compressed body would be refused as no JSON, in words that nobody understands.
-fn check_encoding(headers: &HeaderMap) -> Result<(), Refusal> {
-    let is_plain = |value: &HeaderValue| value.is_empty() || value.as_bytes().eq_ignore_ascii_case(b"identity");
-    if headers.get_all(CONTENT_ENCODING).iter().all(is_plain) { Ok(()) } else { Err(Refusal::Compressed) }
 }
 
 /// Nothing to hold for no shares, for which nobody waits.

@@ -1,10 +1,14 @@
 //! The way in: whatever a producer offers becomes events here, and is stored before anyone is told so (promise 1).
 //!
 //! [`Ingest::offer`] takes the items of one request or one file, refuses each that is no event, and stores the valid ones
-//! all or none. The ways in (HTTP, CLI) differ in how they cut bytes into items ([`items`]) and how they answer.
+//! all or none. The ways in (HTTP, CLI) differ in how they cut bytes into items ([`items`]) and how they answer. What a
+//! Misskey's own webhook sends ([`misskey`]) is one event, read where its secret is checked, and stored by
+//! [`Ingest::accept`].
 
 mod http;
 mod items;
+mod misskey;
+mod refused_body;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,6 +22,7 @@ use crate::telemetry::SharedTelemetry;
 
 pub use http::{HttpPolicy, router};
 pub use items::{ITEMS_MAX, ItemsError, split, without_bom};
+pub use misskey::{MisskeyPolicy, misskey_router};
 
 /// Items parsed before other tasks get their turn: health checks would wait for 100,000 at once.
 const ITEMS_PER_TURN: usize = 256;
@@ -75,12 +80,33 @@ impl Ingest {
 
     fn parse(&self, item: &Bytes) -> Result<Event, EventError> {
         let event_bytes_max = self.policy.event_bytes_max;
-        let arrival = Arrival { now: self.clock.now(), event_id: new_event_id(), event_bytes_max };
-        let mut event = Event::parse(item, arrival).inspect_err(|_| self.telemetry.event_refused())?;
+        let arrival = Arrival { now: self.clock.now(), event_id: new_event_id(), event_bytes_max, source: None };
+        let event = Event::parse(item, arrival).inspect_err(|_| self.telemetry.event_refused())?;
+        Ok(self.with_server(event))
+    }
+
+    fn with_server(&self, mut event: Event) -> Event {
         if event.server.is_none() && event.source == Source::default() {
             event.server.clone_from(&self.policy.server);
         }
-        Ok(event)
+        event
+    }
+
+    /// Stores `event`; `Ok` when it is durable. Goes on to the end when the caller waits no longer, and keeps `held` until
+    /// then.
+    ///
+    /// # Errors
+    /// It is not stored, or it is not known; the producer must keep it and may offer it again.
+    pub async fn accept(&self, event: Event, held: impl Send + 'static) -> Result<(), QueueError> {
+        let (ingest, event) = (self.clone(), self.with_server(event));
+        let storing = tokio::spawn(async move {
+            let source = event.source.clone();
+            let message = Message { event: Arc::new(event), target: Target::Subscribers };
+            let stored = ingest.store(vec![message], BTreeMap::from([(source, 1)])).await;
+            drop(held);
+            stored
+        });
+        storing.await.unwrap_or(Err(QueueError::Closed))
     }
 
     async fn store(&self, messages: Vec<Message>, sources: BTreeMap<Source, u64>) -> Result<(), QueueError> {

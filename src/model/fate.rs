@@ -1,4 +1,4 @@
-//! What can become of attempts and deliveries: closed lists whose names appear in metrics, tables, logs and the CLI.
+//! What can become of requests to us, attempts and deliveries: closed lists whose names appear in metrics, tables, logs and the CLI.
 //!
 //! The names are a contract: they are stored and used as metric labels. Adding one is fine, renaming one is not.
 
@@ -114,6 +114,34 @@ closed_list!(
         Gone = "gone",
         /// It failed for days without one success.
         Failing = "failing",
+    }
+);
+
+closed_list!(
+    /// Why what a Misskey sent was not taken in.
+    IngestRefusal {
+        /// Nobody has said in the settings what Misskey's webhooks carry.
+        NotConfigured = "not_configured",
+        /// There is no such source in the settings.
+        UnknownSource = "unknown_source",
+        /// No secret came with it.
+        NoSecret = "no_secret",
+        /// The secret is none of the source's.
+        WrongSecret = "wrong_secret",
+        /// The secret is right, and not for this event.
+        OutOfScope = "out_of_scope",
+        /// Too many bytes.
+        TooLarge = "too_large",
+        /// No event.
+        NotAnEvent = "not_an_event",
+        /// There was no room in memory for it.
+        Busy = "busy",
+        /// It did not arrive whole in time.
+        Incomplete = "incomplete",
+        /// The queue did not store it.
+        NotStored = "not_stored",
+        /// The queue did not store it in time; it may be stored by now.
+        NotInTime = "not_in_time",
     }
 );
 

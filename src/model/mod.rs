@@ -12,16 +12,18 @@ mod fate;
 mod ids;
 mod known_types;
 mod parse;
+mod receipt;
 mod time;
 mod webhook;
 
 pub use body::Body;
 pub use delivery::{Delivery, LAST_ERROR_BYTES_MAX, LastFailure, Message, Target};
 pub use event::{Event, SERVER_BYTES_MAX};
-pub use fate::{DeactivationReason, DeathReason, DropReason, Outcome, ParkReason};
+pub use fate::{DeactivationReason, DeathReason, DropReason, IngestRefusal, Outcome, ParkReason};
 pub use ids::{DeliveryId, DeliveryIdError, EventId, EventType, ID_BYTES_MAX, IdError, Source, UserId, WebhookId};
 pub use known_types::{Audience, KnownType, Sender, known_type, known_types};
-pub use parse::{Arrival, EventError, JsonKind};
+pub use parse::{Arrival, Draft, EventError, JsonKind};
+pub use receipt::{RECEIPT_BYTES, ReceiptKey};
 pub use time::Timestamp;
 pub use webhook::{
     Deactivation, NAME_CHARS_MAX, Options, Origin, Owner, SECRET_CHARS_MAX, Secret, Status, URL_CHARS_MAX, Webhook,

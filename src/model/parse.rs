@@ -14,7 +14,7 @@ use bytes::Bytes;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Body, Event, EventId, EventType, IdError, SERVER_BYTES_MAX, Source, Timestamp, UserId};
+use super::{Body, Event, EventId, EventType, IdError, ReceiptKey, SERVER_BYTES_MAX, Source, Timestamp, UserId};
 
 /// The largest `createdAt`: JavaScript's last moment (ECMA-262, section 21.4.1.1).
 const CREATED_AT_MS_MAX: i64 = 8_640_000_000_000_000;
@@ -28,6 +28,8 @@ pub struct Arrival {
     pub event_id: EventId,
     /// The bytes an event may have at most.
     pub event_bytes_max: usize,
+    /// The source of the way it came by, whatever the event says; none: the event says.
+    pub source: Option<Source>,
 }
 
 /// Why bytes are no event. Each names what is wrong and how it should be.
@@ -138,12 +140,55 @@ impl Event {
     /// # Errors
     /// [`EventError`] when it is no event; nothing was kept of it.
     pub fn parse(bytes: &Bytes, arrival: Arrival) -> Result<Self, EventError> {
-        if bytes.len() > arrival.event_bytes_max {
-            return Err(EventError::TooLarge { bytes: bytes.len(), max: arrival.event_bytes_max });
+        Draft::find(bytes, arrival.event_bytes_max)?.read(arrival)
+    }
+}
+
+/// An event's fields, found in its JSON and not read yet: for who must know whose event it claims to be before he takes it.
+pub struct Draft<'a> {
+    bytes: &'a Bytes,
+    fields: Fields<'a>,
+}
+
+impl<'a> Draft<'a> {
+    /// Finds the fields in `bytes`.
+    ///
+    /// # Errors
+    /// When there are more than `event_bytes_max` bytes, or they are no JSON object.
+    pub fn find(bytes: &'a Bytes, event_bytes_max: usize) -> Result<Self, EventError> {
+        if bytes.len() > event_bytes_max {
+            return Err(EventError::TooLarge { bytes: bytes.len(), max: event_bytes_max });
         }
-        let fields = read_fields(bytes)?;
+        Ok(Self { bytes, fields: read_fields(bytes)? })
+    }
+
+    /// Whose event it claims to be; none: a system event.
+    ///
+    /// # Errors
+    /// When `userId` is there and is no id.
+    pub fn user(&self) -> Result<Option<UserId>, EventError> {
+        optional_text(self.fields.user, "userId", UserId::new)
+    }
+
+    /// What names it among all that the Misskey `source` sends; nothing when it has no usable `hookId` or `eventId`.
+    pub fn receipt(&self, source: &Source) -> Option<ReceiptKey> {
+        let hook: String = serde_json::from_str(self.fields.hook?.get()).ok()?;
+        let event = optional_text(self.fields.event_id, "eventId", EventId::new).ok()??;
+        Some(ReceiptKey::of(source, &hook, &event))
+    }
+
+    /// Reads it whole.
+    ///
+    /// # Errors
+    /// [`EventError`] when it is no event; nothing was kept of it.
+    pub fn read(self, arrival: Arrival) -> Result<Event, EventError> {
+        let Self { bytes, fields } = self;
         let body = fields.body.ok_or(EventError::Missing { field: "body" })?;
-        Ok(Self {
+        let source = match arrival.source {
+            Some(source) => source,
+            None => optional_text(fields.source, "source", Source::new)?.unwrap_or_default(),
+        };
+        Ok(Event {
             kind: required_text(fields.kind, "type", EventType::new)?,
             body: match JsonKind::of(body) {
                 JsonKind::Object => Body::from_checked(bytes.slice_ref(body.get().as_bytes())),
@@ -151,7 +196,7 @@ impl Event {
             },
             id: optional_text(fields.event_id, "eventId", EventId::new)?.unwrap_or(arrival.event_id),
             user: optional_text(fields.user, "userId", UserId::new)?,
-            source: optional_text(fields.source, "source", Source::new)?.unwrap_or_default(),
+            source,
             server: optional_text(fields.server, "server", check_server)?,
             created_at: created_at(fields.created_at)?.unwrap_or(arrival.now),
             accepted_at: arrival.now,
@@ -238,6 +283,7 @@ struct Fields<'a> {
     created_at: Option<&'a RawValue>,
     server: Option<&'a RawValue>,
     source: Option<&'a RawValue>,
+    hook: Option<&'a RawValue>,
 }
 
 enum Key {
@@ -248,6 +294,7 @@ enum Key {
     CreatedAt,
     Server,
     Source,
+    Hook,
     Unknown,
 }
 
@@ -271,6 +318,7 @@ impl<'de> Deserialize<'de> for Key {
                     b"createdAt" => Key::CreatedAt,
                     b"server" => Key::Server,
                     b"source" => Key::Source,
+                    b"hookId" => Key::Hook,
                     _ => Key::Unknown,
                 })
             }
@@ -307,6 +355,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
                         Key::CreatedAt => &mut fields.created_at,
                         Key::Server => &mut fields.server,
                         Key::Source => &mut fields.source,
+                        Key::Hook => &mut fields.hook,
                         Key::Unknown => {
                             map.next_value::<IgnoredAny>()?;
                             continue;
@@ -335,6 +384,7 @@ mod tests {
             now: Timestamp::from_millis(7),
             event_id: EventId::new("made-on-arrival").expect("valid"),
             event_bytes_max: 1 << 20,
+            source: None,
         };
         Event::parse(&Bytes::copy_from_slice(bytes), arrival)
     }
@@ -364,6 +414,36 @@ mod tests {
         let deep = "[".repeat(200_000) + &"]".repeat(200_000);
         let text = format!(r#"{{"\ud800":1,"x":{deep},"y":1e999,"type":"never.seen","body":{{"b":{deep}}}}}"#);
         assert_eq!(parse(&text).expect("an event").kind.as_str(), "never.seen");
+    }
+
+    #[test]
+    fn where_the_way_in_says_the_source_the_event_is_not_believed() {
+        let arrival = Arrival {
+            now: Timestamp::from_millis(7),
+            event_id: EventId::new("made").expect("valid"),
+            event_bytes_max: 1 << 20,
+            source: Some(Source::new("path").expect("valid")),
+        };
+        for said in [r#""forged""#, "7", "null"] {
+            let text = Bytes::from(format!(r#"{{"type":"x","body":{{}},"source":{said}}}"#));
+            assert_eq!(Event::parse(&text, arrival.clone()).expect("an event").source.as_str(), "path");
+        }
+    }
+
+    #[test]
+    fn a_receipt_needs_both_ids_and_never_stops_an_event() {
+        let receipt = |text: &str| {
+            let bytes = Bytes::copy_from_slice(text.as_bytes());
+            Draft::find(&bytes, 1 << 20).expect("JSON").receipt(&Source::default())
+        };
+        let both = receipt(r#"{"hookId":"h","eventId":"e"}"#);
+        assert_eq!(both, receipt(r#"{"type":"x","eventId":"e","hookId":"\u0068"}"#));
+        assert!(both.is_some() && both != receipt(r#"{"hookId":"h2","eventId":"e"}"#));
+        for without in [r#"{"eventId":"e"}"#, r#"{"hookId":"h"}"#, r#"{"hookId":7,"eventId":"e"}"#] {
+            assert_eq!(receipt(without), None, "{without}");
+        }
+        assert!(parse(r#"{"hookId":7,"type":"x","body":{}}"#).is_ok());
+        assert_eq!(receipt(r#"{"hookId":"\ud800","eventId":"e"}"#), None);
     }
 
     #[test]

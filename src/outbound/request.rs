@@ -157,7 +157,12 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(1_774_960_497_999);
 
     fn event(json: &str) -> Event {
-        let arrival = Arrival { now: NOW, event_id: EventId::new("made").expect("valid"), event_bytes_max: 1 << 20 };
+        let arrival = Arrival {
+            now: NOW,
+            event_id: EventId::new("made").expect("valid"),
+            event_bytes_max: 1 << 20,
+            source: None,
+        };
         Event::parse(&Bytes::copy_from_slice(json.as_bytes()), arrival).expect("an event")
     }
 

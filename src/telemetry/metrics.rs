@@ -8,7 +8,7 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
-use crate::model::{DeathReason, Outcome, ParkReason};
+use crate::model::{DeathReason, IngestRefusal, Outcome, ParkReason};
 
 const REQUEST_SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 const LATENCY_SECONDS: &[f64] = &[
@@ -32,6 +32,7 @@ pub(super) struct IngestMetrics {
     pub(super) refused: IntCounter,
     pub(super) not_stored: IntCounter,
     pub(super) publish_confirm: Histogram,
+    misskey_refused: IntCounterVec,
 }
 
 pub(super) struct DeliveryMetrics {
@@ -89,6 +90,7 @@ impl Metrics {
 
 impl IngestMetrics {
     fn new(make: &Maker) -> Result<Self, prometheus::Error> {
+        let refusals: Vec<&str> = IngestRefusal::ALL.iter().map(|reason| reason.as_str()).collect();
         Ok(Self {
             accepted: make.counters(
                 "events_accepted_total",
@@ -107,7 +109,17 @@ impl IngestMetrics {
                 "From asking the queue to store a batch until it is durable.",
                 CONFIRM_SECONDS,
             )?,
+            misskey_refused: make.counters(
+                "ingest_refused_total",
+                &format!("Requests of Misskey's webhooks that were not taken in. reason: {}.", refusals.join(", ")),
+                "reason",
+                &refusals,
+            )?,
         })
+    }
+
+    pub(super) fn misskey_refused(&self, reason: IngestRefusal) -> IntCounter {
+        self.misskey_refused.with_label_values(&[reason.as_str()])
     }
 }
 

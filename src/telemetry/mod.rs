@@ -7,6 +7,7 @@
 //! Levels: ERROR is data lost or a human needed, WARN is dead-lettered or degraded, INFO is lifecycle, DEBUG is each success.
 //! No line holds a body, a secret, or a URL. Lines that failures can multiply are limited ([`LineLimit`]).
 
+mod ingest;
 mod line_limit;
 mod metrics;
 mod trouble;
@@ -52,6 +53,7 @@ pub struct Telemetry {
     dead_letter_lines: LineLimit,
     trouble_lines: LineLimit,
     rejected_lines: LineLimit,
+    ingest_lines: LineLimit,
 }
 
 impl std::fmt::Debug for Telemetry {
@@ -72,6 +74,7 @@ impl Telemetry {
             dead_letter_lines: LineLimit::default(),
             trouble_lines: LineLimit::default(),
             rejected_lines: LineLimit::default(),
+            ingest_lines: LineLimit::default(),
         }))
     }
 

@@ -310,6 +310,7 @@ fn the_schema_of_any_event_and_the_program_agree_about_what_an_event_is() {
             now: Timestamp::from_millis(7),
             event_id: EventId::new("made").expect("valid"),
             event_bytes_max: 1 << 20,
+            source: None,
         };
         let parsed = Event::parse(&Bytes::from(event.to_string()), arrival);
         assert_eq!(parsed.is_ok(), faults.is_empty(), "{event}: the program: {parsed:?}, the schema: {faults:?}");

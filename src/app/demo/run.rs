@@ -228,6 +228,7 @@ fn sample_events() -> anyhow::Result<Vec<Event>> {
             now: Timestamp::default(),
             event_id: EventId::new("a-sample-without-an-id")?,
             event_bytes_max: usize::MAX,
+            source: None,
         };
         Ok(Event::parse(&Bytes::from_static(json.as_bytes()), arrival)?)
     };

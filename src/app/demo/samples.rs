@@ -84,6 +84,7 @@ mod tests {
             now: Timestamp::from_millis(1_774_960_496_789),
             event_id: EventId::new(MADE_UP_ID).expect("valid"),
             event_bytes_max: 1 << 20,
+            source: None,
         };
         Event::parse(&Bytes::from_static(sample.json.as_bytes()), arrival)
             .unwrap_or_else(|error| panic!("{}: {error}", sample.name))

@@ -86,7 +86,8 @@ impl Reader {
     fn read_fresh(&self, incoming: &Incoming, headers: &Headers<'_>, now: Timestamp) -> Result<Taken, String> {
         let event_bytes_max = self.event_bytes_max.saturating_add(wire::ENVELOPE_BYTES_MAX);
         let created_at = incoming.properties.timestamp().as_ref().map(created_at);
-        let arrival = Arrival { now: created_at.unwrap_or(now), event_id: event_id(incoming)?, event_bytes_max };
+        let arrival =
+            Arrival { now: created_at.unwrap_or(now), event_id: event_id(incoming)?, event_bytes_max, source: None };
         let mut event = Event::parse(&incoming.body, arrival).map_err(|error| no_event(&error, incoming))?;
         let accepted_at = headers.number(wire::HEADER_ACCEPTED_AT).unwrap_or(None).map(Timestamp::from_millis);
         let is_possible = |at: &Timestamp| *at < now && now.since(*at) <= ACCEPTED_BEFORE_MAX;
@@ -118,7 +119,7 @@ impl Reader {
         if version < 1 {
             return Err(format!("the header {} is out of range", wire::HEADER_VERSION));
         }
-        let arrival = Arrival { now, event_id: event_id(incoming)?, event_bytes_max: usize::MAX };
+        let arrival = Arrival { now, event_id: event_id(incoming)?, event_bytes_max: usize::MAX, source: None };
         let mut event = Event::parse(&incoming.body, arrival).map_err(|error| error.to_string())?;
         event.accepted_at = Timestamp::from_millis(headers.needed_number(wire::HEADER_ACCEPTED_AT)?);
         let delivery = headers.delivery()?;

@@ -25,7 +25,8 @@ fn topology() -> Topology {
 }
 
 fn event(json: &str) -> Event {
-    let arrival = Arrival { now: NOW, event_id: EventId::new("given").expect("valid"), event_bytes_max: 1 << 20 };
+    let arrival =
+        Arrival { now: NOW, event_id: EventId::new("given").expect("valid"), event_bytes_max: 1 << 20, source: None };
     Event::parse(&Bytes::copy_from_slice(json.as_bytes()), arrival).expect("an event")
 }
 

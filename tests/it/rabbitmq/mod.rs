@@ -51,7 +51,7 @@ fn fresh(id: &str) -> Message {
         r#"{{"type":"note","userId":"u","body":{{"id" : "{id}","big":1e400}},"createdAt":{}}}"#,
         now.as_millis()
     );
-    let arrival = Arrival { now, event_id: EventId::new(id).expect("valid"), event_bytes_max: 1 << 20 };
+    let arrival = Arrival { now, event_id: EventId::new(id).expect("valid"), event_bytes_max: 1 << 20, source: None };
     let event = Event::parse(&Bytes::from(json), arrival).expect("an event");
     Message { event: Arc::new(event), target: Target::Subscribers }
 }

@@ -292,6 +292,7 @@ impl World {
             now: self.clock.now(),
             event_id: EventId::new(&format!("e{}", self.next_event)).expect("valid"),
             event_bytes_max: 2 << 20,
+            source: None,
         };
         let event = Event::parse(&Bytes::copy_from_slice(json.as_bytes()), arrival).expect("an event");
         let id = event.id.clone();
@@ -309,7 +310,7 @@ impl World {
         self.next_event += 1;
         let now = self.clock.now();
         let event_id = EventId::new(&format!("e{}", self.next_event)).expect("valid");
-        let arrival = Arrival { now, event_id: event_id.clone(), event_bytes_max: 1 << 20 };
+        let arrival = Arrival { now, event_id: event_id.clone(), event_bytes_max: 1 << 20, source: None };
         let json = format!(r#"{{"type":"note","userId":"{USER}","body":{{}}}}"#);
         let event = Event::parse(&Bytes::from(json), arrival).expect("an event");
         let mut delivery = Delivery::fresh(&event, webhook(id));

@@ -1,0 +1,38 @@
+//! `hikyaku misskey ...`: what makes a Misskey's own webhooks point here.
+
+use super::{CliError, MisskeyCommand, Output};
+use crate::decide::{Credential, derived_secret};
+use crate::model::{Source, UserId};
+
+/// Runs a command with what the settings let in, in the order of the settings.
+///
+/// # Errors
+/// When the arguments or the settings do not lead to an answer.
+pub fn misskey(
+    command: &MisskeyCommand,
+    credentials: &[(Source, Credential)],
+    output: &mut Output,
+) -> Result<(), CliError> {
+    match command {
+        MisskeyCommand::Secret { user, source } => secret(user, source, credentials, output),
+    }
+}
+
+fn secret(user: &str, source: &str, credentials: &[(Source, Credential)], output: &mut Output) -> Result<(), CliError> {
+    let user = UserId::new(user).map_err(|error| CliError::Usage(format!("--user {user:?}: {error}")))?;
+    let source = Source::new(source).map_err(|error| CliError::Usage(format!("--source {source:?}: {error}")))?;
+    let masters = credentials.iter().filter(|(of, _)| *of == source).filter_map(|(_, credential)| match credential {
+        Credential::Master(master) => Some(master),
+        Credential::Secret { .. } => None,
+    });
+    let masters: Vec<_> = masters.collect();
+    let Some(master) = masters.first() else {
+        return Err(CliError::Usage(format!(
+            "no [[misskey.ingest]] of the source {source} has a `master`, from which users' secrets are computed; set one"
+        )));
+    };
+    if masters.len() > 1 {
+        output.note(&format!("{} masters are set for this source; this is of the first", masters.len()));
+    }
+    output.line(derived_secret(master, &source, &user).expose())
+}

@@ -1,0 +1,367 @@
+//! `POST /ingest/misskey` and `/ingest/misskey/{source}`: where an unmodified Misskey's webhooks point.
+//!
+//! Misskey sends one event a request, `{"server","hookId","userId","eventId","createdAt","type","body"}` (a system webhook's
+//! has no `userId`), and the webhook's secret in clear text in `X-Misskey-Hook-Secret`. The source is the path's (`default`
+//! without one), whatever the body says; whose event it is must be within the secret's scope (`decide::Gate`). An event
+//! without `userId` is a system event, whoever sends it.
+//!
+//! Misskey waits 5 s for an answer, tries again after 5xx and no answer (4 times in about 11 minutes), follows redirects with
+//! the secret, and throws the event away after any 4xx but 429. So every answer comes within [`ANSWER_WAIT_MAX`], and is 4xx
+//! only where trying again is pointless:
+//!
+//! | status | when |
+//! |---|---|
+//! | 204 | the event is stored durably |
+//! | 400 | it is no event |
+//! | 401 | no secret, a wrong one, or one that may not bring this event |
+//! | 404 | the settings name no such source |
+//! | 405 | not a POST |
+//! | 413 | it is too large |
+//! | 503 | not stored, or not known to be in time, or no `[[misskey.ingest]]` is set at all; `Retry-After` |
+//!
+//! All but 204 have a body `{"error":".."}`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, State};
+use axum::http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, post};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::json;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
+
+use super::refused_body::{drain, is_compressed};
+use super::{Ingest, new_event_id};
+use crate::decide::{Admission, Credential, Gate};
+use crate::model::{Arrival, Draft, Event, EventError, IngestRefusal, Source, UserId};
+use crate::queue::QueueError;
+use crate::telemetry::chain;
+
+/// Within what every request is answered: Misskey's own limit is 5 s, from before it looks our name up and connects.
+const ANSWER_WAIT_MAX: Duration = Duration::from_secs(4);
+/// When Misskey should try again; it waits a minute anyway.
+const RETRY_AFTER_S: &str = "30";
+/// Bytes of bodies that are held at a time, over all requests, in units of [`BODY_UNIT_BYTES`].
+const BODY_UNITS_MAX: u32 = 4096;
+/// Most of Misskey's bodies are smaller than this.
+const BODY_UNIT_BYTES: usize = 16 * 1024;
+/// Carries the secret, in clear text.
+const SECRET_HEADER: &str = "x-misskey-hook-secret";
+/// Carries the webhook's id at Misskey; shown in the log, and nothing else.
+const HOOK_HEADER: &str = "x-misskey-hook-id";
+
+/// Who may bring what.
+#[derive(Clone, Debug, Default)]
+pub struct MisskeyPolicy {
+    /// Each source with what opens it; of a source there may be several.
+    pub credentials: Vec<(Source, Credential)>,
+}
+
+struct Door {
+    ingest: Ingest,
+    gates: BTreeMap<Source, Gate>,
+    bodies: Arc<Semaphore>,
+}
+
+/// The routes `POST /ingest/misskey` and `POST /ingest/misskey/{source}`.
+pub fn misskey_router(ingest: Ingest, policy: MisskeyPolicy) -> Router {
+    let mut gates = BTreeMap::new();
+    for (source, credential) in policy.credentials {
+        gates.entry(source.clone()).or_insert_with(|| Gate::new(source)).add(credential);
+    }
+    let door = Arc::new(Door { ingest, gates, bodies: Arc::new(Semaphore::new(BODY_UNITS_MAX as usize)) });
+    let of_default = async |State(door): State<Arc<Door>>, headers: HeaderMap, body: Body| {
+        door.answer(Source::default().as_str(), headers, body).await
+    };
+    let of_named = async |State(door): State<Arc<Door>>, Path(source): Path<String>, headers: HeaderMap, body: Body| {
+        door.answer(&source, headers, body).await
+    };
+    Router::new()
+        .route("/ingest/misskey", only(post(of_default)))
+        .route("/ingest/misskey/", only(post(of_default)))
+        .route("/ingest/misskey/{source}", only(post(of_named)))
+        .with_state(door)
+}
+
+/// Says in words that nothing but POST is known here: whoever opens the address in a browser wants to know that it is there.
+fn only<S: Clone + Send + Sync + 'static>(post: MethodRouter<S>) -> MethodRouter<S> {
+    post.fallback(async || {
+        let words = "this is where a Misskey's webhook points, which sends POST";
+        (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "POST")], error_body(words)).into_response()
+    })
+}
+
+impl Door {
+    async fn answer(&self, source: &str, headers: HeaderMap, mut body: Body) -> Response {
+        let deadline = Instant::now() + ANSWER_WAIT_MAX;
+        let Err(refusal) = self.take(source, &headers, &mut body, deadline).await else {
+            return StatusCode::NO_CONTENT.into_response();
+        };
+        let hook = headers.get(HOOK_HEADER).and_then(|hook| hook.to_str().ok()).unwrap_or_default();
+        self.ingest.telemetry.ingest_refused(refusal.reason(), cut(source), cut(hook), &refusal.words());
+        drain(&headers, body, deadline.saturating_duration_since(Instant::now())).await;
+        refusal.into_response()
+    }
+
+    async fn take(&self, source: &str, headers: &HeaderMap, body: &mut Body, deadline: Instant) -> Result<(), Refusal> {
+        let gate = self.gate(source)?;
+        let secret = headers.get(SECRET_HEADER).map(HeaderValue::as_bytes).unwrap_or_default();
+        if secret.is_empty() {
+            return Err(Refusal::NoSecret);
+        }
+        let room = self.room_for(headers, deadline).await?;
+        let bytes = self.read(body, deadline).await?;
+        let event = self.admitted(gate, secret, headers, &bytes)?;
+        match timeout_at(deadline, self.ingest.accept(event, room)).await {
+            Ok(stored) => stored.map_err(Refusal::NotStored),
+            Err(_) => Err(Refusal::NotInTime),
+        }
+    }
+
+    fn gate(&self, source: &str) -> Result<&Gate, Refusal> {
+        if self.gates.is_empty() {
+            return Err(Refusal::NotConfigured);
+        }
+        let source = Source::new(source).map_err(|_| Refusal::UnknownSource)?;
+        self.gates.get(&source).ok_or(Refusal::UnknownSource)
+    }
+
+    /// Waits for room in memory for the request's body.
+    async fn room_for(&self, headers: &HeaderMap, deadline: Instant) -> Result<OwnedSemaphorePermit, Refusal> {
+        let max = self.ingest.policy.event_bytes_max;
+        let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+        let length = length.unwrap_or(max);
+        if length > max {
+            return Err(Refusal::TooLarge { max });
+        }
+        let units = u32::try_from(length.div_ceil(BODY_UNIT_BYTES)).unwrap_or(u32::MAX).clamp(1, BODY_UNITS_MAX);
+        match timeout_at(deadline, Arc::clone(&self.bodies).acquire_many_owned(units)).await {
+            Ok(Ok(room)) => Ok(room),
+            _ => Err(Refusal::Busy),
+        }
+    }
+
+    async fn read(&self, body: &mut Body, deadline: Instant) -> Result<Bytes, Refusal> {
+        let max = self.ingest.policy.event_bytes_max;
+        match timeout_at(deadline, Limited::new(body, max).collect()).await {
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge { max }),
+            Ok(Err(_)) | Err(_) => Err(Refusal::Incomplete),
+        }
+    }
+
+    /// The event, if it is one and the secret may bring it. Who has no right secret is told so first, and nothing else.
+    fn admitted(&self, gate: &Gate, secret: &[u8], headers: &HeaderMap, bytes: &Bytes) -> Result<Event, Refusal> {
+        let event_bytes_max = self.ingest.policy.event_bytes_max;
+        let draft = Draft::find(bytes, event_bytes_max);
+        let user = draft.as_ref().map_err(Clone::clone).and_then(Draft::user);
+        match (gate.admits(secret, user.as_ref().ok().and_then(Option::as_ref)), user) {
+            (Admission::WrongSecret, _) => return Err(Refusal::WrongSecret),
+            (Admission::OutOfScope, Ok(user)) => return Err(Refusal::OutOfScope { user }),
+            (Admission::OutOfScope | Admission::Admitted, Err(_)) if is_compressed(headers) => {
+                return Err(Refusal::Compressed);
+            }
+            (Admission::OutOfScope | Admission::Admitted, Err(error)) => return Err(Refusal::NotAnEvent(error)),
+            (Admission::Admitted, Ok(_)) => {}
+        }
+        let arrival = Arrival {
+            now: self.ingest.clock.now(),
+            event_id: new_event_id(),
+            event_bytes_max,
+            source: Some(gate.source().clone()),
+        };
+        draft.and_then(|draft| draft.read(arrival)).map_err(Refusal::NotAnEvent)
+    }
+}
+
+/// As much of a text that a stranger chose as fits into a log line.
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(64)]
+}
+
+/// Why a request was not taken in.
+enum Refusal {
+    NotConfigured,
+    UnknownSource,
+    NoSecret,
+    WrongSecret,
+    OutOfScope { user: Option<UserId> },
+    TooLarge { max: usize },
+    Compressed,
+    NotAnEvent(EventError),
+    Busy,
+    Incomplete,
+    NotStored(QueueError),
+    NotInTime,
+}
+
+impl Refusal {
+    fn reason(&self) -> IngestRefusal {
+        match self {
+            Self::NotConfigured => IngestRefusal::NotConfigured,
+            Self::UnknownSource => IngestRefusal::UnknownSource,
+            Self::NoSecret => IngestRefusal::NoSecret,
+            Self::WrongSecret => IngestRefusal::WrongSecret,
+            Self::OutOfScope { .. } => IngestRefusal::OutOfScope,
+            Self::TooLarge { .. } => IngestRefusal::TooLarge,
+            Self::Compressed | Self::NotAnEvent(_) => IngestRefusal::NotAnEvent,
+            Self::Busy => IngestRefusal::Busy,
+            Self::Incomplete => IngestRefusal::Incomplete,
+            Self::NotStored(_) => IngestRefusal::NotStored,
+            Self::NotInTime => IngestRefusal::NotInTime,
+        }
+    }
+
+    fn status(&self) -> StatusCode {
+        match self.reason() {
+            IngestRefusal::NoSecret | IngestRefusal::WrongSecret | IngestRefusal::OutOfScope => {
+                StatusCode::UNAUTHORIZED
+            }
+            IngestRefusal::UnknownSource => StatusCode::NOT_FOUND,
+            IngestRefusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            IngestRefusal::NotAnEvent => StatusCode::BAD_REQUEST,
+            // Its lack is ours to mend, and Misskey keeps the event meanwhile.
+            IngestRefusal::NotConfigured
+            | IngestRefusal::Busy
+            | IngestRefusal::Incomplete
+            | IngestRefusal::NotStored
+            | IngestRefusal::NotInTime => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    fn words(&self) -> String {
+        let limit_s = ANSWER_WAIT_MAX.as_secs();
+        match self {
+            Self::NotConfigured => "hikyaku has no [[misskey.ingest]] in its settings, so it cannot tell who may post \
+                                    here; set one, with the secret of Misskey's webhook, and start it again"
+                .to_owned(),
+            Self::UnknownSource => "no [[misskey.ingest]] in hikyaku's settings has this source; the path must be \
+                                    /ingest/misskey, or end with a source that is there"
+                .to_owned(),
+            Self::NoSecret => "X-Misskey-Hook-Secret is missing or empty; give Misskey's webhook the secret that \
+                               [[misskey.ingest]] in hikyaku's settings has"
+                .to_owned(),
+            Self::WrongSecret => {
+                "the secret is wrong, or it is another user's; Misskey's webhook must have the one that \
+                                  [[misskey.ingest]] in hikyaku's settings has for this source"
+                    .to_owned()
+            }
+            Self::OutOfScope { user: None } => {
+                "the secret is not one for system events, and an event without userId is \
+                                                one; it needs a secret with the scope system or any"
+                    .to_owned()
+            }
+            Self::OutOfScope { user: Some(user) } => {
+                format!("the secret's scope does not cover events of the user {user}")
+            }
+            Self::TooLarge { max } => format!("the event has more bytes than the {max} that are allowed"),
+            Self::Compressed => "the request has a Content-Encoding; it must come as it is, not compressed".to_owned(),
+            Self::NotAnEvent(error) => error.to_string(),
+            Self::Busy => "not stored, send it again: too many requests at once".to_owned(),
+            Self::Incomplete => format!("not stored, send it again: the request did not arrive within {limit_s} s"),
+            Self::NotStored(error) => format!("not stored, send it again: {}", chain(error)),
+            Self::NotInTime => {
+                format!("not known to be stored, send it again: the queue did not answer within {limit_s} s")
+            }
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let mut response = (status, error_body(&self.words())).into_response();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
+        }
+        response
+    }
+}
+
+fn error_body(words: &str) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/json")], json!({"error": words}).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::decide::IngestScope;
+    use crate::model::Secret;
+    use crate::queue::{Access, FileOptions, Queue};
+    use crate::telemetry::Telemetry;
+
+    /// Misskey's own limit, which begins before ours does.
+    const MISSKEYS_LIMIT: Duration = Duration::from_secs(5);
+
+    async fn door(folder: &std::path::Path) -> Door {
+        let (clock, telemetry) = (SystemClock::shared(), Telemetry::shared().expect("metrics"));
+        let options = FileOptions { path: folder.join("queue.db"), bytes_max: None };
+        let queue = Queue::open_sqlite(options, Access::Producer, Arc::clone(&clock), telemetry.clone()).await;
+        let policy = super::super::Policy { event_bytes_max: 1 << 20, server: None };
+        let ingest = Ingest::new(queue.expect("a queue"), clock, telemetry, policy);
+        let mut gate = Gate::new(Source::default());
+        gate.add(Credential::Secret { secret: Secret::new("right"), scope: IngestScope::Any });
+        let gates = BTreeMap::from([(Source::default(), gate)]);
+        Door { ingest, gates, bodies: Arc::new(Semaphore::new(BODY_UNITS_MAX as usize)) }
+    }
+
+    fn headers() -> HeaderMap {
+        HeaderMap::from_iter([(SECRET_HEADER.parse().expect("a name"), HeaderValue::from_static("right"))])
+    }
+
+    /// Sends a space each second, and never ends.
+    fn dripping() -> Body {
+        let drip = futures_util::stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Some((Ok::<_, Infallible>(Bytes::from_static(b" ")), ()))
+        });
+        Body::from_stream(drip)
+    }
+
+    #[tokio::test]
+    async fn a_body_that_drips_in_is_answered_503_before_misskey_gives_up_and_gives_its_room_back() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let door = door(folder.path()).await;
+        tokio::time::pause();
+        let began = Instant::now();
+        let response = door.answer("default", headers(), dripping()).await;
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()[RETRY_AFTER], RETRY_AFTER_S);
+        assert!(began.elapsed() < MISSKEYS_LIMIT, "{:?}", began.elapsed());
+        assert_eq!(door.bodies.available_permits(), BODY_UNITS_MAX as usize);
+    }
+
+    #[tokio::test]
+    async fn what_finds_no_room_in_memory_is_answered_503_before_misskey_gives_up() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let door = door(folder.path()).await;
+        let others = Arc::clone(&door.bodies).acquire_many_owned(BODY_UNITS_MAX).await.expect("free");
+        tokio::time::pause();
+        let began = Instant::now();
+        let response = door.answer("default", headers(), Body::from(r#"{"type":"note","body":{}}"#)).await;
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(began.elapsed() < MISSKEYS_LIMIT, "{:?}", began.elapsed());
+        drop(others);
+    }
+
+    #[tokio::test]
+    async fn a_refused_body_that_drips_in_does_not_keep_its_answer_back() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let door = door(folder.path()).await;
+        tokio::time::pause();
+        let began = Instant::now();
+        let response = door.answer("default", HeaderMap::new(), dripping()).await;
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+        assert!(began.elapsed() < MISSKEYS_LIMIT, "{:?}", began.elapsed());
+    }
+}
