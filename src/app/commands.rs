@@ -6,13 +6,20 @@ use std::sync::Arc;
 
 use super::service::{credentials, ingest_of, open_queue};
 use super::{FAILED, logging};
-use crate::cli::{self, CliError, DeadCommand, MisskeyCommand, Output, PublishArgs, RejectedCommand, WebhooksCommand};
+use crate::cli::{
+    self, Choices, CliError, ConnectArgs, Connecting, DeadCommand, MisskeyCommand, Output, PublishArgs,
+    RejectedCommand, WebhooksCommand,
+};
 use crate::clock::SystemClock;
 use crate::config::{Log, LogLevel, QueueUrl, Settings};
+use crate::misskey::Misskey;
 use crate::queue::{Access, QueueError};
 use crate::record::{DeadLetters, Latest, Retention};
 use crate::registry::Registry;
 use crate::telemetry::Telemetry;
+
+/// Webhooks that `misskey connect` takes over for a person, with those that are here: past Misskey's three.
+const WEBHOOKS_OF_A_PERSON_MAX: usize = 10;
 
 /// `hikyaku publish`.
 pub(super) async fn publish(settings: &Settings, args: &PublishArgs, output: &mut Output) -> anyhow::Result<ExitCode> {
@@ -83,9 +90,41 @@ pub(super) async fn rejected(
 }
 
 /// `hikyaku misskey ...`.
-pub(super) fn misskey(settings: &Settings, command: &MisskeyCommand, output: &mut Output) -> anyhow::Result<ExitCode> {
-    cli::misskey(command, &credentials(settings), output)?;
+pub(super) async fn misskey(
+    settings: Settings,
+    command: MisskeyCommand,
+    output: &mut Output,
+) -> anyhow::Result<ExitCode> {
+    log_errors(&settings);
+    match command {
+        MisskeyCommand::Secret { user, source } => {
+            cli::misskey_secret(&user, &source, &credentials(&settings), output)?;
+        }
+        MisskeyCommand::Connect(args) => connect(settings, &args, output).await?,
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// `hikyaku misskey connect`.
+async fn connect(settings: Settings, args: &ConnectArgs, output: &mut Output) -> anyhow::Result<()> {
+    let missing = |what: &str| CliError::Usage(format!("{what}; docs/misskey.md shows how"));
+    let url = settings.misskey.url.as_ref();
+    let url = url.ok_or_else(|| missing("misskey.url is not set, so nobody knows which Misskey to connect to"))?;
+    let here = settings.misskey.ingest_url.as_ref();
+    let here =
+        here.ok_or_else(|| missing("misskey.ingest_url is not set, the address under which Misskey reaches hikyaku"))?;
+    let misskey = Misskey::new(url)?;
+    let registry = Registry::open(&settings.store.path, settings.webhooks.clone(), SystemClock::shared()).await?;
+    let with = Connecting {
+        misskey: &misskey,
+        here: &here.url,
+        source: &here.source,
+        credentials: &credentials(&settings),
+        registry: &registry,
+        webhook_limit: WEBHOOKS_OF_A_PERSON_MAX,
+    };
+    let can_ask = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    Ok(cli::connect(args, &with, &Choices::new(args, can_ask), output).await?)
 }
 
 /// Says what is wrong with `url`, which is quoted unless it may hold a password.

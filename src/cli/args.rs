@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use super::ConnectArgs;
+
 /// hikyaku delivers Misskey's webhooks durably: it takes every event over, and does not let go of it until the receiver
 /// has it or a person can see why not.
 #[derive(Debug, Parser)]
@@ -366,4 +368,6 @@ pub enum MisskeyCommand {
         #[arg(long, default_value = "default")]
         source: String,
     },
+    /// Walk a person through pointing a webhook here: makes or repairs it, and takes over others
+    Connect(ConnectArgs),
 }

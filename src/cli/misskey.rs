@@ -1,24 +1,19 @@
-//! `hikyaku misskey ...`: what makes a Misskey's own webhooks point here.
+//! `hikyaku misskey secret`: what a Misskey's own webhook that points here has as its secret.
 
-use super::{CliError, MisskeyCommand, Output};
+use super::{CliError, Output};
 use crate::decide::{Credential, derived_secret};
 use crate::model::{Source, UserId};
 
-/// Runs a command with what the settings let in, in the order of the settings.
+/// `hikyaku misskey secret`: prints the secret of `user`'s webhook, by the first master of `source` among `credentials`.
 ///
 /// # Errors
 /// When the arguments or the settings do not lead to an answer.
-pub fn misskey(
-    command: &MisskeyCommand,
+pub fn misskey_secret(
+    user: &str,
+    source: &str,
     credentials: &[(Source, Credential)],
     output: &mut Output,
 ) -> Result<(), CliError> {
-    match command {
-        MisskeyCommand::Secret { user, source } => secret(user, source, credentials, output),
-    }
-}
-
-fn secret(user: &str, source: &str, credentials: &[(Source, Credential)], output: &mut Output) -> Result<(), CliError> {
     let user = UserId::new(user).map_err(|error| CliError::Usage(format!("--user {user:?}: {error}")))?;
     let source = Source::new(source).map_err(|error| CliError::Usage(format!("--source {source:?}: {error}")))?;
     let masters = credentials.iter().filter(|(of, _)| *of == source).filter_map(|(_, credential)| match credential {

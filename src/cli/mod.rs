@@ -2,6 +2,7 @@
 //! arguments, does its work through the seams, and writes for a person or, with `--json`, for a program.
 
 mod args;
+mod connect;
 mod dead;
 mod misskey;
 mod output;
@@ -14,8 +15,9 @@ pub use args::{
     Args, BenchArgs, Command, DeadCommand, DemoArgs, MisskeyCommand, PublishArgs, RejectedArgs, RejectedCommand,
     ServeArgs, WebhooksCommand,
 };
+pub use connect::{Choices, ConnectArgs, Connecting, connect};
 pub use dead::dead;
-pub use misskey::misskey;
+pub use misskey::misskey_secret;
 pub use output::{CliError, Output};
 pub use publish::{Published, publish};
 pub use rejected::rejected;

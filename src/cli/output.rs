@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use crate::misskey::MisskeyError;
 use crate::queue::QueueError;
 use crate::record::RecordError;
 use crate::registry::RegistryError;
@@ -24,6 +25,29 @@ pub enum CliError {
     /// The queue.
     #[error(transparent)]
     Queue(#[from] QueueError),
+    /// Misskey.
+    #[error(transparent)]
+    Misskey(#[from] MisskeyError),
+    /// A person did not agree to a MiAuth session.
+    #[error(
+        "nobody has agreed on Misskey within {wait_s} s, and nothing was changed; run it again for another address"
+    )]
+    NotAgreed {
+        /// How long was waited.
+        wait_s: u32,
+    },
+    /// Misskey's limit of webhooks.
+    #[error(
+        "Misskey lets @{username} have {has}: the policy webhookLimit of the person's roles, which is 3 by default, and 0 on \
+         servers that Misskey's wizard has set up for several people. An administrator raises it: Control panel, Roles, Base \
+         role, Maximum number of webhooks. Then run this again"
+    )]
+    NoRoom {
+        /// Whose.
+        username: String,
+        /// How many, in words.
+        has: String,
+    },
     /// Reading a file, or writing the answer.
     #[error("{what}: {error}")]
     Io {
@@ -68,6 +92,11 @@ impl Output {
     /// When it cannot be written.
     pub fn line(&mut self, line: &str) -> Result<(), CliError> {
         writeln!(self.out, "{line}").map_err(|error| CliError::Io { what: "standard output".to_owned(), error })
+    }
+
+    /// Writes a question beside the answer, which is typed in the same line.
+    pub fn ask(&mut self, question: &str) {
+        let _not_wanted = write!(self.err, "{question}").and_then(|()| self.err.flush());
     }
 
     /// Writes a line beside the answer; who closed it does not want it.

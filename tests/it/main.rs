@@ -5,6 +5,7 @@
 
 mod delivery;
 mod documents;
+mod documents_misskey;
 mod journeys;
 mod misskey;
 mod queue_conformance;

@@ -1,6 +1,7 @@
 //! The program through its front door: the real binary, real files, real HTTP.
 
 mod benched;
+mod connected;
 mod dead_letters;
 mod dead_letters_on_rabbitmq;
 mod demonstrated;

@@ -176,6 +176,11 @@ impl Home {
         Program::spawn(&mut self.command(BINARY, args))
     }
 
+    /// Starts a line of shell, in which `$HIKYAKU` is the binary.
+    pub(crate) fn start_shell(&self, line: &str) -> Program {
+        Program::spawn(&mut self.command("sh", &["-c", line]))
+    }
+
     fn command(&self, program: impl AsRef<OsStr>, args: &[&str]) -> Command {
         let mut command = Command::new(program);
         command.args(args).current_dir(self.folder.path()).env("HIKYAKU", BINARY);
