@@ -1,4 +1,4 @@
-//! What hikyaku answers by HTTP about itself: alive, ready, measured.
+//! What hikyaku answers by HTTP: Misskey's management API ([`management`]), and about itself: alive, ready, measured.
 //!
 //! | path | answer |
 //! |---|---|
@@ -6,9 +6,10 @@
 //! | `GET /readyz` | 200 `ready`, or 503 with the reasons, a line each |
 //! | `GET /metrics` | Prometheus' text format 0.0.4 |
 //!
-//! None of them asks a database or the queue; what they tell is kept in memory by those who know.
+//! None of these asks a database or the queue; what they tell is kept in memory by those who know.
 
 mod listener;
+mod misskey;
 mod readiness;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use axum::routing::get;
 use crate::telemetry::SharedTelemetry;
 
 pub use listener::{Limited, Limits};
+pub use misskey::{ManagementParts, ManagementPolicy, management};
 pub use readiness::Readiness;
 
 /// The routes of health and metrics.

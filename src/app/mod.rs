@@ -6,6 +6,7 @@ mod bench;
 mod commands;
 pub mod demo;
 mod logging;
+mod management;
 mod own_queues;
 mod serve;
 mod service;

@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::management;
 use crate::api::{self, Limited, Limits, Readiness};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{QueueUrl, Settings};
@@ -64,6 +65,7 @@ impl Service {
         let queue = open_queue(&settings, &settings.queue.url, Access::Worker, &clock, &telemetry).await?;
         let client = Client::new(&settings.delivery.user_agent, settings.delivery.timeout)?;
         let registry = Arc::new(registry);
+        let management = management::router(&settings, &registry, &latest, &clock, &telemetry)?;
         let parts = Parts {
             queue: queue.clone(),
             registry: Arc::clone(&registry),
@@ -79,7 +81,7 @@ impl Service {
         let readiness = Arc::new(Readiness::new(queue.clone(), Arc::clone(&registry), latest, drainer.trouble()));
         let ingest = ingest_of(&settings, &queue, &clock, &telemetry);
         let (address, metrics_address) = listeners.addresses()?;
-        let events = ways_in(&settings, &ingest);
+        let events = ways_in(&settings, &ingest).merge(management);
         let (servers, stop_servers) = listeners.serve(events, api::router(Arc::clone(&readiness), telemetry.clone()));
         Ok(Self {
             ingest,
@@ -147,7 +149,7 @@ pub(super) fn broker_options(settings: &Settings, url: &BrokerUrl) -> BrokerOpti
 }
 
 /// The `server` of events that do not say theirs.
-fn server_of(settings: &Settings) -> Option<String> {
+pub(super) fn server_of(settings: &Settings) -> Option<String> {
     settings.misskey.url.as_ref().map(|url| url.origin().ascii_serialization())
 }
 

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use crate::model::{ATTEMPT_TIMEOUT_MS, MAX_AGE_S, RETRIES_MAX, RETRY_WAIT_S};
+
 use super::reader::Section;
 use super::values;
 
-/// Waits in a retry schedule: more than that in 4 days would be no backing off.
-const RETRIES_MAX: usize = 100;
 /// Characters of the user agent, well within every server's limit on header lines (nginx: 8 KiB).
 const USER_AGENT_CHARS_MAX: usize = 256;
 
@@ -79,17 +79,17 @@ impl Delivery {
 
 /// `timeout_ms` of the settings or of a webhook.
 pub(super) fn timeout(section: &mut Section<'_, '_>) -> Option<Duration> {
-    section.millis("timeout_ms", 100..=600_000)
+    section.millis("timeout_ms", ATTEMPT_TIMEOUT_MS)
 }
 
 /// `max_age_s` of the settings or of a webhook.
 pub(super) fn max_age(section: &mut Section<'_, '_>) -> Option<Duration> {
-    section.whole_seconds("max_age_s", 1..=31_536_000)
+    section.whole_seconds("max_age_s", MAX_AGE_S)
 }
 
 /// `retry_schedule_s` of the settings or of a webhook.
 pub(super) fn retry_schedule(section: &mut Section<'_, '_>) -> Option<Vec<Duration>> {
-    section.list("retry_schedule_s", RETRIES_MAX, |value| values::seconds(value, &(0.01..=604_800.0)))
+    section.list("retry_schedule_s", RETRIES_MAX, |value| values::seconds(value, &RETRY_WAIT_S))
 }
 
 fn user_agent(text: &str) -> Result<String, String> {

@@ -6,13 +6,16 @@ use super::ingest_url::IngestUrl;
 use super::misskey_ingest::{self, MisskeyIngest};
 use super::reader::Section;
 use super::server::unless_empty;
-use crate::model::Secret;
+use super::values;
+use crate::model::{EventType, Secret};
 
 /// Characters of Misskey's tokens: they have 16, 32 or 64.
 const TOKEN_CHARS_MAX: usize = 256;
+/// Event types that an admin may add; Misskey and its forks know about twenty.
+const EXTRA_TYPES_MAX: usize = 100;
 
 /// The Misskey beside us.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Misskey {
     /// `url`: its origin, such as `https://misskey.example`, without path; the `server` of events (of the source
     /// `default`) that do not say theirs, as those of older servers. Empty, the default: such events go out without it.
@@ -26,15 +29,40 @@ pub struct Misskey {
     /// What Misskey's webhooks to us carry, each `[[misskey.ingest]]`. Default none: then they are answered 503, and
     /// Misskey keeps what it has for some minutes.
     pub ingest: Vec<MisskeyIngest>,
+    /// `extra_types`: event types that a registration by API may name beside those of Misskey and its forks, at most 100.
+    /// Default none: a type that nobody sends is a slip of the pen.
+    pub extra_types: Vec<EventType>,
+    /// `webhook_limit`: webhooks that one person may have here, 0 (none) to 1000. Default 10: past Misskey's three, and
+    /// little enough that one person's do not weigh on the others'.
+    pub webhook_limit: usize,
+}
+
+impl Default for Misskey {
+    fn default() -> Self {
+        Self {
+            url: None,
+            token: None,
+            ingest_url: None,
+            ingest: Vec::new(),
+            extra_types: Vec::new(),
+            webhook_limit: 10,
+        }
+    }
 }
 
 impl Misskey {
     pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
+        let default = Self::default();
+        let event_type = |value: &config::Value| {
+            EventType::new(values::text(value)?.trim()).map_err(|error| format!("it is no event type: {error}"))
+        };
         Self {
             url: section.text("url", |text| unless_empty(text, origin)).flatten(),
             token: section.text("token", |text| unless_empty(text, token)).flatten(),
             ingest_url: section.text("ingest_url", |text| unless_empty(text, IngestUrl::parse)).flatten(),
             ingest: misskey_ingest::read(section),
+            extra_types: section.list("extra_types", EXTRA_TYPES_MAX, event_type).unwrap_or_default(),
+            webhook_limit: section.whole("webhook_limit", 0..=1000).unwrap_or(default.webhook_limit),
         }
     }
 }

@@ -17,8 +17,14 @@ mod pursuit;
 mod sampler;
 mod settle;
 mod slots;
+mod test_samples;
+mod tester;
 mod worker;
 
 pub use drainer::Drainer;
 pub use sampler::Sampler;
+pub use tester::{TESTS_MAX, Tested, Tester, TestsBusy};
 pub use worker::{Observer, Parts, Policy, Worker, WorkerError};
+
+/// What a webhook's latest status says when there was no answer (Misskey's own number).
+const STATUS_OF_SILENCE: u16 = 1;

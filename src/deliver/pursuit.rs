@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::STATUS_OF_SILENCE;
 use super::slots::{NoSlot, Slot, Slots};
 use crate::clock::SharedClock;
 use crate::decide::{self, Happening, Policy as RetryPolicy, Standing, Step, Verdict, classify, next_step};
@@ -17,9 +18,6 @@ use crate::queue::Queue;
 use crate::record::Latest;
 use crate::registry::{Known, Registry};
 use crate::telemetry::{SharedTelemetry, Telemetry};
-
-/// What a webhook's latest status says when there was no answer (Misskey's own number).
-const STATUS_OF_SILENCE: u16 = 1;
 
 /// What every pursuit shares.
 #[derive(Debug)]

@@ -13,6 +13,7 @@ mod ids;
 mod known_types;
 mod parse;
 mod receipt;
+mod subscribable;
 mod time;
 mod webhook;
 
@@ -24,8 +25,10 @@ pub use ids::{DeliveryId, DeliveryIdError, EventId, EventType, ID_BYTES_MAX, IdE
 pub use known_types::{Audience, KnownType, Sender, known_type, known_types};
 pub use parse::{Arrival, Draft, EventError, JsonKind};
 pub use receipt::{RECEIPT_BYTES, ReceiptKey};
+pub use subscribable::{Subscribable, is_note_of};
 pub use time::Timestamp;
 pub use webhook::{
-    Deactivation, NAME_CHARS_MAX, Options, Origin, Owner, SECRET_CHARS_MAX, Secret, Status, URL_CHARS_MAX, Webhook,
-    WebhookError, check_name, check_secret, check_signing_secret, check_url,
+    ATTEMPT_TIMEOUT_MS, Deactivation, MAX_AGE_S, NAME_CHARS_MAX, Options, Origin, Owner, RETRIES_MAX, RETRY_WAIT_S,
+    SECRET_CHARS_MAX, Secret, Status, URL_CHARS_MAX, Webhook, WebhookError, check_name, check_secret,
+    check_signing_secret, check_url,
 };

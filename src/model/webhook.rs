@@ -3,6 +3,7 @@
 //! Registrations come from the store, the settings file, the CLI or an API. The `check_*` functions are the one place
 //! that says what a registration may hold; every way in calls them. Secrets never appear in `Debug`.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
@@ -16,6 +17,14 @@ pub const URL_CHARS_MAX: usize = 1024;
 pub const SECRET_CHARS_MAX: usize = 1024;
 /// Characters a name may have at most (Misskey's system webhooks allow 255, users' 100).
 pub const NAME_CHARS_MAX: usize = 255;
+/// Waits in a retry schedule at most: more than that in 4 days would be no backing off.
+pub const RETRIES_MAX: usize = 100;
+/// Seconds that such a wait may have, up to 7 days.
+pub const RETRY_WAIT_S: RangeInclusive<f64> = 0.01..=604_800.0;
+/// Seconds after which a delivery may be given up, up to a year.
+pub const MAX_AGE_S: RangeInclusive<u64> = 1..=31_536_000;
+/// Milliseconds that one attempt may take.
+pub const ATTEMPT_TIMEOUT_MS: RangeInclusive<u64> = 100..=600_000;
 /// What a signing secret begins with (Standard Webhooks 1.0.0).
 const SIGNING_SECRET_PREFIX: &str = "whsec_";
 
@@ -186,6 +195,14 @@ pub enum WebhookError {
         /// The character's code point.
         code: u32,
     },
+    /// A character that Misskey cannot send in a header, nor a space at either end, which receivers never see.
+    #[error(
+        "secret: it has {found:?}, which no header can carry as Misskey sends it; use letters, digits and signs of ASCII"
+    )]
+    Unsendable {
+        /// The character.
+        found: char,
+    },
     /// No Standard Webhooks secret.
     #[error("signing_secret: it must be `whsec_` followed by 24 to 64 bytes in base64")]
     SigningSecret,
@@ -222,14 +239,23 @@ pub fn check_url(text: &str) -> Result<Url, WebhookError> {
     Ok(url)
 }
 
-/// Checks a secret: at most [`SECRET_CHARS_MAX`] characters that a header can carry; it may be empty.
+/// Checks a secret: at most [`SECRET_CHARS_MAX`] characters that a header can carry as Misskey sends it; it may be empty.
+///
+/// Misskey writes Latin-1, a byte for each character, and never delivers with any other (Node's `ERR_INVALID_CHAR`). A
+/// space at either end is no part of a header's value (RFC 9110 section 5.5): the receiver would compare with another
+/// secret.
 ///
 /// # Errors
-/// When it is too long or has a control character.
+/// When it is too long or has such a character.
 pub fn check_secret(text: &str) -> Result<Secret, WebhookError> {
     check_length("secret", text, SECRET_CHARS_MAX)?;
     check_no_control("secret", text)?;
-    Ok(Secret::new(text))
+    let at_an_end = text.chars().next().into_iter().chain(text.chars().last()).find(|c| matches!(c, ' ' | '\u{a0}'));
+    let no_latin_1 = text.chars().find(|c| u32::from(*c) > 0xff);
+    match at_an_end.or(no_latin_1) {
+        Some(found) => Err(WebhookError::Unsendable { found }),
+        None => Ok(Secret::new(text)),
+    }
 }
 
 /// Checks a name: at most [`NAME_CHARS_MAX`] characters, no line breaks; it may be empty.
@@ -279,9 +305,15 @@ mod tests {
 
     #[test]
     fn a_secret_that_no_header_can_carry_is_refused() {
-        assert!(check_secret("a\r\nX-Evil: 1").is_err());
-        assert!(check_secret("").is_ok());
-        assert!(check_secret("päss").is_ok());
+        for bad in ["a\r\nX-Evil: 1", "tab\t", "\u{85}", "\u{7f}", "合言葉", "pa€s", "😀", " a", "a ", " ", "\u{a0}a"]
+        {
+            let message = check_secret(bad).expect_err(bad).to_string();
+            assert!(message.starts_with("secret: ") && message.contains("header"), "{bad:?}: {message}");
+        }
+        for good in ["", "päss", "a b", "~!@#$%^&*()_+ÿ", &"x".repeat(1024)] {
+            assert!(check_secret(good).is_ok(), "{good:?}");
+        }
+        assert!(check_secret(&"x".repeat(1025)).is_err());
     }
 
     #[test]

@@ -48,6 +48,11 @@ impl Client {
         Ok(Self { http: http(user_agent)?, timeout })
     }
 
+    /// How long an attempt may take unless its webhook says otherwise.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Makes `attempt` and tells how it went, within its deadline.
     pub async fn send(&self, attempt: &Attempt<'_>) -> Answer {
         let started = Instant::now();

@@ -139,8 +139,8 @@ fn host_of_any(server: &str) -> Option<String> {
     Some(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
 }
 
-/// The secret's bytes in a header. Node's HTTP client, and so Misskey, writes Latin-1; it refuses other characters, which
-/// we send as UTF-8.
+/// The secret's bytes in a header. Node's HTTP client, and so Misskey, writes Latin-1; it refuses other characters, and so
+/// does registration. What was registered before it did goes out as UTF-8, as it always has.
 fn secret_bytes(secret: &str) -> Vec<u8> {
     let latin_1: Option<Vec<u8>> = secret.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
     latin_1.unwrap_or_else(|| secret.as_bytes().to_vec())

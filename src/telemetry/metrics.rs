@@ -24,6 +24,7 @@ pub(super) struct Metrics {
     pub(super) ingest: IngestMetrics,
     pub(super) delivery: DeliveryMetrics,
     pub(super) dead: DeadMetrics,
+    pub(super) api: ApiMetrics,
     pub(super) parts: PartMetrics,
 }
 
@@ -55,6 +56,11 @@ pub(super) struct DeadMetrics {
     pub(super) pruned: IntCounter,
 }
 
+pub(super) struct ApiMetrics {
+    tests: IntCounterVec,
+    pub(super) tokens_refused: IntCounter,
+}
+
 pub(super) struct PartMetrics {
     queue_depth: IntGaugeVec,
     pub(super) oldest_waiting: Gauge,
@@ -74,6 +80,7 @@ impl Metrics {
             ingest: IngestMetrics::new(&make)?,
             delivery: DeliveryMetrics::new(&make)?,
             dead: DeadMetrics::new(&make)?,
+            api: ApiMetrics::new(&make)?,
             parts: PartMetrics::new(&make)?,
             registry: make.0,
         })
@@ -202,6 +209,26 @@ impl DeadMetrics {
 
     pub(super) fn by_reason(&self, reason: DeathReason) -> IntCounter {
         self.by_reason.with_label_values(&[reason.as_str()])
+    }
+}
+
+impl ApiMetrics {
+    fn new(make: &Maker) -> Result<Self, prometheus::Error> {
+        let outcomes: Vec<&str> = Outcome::ALL.iter().map(|outcome| outcome.as_str()).collect();
+        Ok(Self {
+            tests: make.counters(
+                "test_sends_total",
+                &format!("Test sends of the management API. outcome: {}.", outcomes.join(", ")),
+                "outcome",
+                &outcomes,
+            )?,
+            tokens_refused: make
+                .counter("tokens_refused_total", "Requests to the management API with a token that is wrong.")?,
+        })
+    }
+
+    pub(super) fn tests(&self, outcome: Outcome) -> IntCounter {
+        self.tests.with_label_values(&[outcome.as_str()])
     }
 }
 

@@ -54,6 +54,7 @@ pub struct Telemetry {
     trouble_lines: LineLimit,
     rejected_lines: LineLimit,
     ingest_lines: LineLimit,
+    token_lines: LineLimit,
 }
 
 impl std::fmt::Debug for Telemetry {
@@ -75,6 +76,7 @@ impl Telemetry {
             trouble_lines: LineLimit::default(),
             rejected_lines: LineLimit::default(),
             ingest_lines: LineLimit::default(),
+            token_lines: LineLimit::default(),
         }))
     }
 
@@ -173,6 +175,20 @@ impl Telemetry {
     /// We stopped a webhook.
     pub fn webhook_deactivated(&self, webhook: &WebhookId, reason: DeactivationReason) {
         tracing::warn!(%webhook, %reason, "webhook deactivated; its owner can activate it again");
+    }
+
+    /// A test was sent, and came to `outcome`.
+    pub fn test_sent(&self, webhook: &WebhookId, outcome: Outcome) {
+        self.metrics.api.tests(outcome).inc();
+        tracing::debug!(%webhook, %outcome, "test sent");
+    }
+
+    /// Somebody came to the management API with a token that is none.
+    pub fn token_refused(&self) {
+        self.metrics.api.tokens_refused.inc();
+        if let Some(silenced) = self.token_lines.allow() {
+            tracing::warn!(silenced, "a request to /api was refused: its token is wrong");
+        }
     }
 
     /// How many dead letters the store holds.

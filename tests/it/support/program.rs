@@ -326,6 +326,28 @@ impl Program {
         self.http.post(format!("{}/v1/events", self.address))
     }
 
+    /// Calls an endpoint of the management API, as misskey-js does: everything in the body. An answer without body is null.
+    pub(crate) async fn call(&self, endpoint: &str, params: Value) -> (u16, Value) {
+        let mut params = params;
+        if let Some(params) = params.as_object_mut() {
+            params.entry("i").or_insert_with(|| TOKEN.into());
+        }
+        let (status, body) = self.call_raw(endpoint, params.to_string()).await;
+        let value = if body.is_empty() { Value::Null } else { serde_json::from_str(&body).expect("JSON") };
+        (status, value)
+    }
+
+    /// Calls an endpoint of the management API with this body.
+    pub(crate) async fn call_raw(&self, endpoint: &str, body: impl Into<reqwest::Body>) -> (u16, String) {
+        let response = self.api(endpoint).body(body).send().await.expect("an answer");
+        (response.status().as_u16(), response.text().await.expect("a body"))
+    }
+
+    /// A request to an endpoint of the management API, without token and body.
+    pub(crate) fn api(&self, endpoint: &str) -> reqwest::RequestBuilder {
+        self.http.post(format!("{}/api/{endpoint}", self.address))
+    }
+
     /// A client that can publish in another task.
     pub(crate) fn producer(&self) -> reqwest::RequestBuilder {
         self.request().bearer_auth(TOKEN)

@@ -1,0 +1,147 @@
+//! What a registration is made of, read from a call's parameters. The limits are Misskey's; what may be in a URL, a secret
+//! and a name is the model's word.
+//!
+//! Hikyaku's own options: `sendSecret`, `signingSecret`, `retryScheduleS` (seconds), `maxAgeS` (seconds), `timeoutMs`. Each
+//! that is left out stays as it is; `null` goes back to the settings, and takes a signing secret away.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use serde_json::Value;
+use url::Url;
+
+use super::error::ApiError;
+use super::params::{Params, required, wrong};
+use crate::model::{
+    ATTEMPT_TIMEOUT_MS, EventType, MAX_AGE_S, Options, Owner, RETRIES_MAX, RETRY_WAIT_S, Secret, Source, Subscribable,
+    UserId, WebhookError, WebhookId, check_name, check_secret, check_signing_secret, check_url,
+};
+
+/// Characters that the name of a user's webhook has.
+pub(super) const USER_NAME_CHARS: RangeInclusive<usize> = 1..=100;
+/// Characters that the name of a system webhook has.
+pub(super) const SYSTEM_NAME_CHARS: RangeInclusive<usize> = 1..=255;
+/// Characters that a URL has.
+const URL_CHARS: RangeInclusive<usize> = 1..=crate::model::URL_CHARS_MAX;
+/// Event types of one webhook; Misskey and its forks know about twenty.
+const TYPES_MAX: usize = 100;
+
+/// What `error` means for the parameter `name`; its words begin with the field, which is told already.
+fn refused(name: &str, error: &WebhookError) -> ApiError {
+    let words = error.to_string();
+    let bare = words.split_once(": ").map_or(words.as_str(), |(_, bare)| bare);
+    ApiError::param(name, bare)
+}
+
+pub(super) fn webhook_id(params: &Params, name: &str) -> Result<WebhookId, ApiError> {
+    let text = required(name, params.text(name)?)?;
+    WebhookId::new(text).map_err(|error| ApiError::param(name, error.to_string()))
+}
+
+pub(super) fn name(params: &Params, chars: RangeInclusive<usize>) -> Result<Option<String>, ApiError> {
+    let text = params.text_of("name", chars)?;
+    text.map(check_name).transpose().map_err(|error| refused("name", &error))
+}
+
+pub(super) fn url(params: &Params) -> Result<Option<Url>, ApiError> {
+    let text = params.text_of("url", URL_CHARS)?;
+    text.map(check_url).transpose().map_err(|error| refused("url", &error))
+}
+
+/// The secret; `null` is an empty one.
+pub(super) fn secret(params: &Params) -> Result<Option<Secret>, ApiError> {
+    let text = params.text_or_null("secret")?;
+    text.map(check_secret).transpose().map_err(|error| refused("secret", &error))
+}
+
+/// The event types; an empty list is allowed, as Misskey allows it.
+pub(super) fn on(params: &Params, types: &Subscribable, owner: &Owner) -> Result<Option<Vec<EventType>>, ApiError> {
+    params.list("on", TYPES_MAX, |place, item| kind(place, item, types, owner))
+}
+
+/// The type of a test.
+pub(super) fn test_type(params: &Params, types: &Subscribable, owner: &Owner) -> Result<EventType, ApiError> {
+    kind("type", required("type", params.value("type"))?, types, owner)
+}
+
+fn kind(place: &str, item: &Value, types: &Subscribable, owner: &Owner) -> Result<EventType, ApiError> {
+    let Value::String(text) = item else { return Err(wrong(place, "a string", item)) };
+    let kind = EventType::new(text).map_err(|error| ApiError::param(place, error.to_string()))?;
+    if types.has(owner, text) {
+        return Ok(kind);
+    }
+    Err(ApiError::param(
+        place,
+        format!(
+            "{text:?} is no event type known here; known are {}. An admin can add others with misskey.extra_types",
+            types.names(owner)
+        ),
+    ))
+}
+
+pub(super) fn user_id(params: &Params) -> Result<Option<UserId>, ApiError> {
+    let text = params.text("userId")?;
+    text.map(UserId::new).transpose().map_err(|error| ApiError::param("userId", error.to_string()))
+}
+
+pub(super) fn source(params: &Params) -> Result<Option<Source>, ApiError> {
+    let text = params.text("source")?;
+    text.map(Source::new).transpose().map_err(|error| ApiError::param("source", error.to_string()))
+}
+
+/// `options` with what the parameters say, or nothing when they say nothing.
+pub(super) fn options(params: &Params, mut options: Options) -> Result<Option<Options>, ApiError> {
+    let mut any = false;
+    if let Some(send) = params.flag("sendSecret")? {
+        options.send_secret = send;
+        any = true;
+    }
+    if params.value("signingSecret").is_some() {
+        options.signing_secret = match params.text_or_null("signingSecret")? {
+            None | Some("") => None,
+            Some(text) => Some(check_signing_secret(text).map_err(|error| refused("signingSecret", &error))?),
+        };
+        any = true;
+    }
+    if let Some(value) = params.value("retryScheduleS") {
+        options.retry_schedule = match value {
+            Value::Null => None,
+            _ => params.list("retryScheduleS", RETRIES_MAX, wait)?,
+        };
+        any = true;
+    }
+    if let Some(value) = params.value("maxAgeS") {
+        options.max_age = whole_or_null("maxAgeS", value, &MAX_AGE_S)?.map(Duration::from_secs);
+        any = true;
+    }
+    if let Some(value) = params.value("timeoutMs") {
+        options.timeout = whole_or_null("timeoutMs", value, &ATTEMPT_TIMEOUT_MS)?.map(Duration::from_millis);
+        any = true;
+    }
+    Ok(any.then_some(options))
+}
+
+fn wait(place: &str, item: &Value) -> Result<Duration, ApiError> {
+    match item.as_f64() {
+        Some(seconds) if RETRY_WAIT_S.contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        Some(seconds) => Err(ApiError::param(
+            place,
+            format!("it is {seconds}, and {} to {} seconds are allowed", RETRY_WAIT_S.start(), RETRY_WAIT_S.end()),
+        )),
+        None => Err(wrong(place, "a number of seconds", item)),
+    }
+}
+
+fn whole_or_null(name: &str, value: &Value, allowed: &RangeInclusive<u64>) -> Result<Option<u64>, ApiError> {
+    match value {
+        Value::Null => Ok(None),
+        Value::Number(number) => match number.as_u64() {
+            Some(whole) if allowed.contains(&whole) => Ok(Some(whole)),
+            _ => Err(ApiError::param(
+                name,
+                format!("it is {number}, and whole numbers from {} to {} are allowed", allowed.start(), allowed.end()),
+            )),
+        },
+        other => Err(wrong(name, "a whole number", other)),
+    }
+}

@@ -1,0 +1,207 @@
+//! Misskey's management API: webhooks, made and changed as in Misskey itself, so that misskey-js and every client that
+//! manages webhooks there does so here.
+//!
+//! | path | parameters | answer |
+//! |---|---|---|
+//! | `POST /api/i/webhooks/create` | `name, url, secret?, on` | 200, the webhook |
+//! | `POST /api/i/webhooks/list`, `.../show` | -, `webhookId` | 200, the webhooks, the webhook |
+//! | `POST /api/i/webhooks/update`, `.../delete` | `webhookId, name?, url?, secret?, on?, active?` | 204 |
+//! | `POST /api/i/webhooks/test` | `webhookId, type, override?` | 204, and a dummy event goes out |
+//! | `POST /api/admin/system-webhook/create`, `.../update` | `id, isActive, name, url, secret?, on` | 200, the webhook |
+//! | `POST /api/admin/system-webhook/{list,show,delete,test}` | as above, `id` | as above |
+//!
+//! A call goes: the body is read within limits ([`door`]), the token says who calls ([`caller`]), then the endpoint
+//! ([`user`], [`system`]) checks the parameters ([`params`], [`fields`]) and asks the registry. Answers are [`shape`]s,
+//! refusals [`error`]s. Names of options of hikyaku's own are in camel case beside Misskey's. No browser of another origin
+//! may call: there are no CORS headers.
+
+mod allowance;
+mod caller;
+mod door;
+mod error;
+mod fields;
+mod params;
+mod shape;
+mod strikes;
+mod system;
+mod testing;
+mod user;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::header::EXPECT;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, post};
+
+use self::allowance::Allowance;
+use self::caller::{Caller, Callers};
+use self::door::Door;
+use self::error::ApiError;
+use self::params::Params;
+use self::shape::Answer;
+use self::strikes::Strikes;
+use crate::clock::SharedClock;
+use crate::deliver::Tester;
+use crate::model::{Secret, Subscribable, Webhook};
+use crate::record::{Latest, LatestAttempt, RecordError};
+use crate::registry::{Registry, RegistryError};
+use crate::telemetry::{SharedTelemetry, chain};
+
+/// What the management API works with.
+#[derive(Clone, Debug)]
+pub struct ManagementParts {
+    /// The webhooks.
+    pub registry: Arc<Registry>,
+    /// Their latest attempts.
+    pub latest: Arc<Latest>,
+    /// Sends tests.
+    pub tester: Tester,
+    /// Time.
+    pub clock: SharedClock,
+    /// Where happenings are told.
+    pub telemetry: SharedTelemetry,
+}
+
+/// What the management API allows.
+#[derive(Clone, Debug)]
+pub struct ManagementPolicy {
+    /// The token that manages everything; none: there is no admin.
+    pub admin_token: Option<Secret>,
+    /// The event types that a registration may name.
+    pub types: Subscribable,
+    /// Webhooks that a person may have.
+    pub webhook_limit: usize,
+}
+
+struct Management {
+    parts: ManagementParts,
+    types: Subscribable,
+    webhook_limit: usize,
+    door: Door,
+    callers: Callers,
+    allowance: Allowance,
+    /// Held while a person's webhooks are counted and one is added, so that two at once are not one too many.
+    creating: tokio::sync::Mutex<()>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Endpoint {
+    UserCreate,
+    UserList,
+    UserShow,
+    UserUpdate,
+    UserDelete,
+    UserTest,
+    SystemCreate,
+    SystemList,
+    SystemShow,
+    SystemUpdate,
+    SystemDelete,
+    SystemTest,
+}
+
+const ENDPOINTS: [(&str, Endpoint); 12] = [
+    ("/api/i/webhooks/create", Endpoint::UserCreate),
+    ("/api/i/webhooks/list", Endpoint::UserList),
+    ("/api/i/webhooks/show", Endpoint::UserShow),
+    ("/api/i/webhooks/update", Endpoint::UserUpdate),
+    ("/api/i/webhooks/delete", Endpoint::UserDelete),
+    ("/api/i/webhooks/test", Endpoint::UserTest),
+    ("/api/admin/system-webhook/create", Endpoint::SystemCreate),
+    ("/api/admin/system-webhook/list", Endpoint::SystemList),
+    ("/api/admin/system-webhook/show", Endpoint::SystemShow),
+    ("/api/admin/system-webhook/update", Endpoint::SystemUpdate),
+    ("/api/admin/system-webhook/delete", Endpoint::SystemDelete),
+    ("/api/admin/system-webhook/test", Endpoint::SystemTest),
+];
+
+/// The routes of the management API.
+pub fn management(parts: ManagementParts, policy: ManagementPolicy) -> Router {
+    let strikes = Strikes::new(Arc::clone(&parts.clock), Arc::clone(&parts.telemetry));
+    let management = Arc::new(Management {
+        parts,
+        types: policy.types,
+        webhook_limit: policy.webhook_limit,
+        door: Door::new(),
+        callers: Callers::new(policy.admin_token, strikes),
+        allowance: Allowance::default(),
+        creating: tokio::sync::Mutex::default(),
+    });
+    let mut router = Router::new();
+    for (path, endpoint) in ENDPOINTS {
+        let take = move |State(management): State<Arc<Management>>, headers: HeaderMap, body: Body| async move {
+            management.take(endpoint, &headers, body).await
+        };
+        router = router.route(path, post(take));
+    }
+    router.route("/api/{*unknown}", any(async || ApiError::unknown_endpoint())).with_state(management)
+}
+
+impl Management {
+    async fn take(&self, endpoint: Endpoint, headers: &HeaderMap, mut body: Body) -> Response {
+        match self.answer(endpoint, headers, &mut body).await {
+            Ok(answer) => answer.into_response(),
+            Err(error) => {
+                // Who waits for our leave to send its body does not get it, and has nothing under way.
+                if !headers.contains_key(EXPECT) {
+                    door::drain(body).await;
+                }
+                error.into_response()
+            }
+        }
+    }
+
+    async fn answer(&self, endpoint: Endpoint, headers: &HeaderMap, body: &mut Body) -> Result<Answer, ApiError> {
+        let params = self.door.read(headers, body).await?;
+        let caller = self.callers.who(door::token(headers, &params)?).await?;
+        self.call(endpoint, &caller, &params).await
+    }
+
+    async fn call(&self, endpoint: Endpoint, caller: &Caller, params: &Params) -> Result<Answer, ApiError> {
+        match endpoint {
+            Endpoint::UserCreate => self.user_create(caller, params).await,
+            Endpoint::UserList => self.user_list(caller, params).await,
+            Endpoint::UserShow => self.user_show(caller, params).await,
+            Endpoint::UserUpdate => self.user_update(caller, params).await,
+            Endpoint::UserDelete => self.user_delete(caller, params).await,
+            Endpoint::UserTest => self.user_test(caller, params).await,
+            Endpoint::SystemCreate => self.system_create(caller, params).await,
+            Endpoint::SystemList => self.system_list(caller, params).await,
+            Endpoint::SystemShow => self.system_show(caller, params).await,
+            Endpoint::SystemUpdate => self.system_update(caller, params).await,
+            Endpoint::SystemDelete => self.system_delete(caller, params).await,
+            Endpoint::SystemTest => self.system_test(caller, params).await,
+        }
+    }
+
+    /// The latest attempt for `webhook`.
+    async fn latest(&self, webhook: &Webhook) -> Result<Option<LatestAttempt>, ApiError> {
+        self.parts.latest.of(&webhook.id).await.map_err(|error| self.record_failed(&error))
+    }
+
+    fn record_failed(&self, error: &RecordError) -> ApiError {
+        self.parts.telemetry.trouble("the management API cannot use the latest attempts", error);
+        ApiError::internal(format!("the store does not answer; try again: {}", chain(error)))
+    }
+
+    /// What the registry refused, as a person is told it; `absent` when there is no such webhook.
+    fn refused(&self, error: &RegistryError, absent: ApiError) -> ApiError {
+        match error {
+            RegistryError::NotFound { .. } => absent,
+            RegistryError::Declared { .. } => ApiError::declared(error.to_string()),
+            RegistryError::Taken { .. }
+            | RegistryError::Deleted { .. }
+            | RegistryError::Damaged { .. }
+            | RegistryError::DeclaredAndStored { .. }
+            | RegistryError::DeclaredTwice { .. } => ApiError::internal(chain(error)),
+            RegistryError::Store(_) => {
+                self.parts.telemetry.trouble("the management API cannot change a webhook", error);
+                ApiError::internal(format!("nothing was changed; try again: {}", chain(error)))
+            }
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! What the management API answers: Misskey's fields, and hikyaku's own after them.
+//!
+//! ```json
+//! {"id":"..","userId":"..","name":"..","on":["note"],"url":"..","secret":"..","active":true,"latestSentAt":null,"latestStatus":null,
+//!  "source":"default","deactivated":null,"sendSecret":true,"signingSecret":null,"retryScheduleS":null,"maxAgeS":null,
+//!  "timeoutMs":null,"declared":false}
+//! ```
+//!
+//! A webhook that hikyaku has deactivated is not active, and `deactivated` is `{"reason":"gone","at":".."}`.
+
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::deliver::Tested;
+use crate::model::{EventType, Origin, Secret, Source, Status, UserId, Webhook, WebhookId};
+use crate::record::LatestAttempt;
+
+/// A successful answer.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// 200, with this JSON.
+    Json(String),
+    /// 204.
+    Nothing,
+}
+
+impl Answer {
+    /// 200, with `value` as JSON.
+    #[expect(clippy::expect_used, reason = "texts, numbers and lists under fixed names always are JSON")]
+    pub(super) fn json(value: &impl Serialize) -> Self {
+        Self::Json(serde_json::to_string(value).expect("an answer is JSON"))
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Json(text) => ([(CONTENT_TYPE, "application/json")], text).into_response(),
+            Self::Nothing => StatusCode::NO_CONTENT.into_response(),
+        }
+    }
+}
+
+/// A user's webhook.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct UserShape<'a> {
+    id: &'a WebhookId,
+    user_id: Option<&'a UserId>,
+    name: &'a str,
+    on: &'a [EventType],
+    url: &'a str,
+    secret: &'a str,
+    active: bool,
+    latest_sent_at: Option<String>,
+    latest_status: Option<u16>,
+    #[serde(flatten)]
+    own: OwnShape<'a>,
+}
+
+/// A system webhook.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SystemShape<'a> {
+    id: &'a WebhookId,
+    is_active: bool,
+    updated_at: String,
+    latest_sent_at: Option<String>,
+    latest_status: Option<u16>,
+    name: &'a str,
+    on: &'a [EventType],
+    url: &'a str,
+    secret: &'a str,
+    #[serde(flatten)]
+    own: OwnShape<'a>,
+}
+
+/// What Misskey does not have.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct OwnShape<'a> {
+    source: &'a Source,
+    deactivated: Option<DeactivatedShape>,
+    send_secret: bool,
+    signing_secret: Option<&'a str>,
+    retry_schedule_s: Option<Vec<f64>>,
+    max_age_s: Option<u64>,
+    timeout_ms: Option<u128>,
+    declared: bool,
+}
+
+#[derive(Serialize)]
+struct DeactivatedShape {
+    reason: &'static str,
+    at: String,
+}
+
+impl<'a> UserShape<'a> {
+    pub(super) fn of(webhook: &'a Webhook, latest: Option<LatestAttempt>) -> Self {
+        Self {
+            id: &webhook.id,
+            user_id: webhook.owner.user(),
+            name: &webhook.name,
+            on: &webhook.on,
+            url: webhook.url.as_str(),
+            secret: webhook.secret.expose(),
+            active: webhook.status == Status::Active,
+            latest_sent_at: latest.map(|latest| latest.sent_at.to_rfc3339()),
+            latest_status: latest.map(|latest| latest.status),
+            own: OwnShape::of(webhook),
+        }
+    }
+}
+
+impl<'a> SystemShape<'a> {
+    pub(super) fn of(webhook: &'a Webhook, latest: Option<LatestAttempt>) -> Self {
+        Self {
+            id: &webhook.id,
+            is_active: webhook.status == Status::Active,
+            updated_at: webhook.updated_at.to_rfc3339(),
+            latest_sent_at: latest.map(|latest| latest.sent_at.to_rfc3339()),
+            latest_status: latest.map(|latest| latest.status),
+            name: &webhook.name,
+            on: &webhook.on,
+            url: webhook.url.as_str(),
+            secret: webhook.secret.expose(),
+            own: OwnShape::of(webhook),
+        }
+    }
+}
+
+impl<'a> OwnShape<'a> {
+    fn of(webhook: &'a Webhook) -> Self {
+        let options = &webhook.options;
+        let deactivated = match &webhook.status {
+            Status::Deactivated(why) => Some(DeactivatedShape { reason: why.reason.as_str(), at: why.at.to_rfc3339() }),
+            Status::Active | Status::Paused => None,
+        };
+        let seconds = |waits: &Vec<std::time::Duration>| waits.iter().map(std::time::Duration::as_secs_f64).collect();
+        Self {
+            source: &webhook.source,
+            deactivated,
+            send_secret: options.send_secret,
+            signing_secret: options.signing_secret.as_ref().map(Secret::expose),
+            retry_schedule_s: options.retry_schedule.as_ref().map(seconds),
+            max_age_s: options.max_age.map(|age| age.as_secs()),
+            timeout_ms: options.timeout.map(|timeout| timeout.as_millis()),
+            declared: webhook.origin == Origin::Settings,
+        }
+    }
+}
+
+/// What a test came to, for who waits for it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TestedShape<'a> {
+    event_id: &'a str,
+    delivery_id: &'a str,
+    outcome: &'static str,
+    status: Option<u16>,
+    took_ms: u128,
+    error: Option<&'a str>,
+}
+
+impl<'a> TestedShape<'a> {
+    pub(super) fn of(tested: &'a Tested) -> Self {
+        Self {
+            event_id: tested.event.as_str(),
+            delivery_id: tested.delivery.as_str(),
+            outcome: tested.outcome.as_str(),
+            status: tested.status,
+            took_ms: tested.took.as_millis(),
+            error: Some(tested.words.as_str()).filter(|words| !words.is_empty()),
+        }
+    }
+}

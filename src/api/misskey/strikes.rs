@@ -1,0 +1,106 @@
+//! Slows down whoever tries one wrong token after another.
+//!
+//! Each wrong token is a strike. A handful are answered at once; of more, each waits until strikes are no more than one a
+//! second, though no longer than [`WAIT_MAX`]. Only a refusal waits, never a right token, so nobody can be locked out by
+//! somebody else's strikes; and only [`WAITING_MAX`] refusals wait at a time, so connections are not held without bound:
+//! further ones are told at once that it is too much.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use super::error::ApiError;
+use crate::clock::SharedClock;
+use crate::model::Timestamp;
+use crate::telemetry::SharedTelemetry;
+
+/// What a strike costs.
+const STRIKE: Duration = Duration::from_secs(1);
+/// Strikes that cost nothing: a person who has two clients with an old token, say.
+const FREE: Duration = Duration::from_secs(10);
+/// How long a refusal waits at most: shorter than what stopping waits for requests.
+const WAIT_MAX: Duration = Duration::from_secs(3);
+/// Refusals that wait at a time: few of the 1,024 connections.
+const WAITING_MAX: usize = 32;
+
+/// Counts wrong tokens.
+#[derive(Debug)]
+pub(super) struct Strikes {
+    clock: SharedClock,
+    telemetry: SharedTelemetry,
+    /// When all strikes so far are worked off.
+    until: Mutex<Timestamp>,
+    waiting: Semaphore,
+}
+
+impl Strikes {
+    pub(super) fn new(clock: SharedClock, telemetry: SharedTelemetry) -> Self {
+        Self { clock, telemetry, until: Mutex::default(), waiting: Semaphore::new(WAITING_MAX) }
+    }
+
+    /// Notes a wrong token, and tells what to answer when it is time to.
+    pub(super) async fn strike(&self) -> ApiError {
+        self.telemetry.token_refused();
+        let now = self.clock.now();
+        let wait = self.wait(now);
+        if wait.is_zero() {
+            return ApiError::authentication_failed();
+        }
+        let Ok(_place) = self.waiting.try_acquire() else {
+            return ApiError::rate_limit(WAIT_MAX.as_secs(), "too many wrong tokens");
+        };
+        self.clock.sleep_until(now.plus(wait)).await;
+        ApiError::authentication_failed()
+    }
+
+    fn wait(&self, now: Timestamp) -> Duration {
+        let mut until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
+        // Bounded, so that a flood is forgotten soon after it has ended; and a clock that was set back heals.
+        let struck = (*until).max(now).min(now.plus(FREE + WAIT_MAX)).plus(STRIKE);
+        *until = struck;
+        struck.since(now).saturating_sub(FREE).min(WAIT_MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::telemetry::Telemetry;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+
+    fn strikes() -> Strikes {
+        Strikes::new(SystemClock::shared(), Telemetry::shared().expect("telemetry"))
+    }
+
+    #[test]
+    fn a_handful_of_wrong_tokens_is_answered_at_once_and_further_ones_later_and_later_up_to_a_limit() {
+        let strikes = strikes();
+        let waits: Vec<u64> = (0..20).map(|_| strikes.wait(NOW).as_secs()).collect();
+        assert_eq!(waits[..10], [0; 10]);
+        assert_eq!(waits[10..], [1, 2, 3, 3, 3, 3, 3, 3, 3, 3]);
+    }
+
+    #[test]
+    fn strikes_are_worked_off_however_many_they_were() {
+        let strikes = strikes();
+        for _ in 0..10_000 {
+            strikes.wait(NOW);
+        }
+        let later = NOW.plus(FREE + WAIT_MAX + STRIKE);
+        assert_eq!(strikes.wait(later), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_than_so_many_refusals_wait_and_the_rest_is_told_at_once() {
+        let strikes = strikes();
+        for _ in 0..100 {
+            strikes.wait(strikes.clock.now());
+        }
+        let held = strikes.waiting.try_acquire_many(u32::try_from(WAITING_MAX).expect("small")).expect("all");
+        assert_eq!(strikes.strike().await, ApiError::rate_limit(WAIT_MAX.as_secs(), "too many wrong tokens"));
+        drop(held);
+    }
+}

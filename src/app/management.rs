@@ -1,0 +1,37 @@
+//! Puts Misskey's management API together.
+
+use std::sync::Arc;
+
+use axum::Router;
+
+use super::service::server_of;
+use crate::api::{self, ManagementParts, ManagementPolicy};
+use crate::clock::SharedClock;
+use crate::config::Settings;
+use crate::deliver::Tester;
+use crate::model::Subscribable;
+use crate::outbound::{Client, ClientError};
+use crate::record::Latest;
+use crate::registry::Registry;
+use crate::telemetry::SharedTelemetry;
+
+/// Its routes, for `settings`. Tests go out by a client of their own: the worker's connections belong to another runtime.
+pub(super) fn router(
+    settings: &Settings,
+    registry: &Arc<Registry>,
+    latest: &Arc<Latest>,
+    clock: &SharedClock,
+    telemetry: &SharedTelemetry,
+) -> Result<Router, ClientError> {
+    let (registry, latest) = (Arc::clone(registry), Arc::clone(latest));
+    let (clock, telemetry) = (Arc::clone(clock), Arc::clone(telemetry));
+    let client = Client::new(&settings.delivery.user_agent, settings.delivery.timeout)?;
+    let tester =
+        Tester::new(client, Arc::clone(&latest), Arc::clone(&clock), Arc::clone(&telemetry), server_of(settings));
+    let policy = ManagementPolicy {
+        admin_token: settings.server.admin_token.clone(),
+        types: Subscribable::with(settings.misskey.extra_types.clone()),
+        webhook_limit: settings.misskey.webhook_limit,
+    };
+    Ok(api::management(ManagementParts { registry, latest, tester, clock, telemetry }, policy))
+}

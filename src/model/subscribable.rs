@@ -1,0 +1,78 @@
+//! The event types that a registration by API may name in `on`: those that are known by name, and those that an admin adds
+//! with `misskey.extra_types`.
+//!
+//! Events of other types pass everywhere (a newer Misskey may send them); only `on` is held against this, so that a slip of
+//! the pen does not make a webhook that never gets anything.
+
+use super::{Audience, EventType, Owner, known_type, known_types};
+
+/// What niri-la's types for one user's notes begin with; the user's name follows.
+const NOTE_OF: &str = "note@";
+/// Characters that such a name has at most.
+const NOTE_OF_CHARS_MAX: usize = 20;
+
+/// The types that a registration may name.
+#[derive(Clone, Debug, Default)]
+pub struct Subscribable {
+    extra: Vec<EventType>,
+}
+
+impl Subscribable {
+    /// The known types, and `extra`, which users' and system webhooks alike may name.
+    pub fn with(extra: Vec<EventType>) -> Self {
+        Self { extra }
+    }
+
+    /// Whether a webhook of `owner` may name `kind`.
+    pub fn has(&self, owner: &Owner, kind: &str) -> bool {
+        known_type(audience(owner), kind).is_some()
+            || (owner.user().is_some() && is_note_of(kind))
+            || self.extra.iter().any(|extra| extra.as_str() == kind)
+    }
+
+    /// The types that a webhook of `owner` may name, for a message.
+    pub fn names(&self, owner: &Owner) -> String {
+        let known = known_types().iter().filter(|known| known.audience == audience(owner)).map(|known| known.name);
+        known.chain(self.extra.iter().map(EventType::as_str)).collect::<Vec<_>>().join(", ")
+    }
+}
+
+fn audience(owner: &Owner) -> Audience {
+    match owner {
+        Owner::User(_) => Audience::User,
+        Owner::System => Audience::System,
+    }
+}
+
+/// Whether `kind` is niri-la's type for the notes of one user, such as `note@alice`.
+pub fn is_note_of(kind: &str) -> bool {
+    kind.strip_prefix(NOTE_OF).is_some_and(|name| {
+        (1..=NOTE_OF_CHARS_MAX).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::UserId;
+
+    #[test]
+    fn a_user_and_the_system_have_types_of_their_own_and_extra_ones_are_for_both() {
+        let types = Subscribable::with(vec![EventType::new("clipped").expect("a type")]);
+        let user = Owner::User(UserId::new("u").expect("an id"));
+        for kind in ["note", "reaction", "edited", "note@alice", "clipped"] {
+            assert!(types.has(&user, kind), "{kind}");
+        }
+        for kind in ["userCreated", "abuseReport", "Note", "note@", "note@a-b", "note@abcdefghijklmnopqrstu", ""] {
+            assert!(!types.has(&user, kind), "{kind}");
+        }
+        for kind in ["userCreated", "reportAutoResolved", "clipped"] {
+            assert!(types.has(&Owner::System, kind), "{kind}");
+        }
+        for kind in ["note", "note@alice", "edited"] {
+            assert!(!types.has(&Owner::System, kind), "{kind}");
+        }
+        assert!(types.names(&Owner::System).ends_with("clipped"));
+        assert!(!types.names(&Owner::System).contains("edited"));
+    }
+}

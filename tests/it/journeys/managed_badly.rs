@@ -1,0 +1,239 @@
+//! What the management API refuses, and in which words: each refusal names the parameter and says why, in Misskey's shape.
+
+use serde_json::{Value, json};
+
+use super::managed::created;
+use crate::support::program::{Home, TOKEN};
+
+/// The limit of a request's body.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+fn with(base: &Value, name: &str, value: Value) -> Value {
+    let mut params = base.clone();
+    match value {
+        Value::String(text) if text == "(left out)" => {
+            params.as_object_mut().expect("an object").remove(name);
+        }
+        value => params[name] = value,
+    }
+    params
+}
+
+/// What is wrong with a parameter, the place that is told, and a part of the words.
+fn mistakes() -> Vec<(&'static str, Value, &'static str, &'static str)> {
+    let long = |count: usize| Value::from("x".repeat(count));
+    let left_out = || json!("(left out)");
+    vec![
+        ("name", left_out(), "name", "it is missing"),
+        ("name", json!(""), "name", "it has 0 characters"),
+        ("name", json!(5), "name", "must be a string, and this is a number"),
+        ("name", json!("a\nb"), "name", "control character"),
+        ("url", left_out(), "url", "it is missing"),
+        ("url", json!("bot.example"), "url", "is no URL"),
+        ("url", json!("ftp://a.example/"), "url", "only http and https"),
+        ("url", json!("https://u:hunter2@a.example/"), "url", "user name or password"),
+        (
+            "url",
+            Value::from(format!("https://a.example/{}", "x".repeat(1007))),
+            "url",
+            "1025 characters, and 1 to 1024",
+        ),
+        ("url", json!(null), "url", "this is null"),
+        ("secret", long(1025), "secret", "1025 characters, and 1024"),
+        ("secret", json!("合言葉"), "secret", "which no header can carry"),
+        ("secret", json!("a\r\nX-Evil: 1"), "secret", "control character"),
+        ("secret", json!(" a"), "secret", "which no header can carry"),
+        ("secret", json!({}), "secret", "this is an object"),
+        ("on", left_out(), "on", "it is missing"),
+        ("on", json!("note"), "on", "must be an array"),
+        ("on", json!(["userCreated", 7]), "on[1]", "must be a string"),
+        ("on", json!(["none of ours"]), "on[0]", "no event type known here"),
+        ("on", Value::from(vec![json!("userCreated"); 101]), "on", "101 items, and 100"),
+        ("source", json!(""), "source", "empty"),
+        ("sendSecret", json!("no"), "sendSecret", "true or false"),
+        ("signingSecret", json!("plain"), "signingSecret", "whsec_"),
+        ("retryScheduleS", json!([1, "2"]), "retryScheduleS[1]", "a number of seconds"),
+        ("retryScheduleS", json!([0]), "retryScheduleS[0]", "0.01 to 604800 seconds"),
+        ("retryScheduleS", Value::from(vec![json!(1); 101]), "retryScheduleS", "101 items"),
+        ("maxAgeS", json!(0), "maxAgeS", "from 1 to 31536000"),
+        ("maxAgeS", json!(1.5), "maxAgeS", "whole numbers"),
+        ("timeoutMs", json!(99), "timeoutMs", "from 100 to 600000"),
+        ("filters", json!({}), "filters", "not have this option yet"),
+        ("rateLimit", json!(1), "rateLimit", "not have this option yet"),
+        ("signing_secret", json!("x"), "signing_secret", "called signingSecret here"),
+    ]
+}
+
+/// Checks one refusal for a parameter.
+#[track_caller]
+fn assert_refused(what: &str, answer: &(u16, Value), param: &str, words: &str) {
+    let (status, error) = answer;
+    let error = &error["error"];
+    assert_eq!(*status, 400, "{what}: {error}");
+    assert_eq!((&error["code"], &error["kind"]), (&json!("INVALID_PARAM"), &json!("client")), "{what}");
+    let id = "3d81ceae-475f-4600-b2a8-2bc116157532";
+    assert_eq!((&error["id"], &error["message"]), (&json!(id), &json!("Invalid param.")), "{what}");
+    assert_eq!(error["info"]["param"], param, "{what}: {error}");
+    let reason = error["info"]["reason"].as_str().expect("words");
+    assert!(reason.contains(words), "{what}: {reason}");
+    assert!(!reason.contains("hunter2"), "{what}: {reason}");
+}
+
+#[tokio::test]
+async fn each_mistake_in_a_parameter_is_told_with_its_name_and_why_and_changes_nothing() {
+    let home = Home::new("");
+    let program = home.serve().await;
+    let id = created(&program, "https://a.example/").await;
+    let before = program.call("i/webhooks/show", json!({"webhookId": id})).await;
+    let user = json!({"userId": "u", "name": "n", "url": "https://a.example/", "on": ["note"]});
+    let system = json!({"isActive": true, "name": "n", "url": "https://a.example/", "on": ["userCreated"]});
+    for (name, value, param, words) in mistakes() {
+        let what = format!("{name} = {value}");
+        let system = with(&system, name, value.clone());
+        assert_refused(&what, &program.call("admin/system-webhook/create", system).await, param, words);
+        if value == json!(["userCreated", 7]) {
+            continue;
+        }
+        let answer = program.call("i/webhooks/create", with(&user, name, value.clone())).await;
+        if value != Value::from(vec![json!("userCreated"); 101]) || name != "on" {
+            assert_refused(&what, &answer, param, words);
+        }
+        if value != json!("(left out)") {
+            let update = with(&json!({"webhookId": id}), name, value);
+            assert_refused(&what, &program.call("i/webhooks/update", update).await, param, words);
+        }
+    }
+    for (name, value, param, words) in [
+        ("name", Value::from("x".repeat(101)), "name", "101 characters, and 1 to 100"),
+        ("userId", json!("(left out)"), "userId", "say whose webhook it is"),
+        ("on", json!(["userCreated"]), "on[0]", "no event type known here; known are note, reply"),
+        ("active", json!("yes"), "active", "true or false"),
+    ] {
+        let answer = program.call("i/webhooks/create", with(&user, name, value)).await;
+        assert_refused(name, &answer, param, words);
+    }
+    for (name, value, param, words) in [
+        ("name", Value::from("x".repeat(256)), "name", "256 characters, and 1 to 255"),
+        ("isActive", json!("(left out)"), "isActive", "it is missing"),
+        ("userId", json!("u"), "userId", "no user's"),
+        ("on", json!(["note"]), "on[0]", "no event type known here; known are abuseReport"),
+    ] {
+        let answer = program.call("admin/system-webhook/create", with(&system, name, value)).await;
+        assert_refused(name, &answer, param, words);
+    }
+    for (params, param, words) in [
+        (json!({}), "webhookId", "it is missing"),
+        (json!({"webhookId": "a b"}), "webhookId", "letters, digits"),
+        (json!({"webhookId": id, "userId": "other"}), "userId", "stays its owner's"),
+        (json!({"webhookId": id, "source": "other"}), "source", "stays of its source"),
+    ] {
+        assert_refused(param, &program.call("i/webhooks/update", params).await, param, words);
+    }
+    assert_eq!(program.call("i/webhooks/show", json!({"webhookId": id})).await, before, "nothing was changed");
+    assert_eq!(program.call("admin/system-webhook/list", json!({})).await.1, json!([]), "nothing was made");
+    program.stop().await;
+}
+
+#[tokio::test]
+async fn a_name_at_the_limit_counts_characters_and_not_bytes() {
+    let home = Home::new("");
+    let program = home.serve().await;
+    let params = json!({"userId": "u", "name": "名".repeat(100), "url": "https://a.example/", "on": ["note"]});
+    assert_eq!(program.call("i/webhooks/create", params).await.0, 200);
+    program.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_no_json_object_and_what_is_no_endpoint_is_told_in_misskeys_shape() {
+    let home = Home::new("");
+    let program = home.serve().await;
+    for (body, words) in
+        [("{", "no JSON"), ("[]", "this is an array"), ("name=x", "no JSON"), ("\u{feff}{}", "no JSON")]
+    {
+        let (status, text) = program.call_raw("i/webhooks/list", body).await;
+        let error: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!((status, &error["error"]["code"]), (400, &json!("INVALID_PARAM")), "{body}: {error}");
+        let reason = error["error"]["info"]["reason"].as_str().expect("words");
+        assert!(reason.contains(words), "{body}: {reason}");
+    }
+    let (status, error) = program.call("notes/create", json!({})).await;
+    assert_eq!((status, &error["error"]["code"]), (404, &json!("UNKNOWN_API_ENDPOINT")));
+    let compressed = program.api("i/webhooks/list").header("content-encoding", "gzip").body("x").send().await;
+    assert_eq!(compressed.expect("an answer").status().as_u16(), 415);
+    program.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_at_the_limit_is_read_and_one_byte_over_it_is_413_whether_its_length_is_told_or_not() {
+    let home = Home::new("");
+    let program = home.serve().await;
+    let frame = format!("{{\"i\":\"{TOKEN}\",\"pad\":\"\"}}").len();
+    let body = |bytes: usize| format!("{{\"i\":\"{TOKEN}\",\"pad\":\"{}\"}}", "x".repeat(bytes - frame));
+    assert_eq!(program.call_raw("i/webhooks/list", body(BODY_BYTES_MAX)).await.0, 200);
+    let over = body(BODY_BYTES_MAX + 1);
+    let (status, text) = program.call_raw("i/webhooks/list", over.clone()).await;
+    assert_eq!(status, 413, "{text}");
+    let error: Value = serde_json::from_str(&text).expect("JSON");
+    assert!(error["error"]["info"]["reason"].as_str().expect("words").contains("more than 65536 bytes"), "{text}");
+    // In chunks, so that the length is found out by counting.
+    let chunks: Vec<std::io::Result<String>> = vec![Ok(over)];
+    let stream = reqwest::Body::wrap(http_body_util::StreamBody::new(futures_util::stream::iter(
+        chunks.into_iter().map(|chunk| chunk.map(|chunk| http_body::Frame::data(bytes::Bytes::from(chunk)))),
+    )));
+    assert_eq!(program.call_raw("i/webhooks/list", stream).await.0, 413);
+    // What is announced and never comes is refused before it is waited for.
+    let announced =
+        program.api("i/webhooks/list").header("expect", "100-continue").header("content-length", "1000000000");
+    assert_eq!(announced.body("").send().await.expect("an answer").status().as_u16(), 413);
+    program.stop().await;
+}
+
+#[tokio::test]
+async fn a_missing_and_a_wrong_token_are_told_as_misskey_does_and_the_admin_is_not_slowed_down_by_wrong_ones() {
+    let home = Home::new("");
+    let program = home.serve().await;
+    let answer = program.call_raw("i/webhooks/list", "{}").await;
+    let error: Value = serde_json::from_str(&answer.1).expect("JSON");
+    assert_eq!((answer.0, &error["error"]["code"]), (401, &json!("CREDENTIAL_REQUIRED")), "{error}");
+    for endpoint in ["i/webhooks/list", "admin/system-webhook/list"] {
+        let (status, error) = program.call(endpoint, json!({"i": "a-wrong-token-for-journeys"})).await;
+        assert_eq!((status, &error["error"]["code"]), (401, &json!("AUTHENTICATION_FAILED")), "{error}");
+        assert_eq!(error["error"]["id"], "b0a7f5f8-dc2f-4171-b91f-de88ad238e14");
+    }
+    assert_eq!(program.call("i/webhooks/list", json!({"i": 5})).await.1["error"]["info"]["param"], "i");
+
+    // Far more than are answered at once.
+    let wrong = async || program.call("i/webhooks/list", json!({"i": "a-wrong-token-for-journeys"})).await.0;
+    let began = std::time::Instant::now();
+    let statuses = futures_util::future::join_all((0..100).map(|_| wrong()));
+    let admin = async {
+        let mut slowest = std::time::Duration::ZERO;
+        for _ in 0..20 {
+            let asked = std::time::Instant::now();
+            assert_eq!(program.call("i/webhooks/list", json!({})).await.0, 200);
+            slowest = slowest.max(asked.elapsed());
+        }
+        (slowest, began.elapsed())
+    };
+    let (statuses, (slowest, admin_done)) = futures_util::future::join(statuses, admin).await;
+    let slowed_down = began.elapsed();
+    assert!(statuses.contains(&429), "some are told that it is too much: {statuses:?}");
+    assert!(
+        slowed_down.as_secs() >= 1 && admin_done < slowed_down,
+        "{slowed_down:?}, the admin {admin_done:?} ({slowest:?})"
+    );
+    program.metric_is("hikyaku_tokens_refused_total", 102.0).await;
+    assert!(program.said().contains("a request to /api was refused: its token is wrong"), "{}", program.said());
+    assert!(!program.said().contains("a-wrong-token"), "{}", program.said());
+    program.stop().await;
+}
+
+#[tokio::test]
+async fn without_an_admin_token_the_api_says_what_to_set() {
+    let home = Home::bare("server.listen = \"127.0.0.1:0\"\n");
+    let program = home.serve().await;
+    let (status, error) = program.call("i/webhooks/list", json!({"i": "anything-at-all-here"})).await;
+    assert_eq!((status, &error["error"]["code"]), (401, &json!("CREDENTIAL_REQUIRED")));
+    assert!(error["error"]["info"]["reason"].as_str().expect("words").contains("server.admin_token"), "{error}");
+    program.stop().await;
+}
