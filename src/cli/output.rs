@@ -39,14 +39,16 @@ pub enum CliError {
     /// Misskey's limit of webhooks.
     #[error(
         "Misskey lets @{username} have {has}: the policy webhookLimit of the person's roles, which is 3 by default, and 0 on \
-         servers that Misskey's wizard has set up for several people. An administrator raises it: Control panel, Roles, Base \
-         role, Maximum number of webhooks. Then run this again"
+         servers that Misskey's wizard has set up for several people. An administrator raises it at {roles}, for the base \
+         role or a role of this person. Then run this again"
     )]
     NoRoom {
         /// Whose.
         username: String,
         /// How many, in words.
         has: String,
+        /// Misskey's page of roles.
+        roles: String,
     },
     /// Reading a file, or writing the answer.
     #[error("{what}: {error}")]

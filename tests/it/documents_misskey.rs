@@ -144,6 +144,12 @@ async fn a_request_by_hand_is_stored_and_counted() {
         names.iter().all(|name| said.contains(&format!("hikyaku_{name}"))).then_some(())
     })
     .await;
+    let (_, there) = program.get("/metrics").await;
+    for named in page.split("hikyaku_").skip(1) {
+        let name: String = named.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
+        // Nothing more than that is the pattern of the line above.
+        assert!(name.is_empty() || there.contains(&format!("# TYPE hikyaku_{name} ")), "hikyaku_{name} is no metric");
+    }
     let refused = bash(by_hand, &[("INGEST", &ingest), ("SECRET", "wrong")]).await;
     assert!(refused.contains("the secret is wrong") && refused.ends_with("401\n"), "{refused}");
     program.stop().await;

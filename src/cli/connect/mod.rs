@@ -81,8 +81,7 @@ pub async fn connect(
     let connected = with.connect(&granted, choices, output).await;
     drop(granted);
     output.line(&format!(
-        "The access is thrown away. Misskey still lists it until you remove it there: Settings, Service integration, Manage \
-         access tokens ({}/settings/apps).",
+        "The access is thrown away. Misskey lists it until you remove it there, at {}/settings/apps.",
         with.misskey.origin()
     ))?;
     connected

@@ -89,18 +89,19 @@ async fn create(
             created.id,
             new.on.join(", ")
         )),
-        Err(error) if error.code() == Some("TOO_MANY_WEBHOOKS") => Err(no_room(granted, webhooks)),
+        Err(error) if error.code() == Some("TOO_MANY_WEBHOOKS") => Err(no_room(with, granted, webhooks)),
         Err(error) => Err(error.into()),
     }
 }
 
-fn no_room(granted: &Granted, webhooks: &[MisskeyWebhook]) -> CliError {
+fn no_room(with: &Connecting<'_>, granted: &Granted, webhooks: &[MisskeyWebhook]) -> CliError {
     let has = match webhooks.len() {
         0 => "no webhook".to_owned(),
         1 => format!("no webhook besides {}", names(webhooks)),
         count => format!("no webhook besides the {count} that are there, {}", names(webhooks)),
     };
-    CliError::NoRoom { username: granted.account.username.clone(), has }
+    let roles = format!("{}/admin/roles", with.misskey.origin());
+    CliError::NoRoom { username: granted.account.username.clone(), has, roles }
 }
 
 fn names(webhooks: &[MisskeyWebhook]) -> String {

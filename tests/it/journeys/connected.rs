@@ -284,7 +284,7 @@ async fn a_person_who_may_have_no_webhook_is_told_of_webhook_limit() {
     misskey.world(|world| world.change(ALICE, |alice| alice.webhook_limit = 0));
     let (code, said) = connect(&with_master(&misskey), &misskey, "").await;
     assert_eq!(code, Some(1), "{said}");
-    assert_said(&said, &["lets @alice have no webhook", "webhookLimit", "0 on servers", "Base role", "thrown away"]);
+    assert_said(&said, &["lets @alice have no webhook", "webhookLimit", "0 on servers", "/admin/roles", "thrown away"]);
     misskey.world(|world| {
         world.change(ALICE, |alice| alice.webhook_limit = 1);
         webhook(world, "bot", "https://bot.example/hook", "", &["note"]);
