@@ -24,7 +24,7 @@ use crate::ingest::{self, HttpPolicy, Ingest, MisskeyPolicy};
 use crate::model::Source;
 use crate::outbound::Client;
 use crate::queue::{Access, BrokerOptions, BrokerUrl, FileOptions, Prefetch, Queue, QueueError};
-use crate::record::{DeadLetters, Latest, Retention};
+use crate::record::{DeadLetters, Latest, Receipts, Retention};
 use crate::registry::Registry;
 use crate::telemetry::{SharedTelemetry, Telemetry};
 
@@ -79,7 +79,10 @@ impl Service {
         let drainer = Drainer::start(&queue, Arc::clone(&letters), telemetry.clone()).await?;
         let sampler = Sampler::start(queue.clone(), Arc::clone(&latest), Arc::clone(&clock), telemetry.clone());
         let readiness = Arc::new(Readiness::new(queue.clone(), Arc::clone(&registry), latest, drainer.trouble()));
-        let ingest = ingest_of(&settings, &queue, &clock, &telemetry);
+        let mut ingest = ingest_of(&settings, &queue, &clock, &telemetry);
+        if !queue.remembers() {
+            ingest = ingest.remembering_in(Arc::new(Receipts::open(store, Arc::clone(&clock))?));
+        }
         let (address, metrics_address) = listeners.addresses()?;
         let events = ways_in(&settings, &ingest).merge(management);
         let (servers, stop_servers) = listeners.serve(events, api::router(Arc::clone(&readiness), telemetry.clone()));

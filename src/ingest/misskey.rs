@@ -11,7 +11,7 @@
 //!
 //! | status | when |
 //! |---|---|
-//! | 204 | the event is stored durably |
+//! | 204 | the event is stored durably, now or when it was sent before |
 //! | 400 | it is no event |
 //! | 401 | no secret, a wrong one, or one that may not bring this event |
 //! | 404 | the settings name no such source |
@@ -19,7 +19,8 @@
 //! | 413 | it is too large |
 //! | 503 | not stored, or not known to be in time, or no `[[misskey.ingest]]` is set at all; `Retry-After` |
 //!
-//! All but 204 have a body `{"error":".."}`.
+//! What Misskey sends again is taken in once ([`Ingest::accept`]): it keeps `hookId` and `eventId` through its retries. All
+//! but 204 have a body `{"error":".."}`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,8 +41,8 @@ use tokio::time::{Instant, timeout_at};
 use super::refused_body::{drain, is_compressed};
 use super::{Ingest, new_event_id};
 use crate::decide::{Admission, Credential, Gate};
-use crate::model::{Arrival, Draft, Event, EventError, IngestRefusal, Source, UserId};
-use crate::queue::QueueError;
+use crate::model::{Arrival, Draft, Event, EventError, IngestRefusal, ReceiptKey, Source, UserId};
+use crate::queue::{Once, QueueError};
 use crate::telemetry::chain;
 
 /// Within what every request is answered: Misskey's own limit is 5 s, from before it looks our name up and connects.
@@ -118,9 +119,10 @@ impl Door {
         }
         let room = self.room_for(headers, deadline).await?;
         let bytes = self.read(body, deadline).await?;
-        let event = self.admitted(gate, secret, headers, &bytes)?;
-        match timeout_at(deadline, self.ingest.accept(event, room)).await {
-            Ok(stored) => stored.map_err(Refusal::NotStored),
+        let (event, receipt) = self.admitted(gate, secret, headers, &bytes)?;
+        match timeout_at(deadline, self.ingest.accept(event, receipt, room)).await {
+            Ok(Ok(Once::Stored | Once::Known)) => Ok(()),
+            Ok(Err(error)) => Err(Refusal::NotStored(error)),
             Err(_) => Err(Refusal::NotInTime),
         }
     }
@@ -157,8 +159,15 @@ impl Door {
         }
     }
 
-    /// The event, if it is one and the secret may bring it. Who has no right secret is told so first, and nothing else.
-    fn admitted(&self, gate: &Gate, secret: &[u8], headers: &HeaderMap, bytes: &Bytes) -> Result<Event, Refusal> {
+    /// The event, if it is one and the secret may bring it, and what names it among all that its Misskey sends. Who has no
+    /// right secret is told so first, and nothing else.
+    fn admitted(
+        &self,
+        gate: &Gate,
+        secret: &[u8],
+        headers: &HeaderMap,
+        bytes: &Bytes,
+    ) -> Result<(Event, Option<ReceiptKey>), Refusal> {
         let event_bytes_max = self.ingest.policy.event_bytes_max;
         let draft = Draft::find(bytes, event_bytes_max);
         let user = draft.as_ref().map_err(Clone::clone).and_then(Draft::user);
@@ -177,7 +186,9 @@ impl Door {
             event_bytes_max,
             source: Some(gate.source().clone()),
         };
-        draft.and_then(|draft| draft.read(arrival)).map_err(Refusal::NotAnEvent)
+        let draft = draft.map_err(Refusal::NotAnEvent)?;
+        let receipt = draft.receipt(gate.source());
+        Ok((draft.read(arrival).map_err(Refusal::NotAnEvent)?, receipt))
     }
 }
 

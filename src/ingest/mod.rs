@@ -8,6 +8,7 @@
 mod http;
 mod items;
 mod misskey;
+mod once;
 mod refused_body;
 
 use std::collections::BTreeMap;
@@ -18,11 +19,14 @@ use bytes::Bytes;
 use crate::clock::SharedClock;
 use crate::model::{Arrival, Event, EventError, EventId, Message, Source, Target};
 use crate::queue::{Queue, QueueError};
+use crate::record::Receipts;
 use crate::telemetry::SharedTelemetry;
 
 pub use http::{HttpPolicy, router};
 pub use items::{ITEMS_MAX, ItemsError, split, without_bom};
 pub use misskey::{MisskeyPolicy, misskey_router};
+
+use once::UnderWay;
 
 /// Items parsed before other tasks get their turn: health checks would wait for 100,000 at once.
 const ITEMS_PER_TURN: usize = 256;
@@ -34,6 +38,9 @@ pub struct Ingest {
     clock: SharedClock,
     telemetry: SharedTelemetry,
     policy: Policy,
+    /// What the queue does not remember itself.
+    receipts: Option<Arc<Receipts>>,
+    under_way: Arc<UnderWay>,
 }
 
 /// What is taken in, and what it gets where it does not say.
@@ -58,7 +65,12 @@ pub struct Accepted {
 impl Ingest {
     /// Takes events into `queue`.
     pub fn new(queue: Queue, clock: SharedClock, telemetry: SharedTelemetry, policy: Policy) -> Self {
-        Self { queue, clock, telemetry, policy }
+        Self { queue, clock, telemetry, policy, receipts: None, under_way: Arc::default() }
+    }
+
+    /// Remembers in `receipts` what was taken in by [`Ingest::accept`], where the queue does not remember it itself.
+    pub fn remembering_in(self, receipts: Arc<Receipts>) -> Self {
+        Self { receipts: Some(receipts), ..self }
     }
 
     /// Stores the events among `items`, all or none, and tells for each item, in order, what became of it.
@@ -90,23 +102,6 @@ impl Ingest {
             event.server.clone_from(&self.policy.server);
         }
         event
-    }
-
-    /// Stores `event`; `Ok` when it is durable. Goes on to the end when the caller waits no longer, and keeps `held` until
-    /// then.
-    ///
-    /// # Errors
-    /// It is not stored, or it is not known; the producer must keep it and may offer it again.
-    pub async fn accept(&self, event: Event, held: impl Send + 'static) -> Result<(), QueueError> {
-        let (ingest, event) = (self.clone(), self.with_server(event));
-        let storing = tokio::spawn(async move {
-            let source = event.source.clone();
-            let message = Message { event: Arc::new(event), target: Target::Subscribers };
-            let stored = ingest.store(vec![message], BTreeMap::from([(source, 1)])).await;
-            drop(held);
-            stored
-        });
-        storing.await.unwrap_or(Err(QueueError::Closed))
     }
 
     async fn store(&self, messages: Vec<Message>, sources: BTreeMap<Source, u64>) -> Result<(), QueueError> {

@@ -14,6 +14,8 @@
 //! - A consumer holds at most its [`Prefetch`], in messages and in bytes; the backlog costs no memory.
 //! - Waiting costs nothing: consumers are woken by publishes (of other processes too) and by due times.
 //! - What a queue may hold is bounded. At the bound `publish` fails and what is there goes on; `settle` never fails for it.
+//! - A queue may remember what it took in ([`Queue::remembers`]): then `publish_once` stores a message and its key in one step,
+//!   or neither, and of several with one key it stores one.
 //! - Trouble (disk, broker) is an error to the caller and words in [`Queue::health`]; it ends by itself when the cause does.
 
 mod lease;
@@ -28,7 +30,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use crate::clock::SharedClock;
-use crate::model::{Delivery, Message, Timestamp};
+use crate::model::{Delivery, Message, ReceiptKey, Timestamp};
 use crate::sqlite::SqliteError;
 use crate::telemetry::SharedTelemetry;
 
@@ -103,6 +105,15 @@ pub struct Depths {
     pub oldest: Option<Timestamp>,
 }
 
+/// What became of a message that is to be taken in once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Once {
+    /// It is stored.
+    Stored,
+    /// It was taken in before, and is not stored again.
+    Known,
+}
+
 /// Which SQLite file is the queue, and how large it may grow.
 #[derive(Clone, Debug)]
 pub struct FileOptions {
@@ -172,6 +183,9 @@ pub enum QueueError {
         /// The queue file.
         path: String,
     },
+    /// A queue that does not remember what it took in was asked to.
+    #[error("this queue does not remember what it took in")]
+    RemembersNothing,
     /// A producer asked to consume.
     #[error("this process opened the queue to publish only")]
     ProducerOnly,
@@ -243,6 +257,30 @@ impl Queue {
     /// again, with the same ids.
     pub async fn publish(&self, messages: Vec<Message>) -> Result<(), QueueError> {
         self.backend.publish(messages).await
+    }
+
+    /// As [`publish`](Self::publish), for whoever can wait although its own producer has been told: when RabbitMQ begins to
+    /// take nothing after a message went to it, the answer is waited for as long as it takes, and so it is known.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish).
+    pub async fn publish_patiently(&self, messages: Vec<Message>) -> Result<(), QueueError> {
+        self.backend.publish_patiently(messages).await
+    }
+
+    /// Whether it can [`publish_once`](Self::publish_once).
+    pub fn remembers(&self) -> bool {
+        self.backend.remembers()
+    }
+
+    /// Stores `message`, unless one was stored under `key` within the last 8 days
+    /// ([`REMEMBERED_FOR`](crate::sqlite::receipts::REMEMBERED_FOR)). `Known` means that one is stored durably, as `Stored` does.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish), and then `key` is not remembered either; [`QueueError::RemembersNothing`] where that
+    /// cannot be had.
+    pub async fn publish_once(&self, message: Message, key: ReceiptKey) -> Result<Once, QueueError> {
+        self.backend.publish_once(message, key).await
     }
 
     /// Starts to take messages from `lane`. Call it once per lane.
@@ -329,6 +367,15 @@ impl Consumer {
 /// What a backend does; the facade above says what it means.
 trait Backend: Send + Sync + std::fmt::Debug {
     fn publish(&self, messages: Vec<Message>) -> BoxFuture<'_, Result<(), QueueError>>;
+    fn publish_patiently(&self, messages: Vec<Message>) -> BoxFuture<'_, Result<(), QueueError>> {
+        self.publish(messages)
+    }
+    fn remembers(&self) -> bool {
+        false
+    }
+    fn publish_once(&self, _message: Message, _key: ReceiptKey) -> BoxFuture<'_, Result<Once, QueueError>> {
+        Box::pin(std::future::ready(Err(QueueError::RemembersNothing)))
+    }
     fn consume(&self, lane: Lane, prefetch: Prefetch) -> BoxFuture<'_, Result<Consumer, QueueError>>;
     fn depths(&self) -> BoxFuture<'_, Result<Depths, QueueError>>;
     fn walk_rejected<'a>(&'a self, visit: &'a mut Visit<'_>) -> BoxFuture<'a, Result<Walked, QueueError>>;

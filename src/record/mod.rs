@@ -1,17 +1,19 @@
-//! What is kept of deliveries: the dead letters, and how each webhook's latest attempt went.
+//! What is kept of deliveries: the dead letters, and how each webhook's latest attempt went; and what was taken in.
 //!
 //! [`DeadLetters`] is the store's half of the hand-over from the queue: a letter that it has added is on the disk, and the
-//! queue may let go of it. [`Latest`] is a courtesy to people looking at a webhook, and may lose half a second in a crash.
+//! queue may let go of it. [`Receipts`] are for queues that do not remember what they took in. [`Latest`] is a courtesy to people looking at a webhook, and may lose half a second in a crash.
 //! Both lie in the store, each in tables of its own, on connections of its own. The history of attempts is neither.
 
 mod dead_letters;
 mod latest;
+mod receipts;
 
 pub use dead_letters::{
     BodySize, Cursor, CursorError, DeadLetter, DeadLetters, Filter, PAGE_MAX, Page, Pruned, ReplayTurn, Retention,
     STEP_ROWS, Summary,
 };
 pub use latest::{Latest, LatestAttempt, WEBHOOKS_MAX};
+pub use receipts::Receipts;
 
 use std::sync::Arc;
 

@@ -3,7 +3,7 @@
 //! A file is opened in WAL mode with `synchronous=FULL`, so a committed transaction has been fsynced before anyone is told
 //! (sqlite.org/pragma.html#pragma_synchronous). SQLite blocks, so each connection lives on a thread of its own
 //! ([`SqliteThread`]) and async code sends it closures. Nothing here knows what the tables mean, but how an event stands in
-//! one ([`columns`]).
+//! one ([`columns`]), and the one table that two files have ([`receipts`]).
 
 mod bell;
 pub mod columns;
@@ -11,6 +11,7 @@ mod error;
 mod identity;
 mod lock;
 mod migrate;
+pub mod receipts;
 mod thread;
 
 use std::os::unix::fs::OpenOptionsExt;

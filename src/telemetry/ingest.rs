@@ -1,6 +1,8 @@
 //! What happens to the requests of Misskey's webhooks.
 
-use super::Telemetry;
+use std::error::Error;
+
+use super::{Telemetry, chain};
 use crate::model::IngestRefusal;
 
 impl Telemetry {
@@ -18,6 +20,23 @@ impl Telemetry {
                 tracing::error!(source, hook, silenced, "a Misskey's webhook was refused: {words}");
             }
             _ => tracing::warn!(%reason, source, hook, silenced, "a Misskey's webhook was refused: {words}"),
+        }
+    }
+
+    /// Something was sent that had been taken in before; its sender was told that it is stored.
+    pub fn ingest_duplicate(&self) {
+        self.metrics.ingest.duplicates.inc();
+    }
+
+    /// Something was taken in although the store could not tell whether it had been before, or does not remember it.
+    pub fn ingest_unremembered(&self, error: &dyn Error) {
+        self.metrics.ingest.unremembered.inc();
+        if let Some(silenced) = self.trouble_lines.allow() {
+            let error = chain(error);
+            tracing::error!(
+                silenced,
+                "an event was taken in and may be once more, should Misskey send it again: {error}"
+            );
         }
     }
 }

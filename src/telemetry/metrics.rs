@@ -34,6 +34,8 @@ pub(super) struct IngestMetrics {
     pub(super) not_stored: IntCounter,
     pub(super) publish_confirm: Histogram,
     misskey_refused: IntCounterVec,
+    pub(super) duplicates: IntCounter,
+    pub(super) unremembered: IntCounter,
 }
 
 pub(super) struct DeliveryMetrics {
@@ -121,6 +123,14 @@ impl IngestMetrics {
                 &format!("Requests of Misskey's webhooks that were not taken in. reason: {}.", refusals.join(", ")),
                 "reason",
                 &refusals,
+            )?,
+            duplicates: make.counter(
+                "ingest_duplicates_total",
+                "Requests of Misskey's webhooks whose event had been taken in before.",
+            )?,
+            unremembered: make.counter(
+                "ingest_unremembered_total",
+                "Events taken in while the store could not tell, or note, whether they were before (RabbitMQ only).",
             )?,
         })
     }

@@ -177,6 +177,19 @@ impl RabbitQueue {
         }
     }
 
+    async fn publish_with(&self, messages: Vec<Message>, patience: Patience) -> Result<(), QueueError> {
+        let asked = std::time::Instant::now();
+        let now = self.shared.clock.now();
+        let name = uuid::Uuid::new_v4().simple().to_string();
+        let copies = messages.iter().enumerate();
+        let topology = &self.shared.topology;
+        let outgoing =
+            copies.map(|(place, message)| wire::of_message(topology, message, &format!("{name}-{place}"), now));
+        self.shared.publisher.publish(outgoing.collect(), patience).await?;
+        self.shared.telemetry.published(asked.elapsed());
+        Ok(())
+    }
+
     fn session(&self) -> Result<Arc<Session>, BrokerError> {
         let session = self.state.session.borrow().clone();
         session.ok_or_else(|| {
@@ -221,19 +234,11 @@ impl Drop for RabbitQueue {
 
 impl Backend for RabbitQueue {
     fn publish(&self, messages: Vec<Message>) -> BoxFuture<'_, Result<(), QueueError>> {
-        async move {
-            let asked = std::time::Instant::now();
-            let now = self.shared.clock.now();
-            let name = uuid::Uuid::new_v4().simple().to_string();
-            let copies = messages.iter().enumerate();
-            let topology = &self.shared.topology;
-            let outgoing =
-                copies.map(|(place, message)| wire::of_message(topology, message, &format!("{name}-{place}"), now));
-            self.shared.publisher.publish(outgoing.collect(), Patience::None).await?;
-            self.shared.telemetry.published(asked.elapsed());
-            Ok(())
-        }
-        .boxed()
+        self.publish_with(messages, Patience::None).boxed()
+    }
+
+    fn publish_patiently(&self, messages: Vec<Message>) -> BoxFuture<'_, Result<(), QueueError>> {
+        self.publish_with(messages, Patience::Endless).boxed()
     }
 
     fn consume(&self, lane: Lane, prefetch: Prefetch) -> BoxFuture<'_, Result<Consumer, QueueError>> {

@@ -10,9 +10,12 @@ use rusqlite::Connection;
 
 use super::rows;
 use crate::queue::QueueError;
+use crate::sqlite::receipts::{RECEIPT_ROW_BYTES, RECEIPTS_MAX};
 
 /// Of the limit, the part that must be free before a full file takes more.
 const FREE_AGAIN: u64 = 20;
+/// Of the limit, the part that receipts may fill.
+const RECEIPTS_PART: u64 = 8;
 
 /// The limit, and where the file stands.
 #[derive(Debug)]
@@ -52,6 +55,12 @@ impl Bound {
         }
     }
 
+    /// How many receipts it may hold: a part of the limit, so that they leave room for events however long nobody prunes them.
+    pub(super) fn receipts_max(&self) -> u64 {
+        let room = self.bytes_max.map(|bytes_max| bytes_max / RECEIPTS_PART / RECEIPT_ROW_BYTES);
+        room.unwrap_or(RECEIPTS_MAX).min(RECEIPTS_MAX)
+    }
+
     /// Why nothing may be published now, if nothing may.
     pub(super) fn refusal(&self) -> Option<QueueError> {
         let bytes_max = self.bytes_max.filter(|_| self.is_full)?;
@@ -72,6 +81,13 @@ mod tests {
         assert_eq!((bound.note(951), bound.refusal().is_some()), (None, true));
         assert_eq!((bound.note(950), bound.refusal().is_some()), (Some(Change::Freed), false));
         assert_eq!((bound.note(999), bound.refusal().is_some()), (None, false));
+    }
+
+    #[test]
+    fn receipts_leave_most_of_a_small_file_to_events() {
+        let receipts_max = |bytes_max| Bound::new(Path::new("queue.db"), bytes_max).receipts_max();
+        assert_eq!(receipts_max(Some(16 << 20)), 16_384);
+        assert_eq!((receipts_max(Some(8 << 30)), receipts_max(None)), (RECEIPTS_MAX, RECEIPTS_MAX));
     }
 
     #[test]

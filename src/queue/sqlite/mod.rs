@@ -8,7 +8,7 @@
 //!
 //! Three tables are the three lanes: `work`, `delay` (rows become leases when they are due) and `dead`. Which rows are leased
 //! is known in memory only: there is one worker per file (a lock sees to it), so a restart simply finds every unsettled row
-//! again. `depth` counts each lane in the same transactions.
+//! again. `depth` counts each lane in the same transactions, and `receipts` remembers in them what is to be taken in once.
 
 mod batch;
 mod bound;
@@ -25,9 +25,9 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::rejected::{Visit, Walked};
-use super::{Access, Backend, Consumer, Depths, FileOptions, Lane, Prefetch, QueueError};
+use super::{Access, Backend, Consumer, Depths, FileOptions, Lane, Once, Prefetch, QueueError};
 use crate::clock::SharedClock;
-use crate::model::Message;
+use crate::model::{Message, ReceiptKey};
 use crate::sqlite::{self, Bell, FileLock, SqliteError, SqliteThread};
 use crate::telemetry::SharedTelemetry;
 
@@ -140,6 +140,21 @@ impl Backend for SqliteQueue {
                 sqlite::ring(&self.path);
             }
             Ok(())
+        }
+        .boxed()
+    }
+
+    fn remembers(&self) -> bool {
+        true
+    }
+
+    fn publish_once(&self, message: Message, key: ReceiptKey) -> BoxFuture<'_, Result<Once, QueueError>> {
+        async move {
+            let once = self.writer.publish_once(message, key, self.clock.now()).await?;
+            if self.worker.is_none() && once == Once::Stored {
+                sqlite::ring(&self.path);
+            }
+            Ok(once)
         }
         .boxed()
     }

@@ -14,9 +14,11 @@ use crate::sqlite::columns::{
     EVENT_COLUMNS, event_values, failure_values, read_body, read_column, read_event, read_failure, read_moment,
     read_name, read_text,
 };
+use crate::sqlite::receipts::RECEIPTS_SCHEMA;
 
 /// The schema, step by step; a step is never edited after a release.
-pub(super) const SCHEMA: &[&str] = &["
+pub(super) const SCHEMA: &[&str] = &[
+    "
     CREATE TABLE work (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         event_id TEXT NOT NULL, type TEXT NOT NULL, user_id TEXT, source TEXT NOT NULL, server TEXT,
@@ -42,7 +44,9 @@ pub(super) const SCHEMA: &[&str] = &["
     CREATE TABLE depth (lane TEXT PRIMARY KEY, messages INTEGER NOT NULL) STRICT;
     INSERT INTO depth VALUES ('work', 0), ('delay', 0), ('dead', 0);
     CREATE TABLE probe (filler BLOB NOT NULL) STRICT;
-"];
+",
+    RECEIPTS_SCHEMA,
+];
 
 const INSERT_WORK: &str = "INSERT INTO work (event_id, type, user_id, source, server, created_ms, accepted_ms, body)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";

@@ -17,8 +17,9 @@ use super::health::Health;
 use super::lane::Lanes;
 use super::rows;
 use crate::clock::Backoff;
-use crate::model::{Event, Message, Target, Timestamp};
-use crate::queue::{Access, FollowUp, Lane, QueueError};
+use crate::model::{Event, Message, ReceiptKey, Target, Timestamp};
+use crate::queue::{Access, FollowUp, Lane, Once, QueueError};
+use crate::sqlite::receipts::{note_receipt, prune_receipts};
 use crate::sqlite::{FileIdentity, JoinedThread, SqliteError};
 use crate::telemetry::SharedTelemetry;
 
@@ -30,13 +31,21 @@ const COMMANDS_WAITING_MAX: usize = 4096;
 const PROBE_FIRST: Duration = Duration::from_millis(100);
 const PROBE_LONGEST: Duration = Duration::from_secs(2);
 
-type Answer = oneshot::Sender<Result<(), QueueError>>;
+type Answer = oneshot::Sender<Result<Once, QueueError>>;
 
 /// What can be asked of the writer.
 enum Work {
     Publish { messages: Vec<Message>, now: Timestamp },
+    PublishOnce { message: Message, key: ReceiptKey, now: Timestamp },
     Settle { lane: Lane, id: i64, event: Arc<Event>, follow_ups: Vec<FollowUp> },
     Probe,
+}
+
+impl Work {
+    /// Whether it brings something new into the file.
+    fn publishes(&self) -> bool {
+        matches!(self, Self::Publish { .. } | Self::PublishOnce { .. })
+    }
 }
 
 struct Command {
@@ -90,6 +99,19 @@ impl Writer {
         Ok(())
     }
 
+    /// Stores `message` and `key`, unless the key is there.
+    pub(super) async fn publish_once(
+        &self,
+        message: Message,
+        key: ReceiptKey,
+        now: Timestamp,
+    ) -> Result<Once, QueueError> {
+        let asked = Instant::now();
+        let once = ask(&self.thread, Work::PublishOnce { message, key, now }).await?;
+        self.telemetry.published(asked.elapsed());
+        Ok(once)
+    }
+
     /// Stores the follow-ups of `event` and removes message `id` of `lane`, in one transaction.
     pub(super) async fn settle(
         &self,
@@ -98,11 +120,12 @@ impl Writer {
         event: Arc<Event>,
         follow_ups: Vec<FollowUp>,
     ) -> Result<(), QueueError> {
-        ask(&self.thread, Work::Settle { lane, id, event, follow_ups }).await
+        ask(&self.thread, Work::Settle { lane, id, event, follow_ups }).await?;
+        Ok(())
     }
 }
 
-async fn ask(thread: &JoinedThread<Command>, work: Work) -> Result<(), QueueError> {
+async fn ask(thread: &JoinedThread<Command>, work: Work) -> Result<Once, QueueError> {
     let (answer, answered) = oneshot::channel();
     thread.send(Command { work, answer }).await.map_err(|_| QueueError::Closed)?;
     answered.await.map_err(|_| QueueError::Closed)?
@@ -145,6 +168,16 @@ struct Effects {
     dead_came: bool,
     probed: bool,
     bytes: Option<u64>,
+    /// Receipts noted, and when.
+    noted: u64,
+    noted_at: Option<Timestamp>,
+    /// Places of what was taken in before.
+    known: Vec<usize>,
+}
+
+/// What became of the work at `place`, of which those at `known` were taken in before.
+fn outcome(known: &[usize], place: usize) -> Once {
+    if known.contains(&place) { Once::Known } else { Once::Stored }
 }
 
 impl WriterThread {
@@ -170,10 +203,13 @@ impl WriterThread {
         }
         let together = self.commit(group.iter().map(|command| &command.work));
         let may_be_one_commands_own = matches!(together, Err(QueueError::Sqlite(SqliteError::Other { .. })));
-        for command in group.drain(..) {
+        for (place, command) in group.drain(..).enumerate() {
             let result = match &together {
-                Err(_) if may_be_one_commands_own => self.commit(std::iter::once(&command.work)),
-                shared => shared.clone(),
+                Ok(known) => Ok(outcome(known, place)),
+                Err(_) if may_be_one_commands_own => {
+                    self.commit(std::iter::once(&command.work)).map(|known| outcome(&known, 0))
+                }
+                Err(error) => Err(error.clone()),
             };
             let _asker_may_be_gone = command.answer.send(result);
         }
@@ -182,7 +218,7 @@ impl WriterThread {
     /// Answers the publishes and probes of `group` with an error, and takes them out, while the path leads to another file:
     /// what is stored now would end with this process. What it holds already goes on, and is settled in it.
     fn refuse_publishes_when_gone(&self, group: &mut Vec<Command>) {
-        let asks_to_keep = |command: &Command| matches!(command.work, Work::Publish { .. } | Work::Probe);
+        let asks_to_keep = |command: &Command| command.work.publishes() || matches!(command.work, Work::Probe);
         if !group.iter().any(asks_to_keep) {
             return;
         }
@@ -201,7 +237,7 @@ impl WriterThread {
         // Somebody else may have made room, and nothing else of ours may be written that would show it.
         self.measure();
         let Some(refusal) = self.bound.refusal() else { return };
-        for publish in group.extract_if(.., |command| matches!(command.work, Work::Publish { .. })) {
+        for publish in group.extract_if(.., |command| command.work.publishes()) {
             let _asker_may_be_gone = publish.answer.send(Err(refusal.clone()));
         }
     }
@@ -222,8 +258,9 @@ impl WriterThread {
         }
     }
 
-    /// Does `works` in one transaction; afterwards all of it is durable, or none of it happened.
-    fn commit<'a>(&mut self, works: impl Iterator<Item = &'a Work>) -> Result<(), QueueError> {
+    /// Does `works` in one transaction; afterwards all of it is durable, or none of it happened. Tells the places of those
+    /// that were known.
+    fn commit<'a>(&mut self, works: impl Iterator<Item = &'a Work>) -> Result<Vec<usize>, QueueError> {
         match self.try_commit(works) {
             Ok(effects) => {
                 if let Some(bytes) = effects.bytes {
@@ -233,7 +270,7 @@ impl WriterThread {
                     self.health.can_write(&self.telemetry);
                 }
                 self.lanes.tell(effects.work_came, effects.first_due, effects.dead_came);
-                Ok(())
+                Ok(effects.known)
             }
             Err(error) => {
                 let error = SqliteError::new(&self.path, error);
@@ -246,8 +283,11 @@ impl WriterThread {
     fn try_commit<'a>(&mut self, works: impl Iterator<Item = &'a Work>) -> rusqlite::Result<Effects> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut effects = Effects::default();
-        for work in works {
-            apply(&transaction, work, &mut effects)?;
+        for (place, work) in works.enumerate() {
+            apply(&transaction, place, work, &mut effects)?;
+        }
+        if let Some(now) = effects.noted_at {
+            prune_receipts(&transaction, effects.noted, now, self.bound.receipts_max())?;
         }
         for (lane, change) in [(Lane::Work, effects.work), (Lane::Retry, effects.delay), (Lane::Dead, effects.dead)] {
             if change != 0 {
@@ -260,21 +300,20 @@ impl WriterThread {
     }
 }
 
-fn apply(connection: &Connection, work: &Work, effects: &mut Effects) -> rusqlite::Result<()> {
+fn apply(connection: &Connection, place: usize, work: &Work, effects: &mut Effects) -> rusqlite::Result<()> {
     match work {
-        Work::Publish { messages, now } => messages.iter().try_for_each(|message| match &message.target {
-            Target::Subscribers => {
-                rows::insert_work(connection, &message.event)?;
-                effects.work += 1;
-                effects.work_came = true;
-                Ok(())
+        Work::Publish { messages, now } => {
+            messages.iter().try_for_each(|message| publish(connection, message, *now, effects))
+        }
+        Work::PublishOnce { message, key, now } => {
+            if !note_receipt(connection, key, *now)? {
+                effects.known.push(place);
+                return Ok(());
             }
-            Target::One(delivery) => {
-                rows::insert_delay(connection, &message.event, delivery, *now)?;
-                effects.delayed(*now);
-                Ok(())
-            }
-        }),
+            effects.noted += 1;
+            effects.noted_at = Some(*now);
+            publish(connection, message, *now, effects)
+        }
         Work::Settle { lane, id, event, follow_ups } => {
             // Gone: it was settled before, by a commit that took effect and yet was answered with an error.
             if !rows::delete(connection, *lane, *id)? {
@@ -300,6 +339,21 @@ fn apply(connection: &Connection, work: &Work, effects: &mut Effects) -> rusqlit
             rows::probe(connection)
         }
     }
+}
+
+fn publish(connection: &Connection, message: &Message, now: Timestamp, effects: &mut Effects) -> rusqlite::Result<()> {
+    match &message.target {
+        Target::Subscribers => {
+            rows::insert_work(connection, &message.event)?;
+            effects.work += 1;
+            effects.work_came = true;
+        }
+        Target::One(delivery) => {
+            rows::insert_delay(connection, &message.event, delivery, now)?;
+            effects.delayed(now);
+        }
+    }
+    Ok(())
 }
 
 impl Effects {

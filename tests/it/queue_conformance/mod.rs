@@ -7,6 +7,7 @@ mod backend;
 mod due_times;
 mod durability;
 mod load;
+mod once;
 mod prefetch;
 mod round_trip;
 mod samples;
@@ -65,6 +66,9 @@ macro_rules! every_backend {
                 once_consuming_is_stopped_consumers_end_and_leases_in_hand_can_be_settled,
                 depths_count_what_is_leased_too,
                 the_oldest_is_what_has_been_waiting_longest,
+            }
+            once {
+                a_queue_remembers_what_it_took_in_or_says_that_it_does_not,
             }
             load {
                 nothing_is_lost_or_doubled_among_many_publishers_and_settlers,

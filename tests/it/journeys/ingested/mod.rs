@@ -1,6 +1,8 @@
 //! `POST /ingest/misskey`: a Misskey's own webhooks point at the program, and speak as Misskey's HTTP client does.
 
 mod answers;
+mod once;
+mod once_on_rabbitmq;
 mod scopes;
 mod wire;
 

@@ -1,0 +1,143 @@
+//! Takes an event in once, however often and however early it is sent again.
+//!
+//! Storing goes on in a task of its own, to the end, whether or not anybody still waits for it: who has been told 503 because
+//! it took too long sends the event again, and by then it is known. What is sent again while the first is under way waits for
+//! the first's outcome. A queue that remembers does so in the step that stores; else it is publish, confirm, then note it in
+//! the store. A store that does not answer keeps nothing out: a repeat is better than a loss.
+
+use std::collections::{BTreeMap, HashMap};
+use std::error::Error;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::Ingest;
+use crate::model::{Event, Message, ReceiptKey, Target};
+use crate::queue::{Once, QueueError};
+use crate::record::{Receipts, RecordError};
+
+/// How long the store may take to say whether it knows a receipt, and to note one, while somebody waits for an answer.
+const STORE_WAIT_MAX: Duration = Duration::from_secs(1);
+
+type Outcome = Result<Once, QueueError>;
+type Told = watch::Receiver<Option<Outcome>>;
+
+/// What is being stored, by its key. It has no more than whoever asks keeps in memory.
+#[derive(Debug, Default)]
+pub(super) struct UnderWay(Mutex<HashMap<ReceiptKey, Told>>);
+
+/// The turn to store what has `key`; when it ends, however it does, the next one may.
+struct Turn {
+    under_way: Arc<UnderWay>,
+    key: ReceiptKey,
+    tell: watch::Sender<Option<Outcome>>,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.under_way.locked().remove(&self.key);
+    }
+}
+
+impl UnderWay {
+    /// Whom to ask what became of `key`, and the turn to store it unless somebody has it.
+    fn join(self: &Arc<Self>, key: ReceiptKey) -> (Told, Option<Turn>) {
+        let mut by_key = self.locked();
+        if let Some(told) = by_key.get(&key) {
+            return (told.clone(), None);
+        }
+        let (tell, told) = watch::channel(None);
+        by_key.insert(key, told.clone());
+        (told, Some(Turn { under_way: Arc::clone(self), key, tell }))
+    }
+
+    /// What is held is whole at every moment, so a panic elsewhere has not broken it.
+    fn locked(&self) -> MutexGuard<'_, HashMap<ReceiptKey, Told>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ingest {
+    /// Stores `event`, unless one was stored under `key` within the last 8 days; `Ok` when it is durable. Goes on to the end
+    /// when the caller waits no longer, and keeps `held` until then.
+    ///
+    /// # Errors
+    /// It is not stored, or it is not known; the producer must keep it and may offer it again.
+    pub async fn accept(&self, event: Event, key: Option<ReceiptKey>, held: impl Send + 'static) -> Outcome {
+        let (ingest, event) = (self.clone(), self.with_server(event));
+        let Some(key) = key else {
+            let storing = tokio::spawn(async move {
+                let stored = ingest.store_one(event).await;
+                drop(held);
+                stored
+            });
+            return storing.await.unwrap_or(Err(QueueError::Closed)).map(|()| Once::Stored);
+        };
+        let (mut told, turn) = self.under_way.join(key);
+        let is_first = turn.is_some();
+        if let Some(turn) = turn {
+            tokio::spawn(async move {
+                let outcome = ingest.store_once(event, key).await;
+                turn.tell.send_replace(Some(outcome));
+                drop((turn, held));
+            });
+        }
+        let outcome = told.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
+        match outcome.unwrap_or(Err(QueueError::Closed))? {
+            Once::Stored if is_first => Ok(Once::Stored),
+            Once::Stored | Once::Known => {
+                self.telemetry.ingest_duplicate();
+                Ok(Once::Known)
+            }
+        }
+    }
+
+    async fn store_one(&self, event: Event) -> Result<(), QueueError> {
+        let source = event.source.clone();
+        self.store(vec![message(event)], BTreeMap::from([(source, 1)])).await
+    }
+
+    async fn store_once(&self, event: Event, key: ReceiptKey) -> Outcome {
+        if self.queue.remembers() {
+            let source = event.source.clone();
+            let stored = self.queue.publish_once(message(event), key).await;
+            let once = stored.inspect_err(|error| self.telemetry.events_not_stored(1, error))?;
+            if once == Once::Stored {
+                self.telemetry.events_accepted(&source, 1);
+            }
+            return Ok(once);
+        }
+        let Some(receipts) = &self.receipts else {
+            return self.store_one(event).await.map(|()| Once::Stored);
+        };
+        self.store_and_note(receipts, event, key).await
+    }
+
+    async fn store_and_note(&self, receipts: &Receipts, event: Event, key: ReceiptKey) -> Outcome {
+        let is_known = in_time(receipts.knows(key)).await;
+        if let Ok(true) = is_known {
+            return Ok(Once::Known);
+        }
+        let source = event.source.clone();
+        let published = self.queue.publish_patiently(vec![message(event)]).await;
+        published.inspect_err(|error| self.telemetry.events_not_stored(1, error))?;
+        self.telemetry.events_accepted(&source, 1);
+        // It is noted all the same when that takes longer.
+        if let Err(error) = in_time(receipts.note(key)).await.and(is_known) {
+            self.telemetry.ingest_unremembered(&*error);
+        }
+        Ok(Once::Stored)
+    }
+}
+
+fn message(event: Event) -> Message {
+    Message { event: Arc::new(event), target: Target::Subscribers }
+}
+
+async fn in_time<T>(asked: impl Future<Output = Result<T, RecordError>>) -> Result<T, Box<dyn Error + Send + Sync>> {
+    match tokio::time::timeout(STORE_WAIT_MAX, asked).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(format!("the store has not answered within {} s", STORE_WAIT_MAX.as_secs()).into()),
+    }
+}
