@@ -10,12 +10,14 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use lapin::runtime::default_runtime;
+use async_rs::TokioRuntime;
 use lapin::tcp::RustlsConnector;
 use lapin::uri::AMQPUri;
 use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties};
 
 use super::error::{self, BrokerError};
+use super::frame_max::Use;
+use super::stream::{self, Stream};
 use super::tls;
 use super::url::BrokerUrl;
 
@@ -34,10 +36,10 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Connects to the node at `index` of `url`, where operators see it as `name`.
-    pub(super) async fn open(url: &BrokerUrl, index: usize, name: &str) -> Result<Self, BrokerError> {
+    /// Connects for `purpose` to the node at `index` of `url`, where operators see it as `name`.
+    pub(super) async fn open(url: &BrokerUrl, index: usize, purpose: Use, name: &str) -> Result<Self, BrokerError> {
         let socket = Socket::default();
-        let connecting = connect(url.node(index), tls::connector(url)?, name, socket.clone());
+        let connecting = connect(url.node(index), tls::connector(url)?, purpose, name, socket.clone());
         match tokio::time::timeout(CONNECT_WAIT_MAX, connecting).await {
             Ok(connected) => Ok(Self { connection: connected?, socket }),
             Err(_) => {
@@ -48,11 +50,11 @@ impl Link {
         }
     }
 
-    /// Connects to the first node of `url` that answers.
-    pub(super) async fn open_any(url: &BrokerUrl, name: &str) -> Result<Self, BrokerError> {
+    /// Connects for `purpose` to the first node of `url` that answers.
+    pub(super) async fn open_any(url: &BrokerUrl, purpose: Use, name: &str) -> Result<Self, BrokerError> {
         let mut last = BrokerError::other("queue.url names no node");
         for node in 0..url.node_count() {
-            match Self::open(url, node, name).await {
+            match Self::open(url, node, purpose, name).await {
                 Ok(link) => return Ok(link),
                 Err(error) => last = error,
             }
@@ -98,6 +100,7 @@ pub(super) async fn within<T>(
 async fn connect(
     uri: AMQPUri,
     tls: Option<RustlsConnector>,
+    purpose: Use,
     name: &str,
     socket: Socket,
 ) -> Result<Connection, BrokerError> {
@@ -109,19 +112,19 @@ async fn connect(
         .with_connection_name(in_full(name).into())
         .with_client_property("product".into(), "hikyaku".into())
         .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into());
-    let runtime = default_runtime().map_err(|error| BrokerError::of_connecting(&error))?;
-    let (dialer, is_tls) = (runtime.clone(), tls.is_some());
+    let (dialer, is_tls) = (TokioRuntime::tokio_current(), tls.is_some());
     let connector = async move |uri: AMQPUri, _| {
         let stream = AsyncTcpStream::connect(&dialer, addresses.clone()).await?;
         if let AsyncTcpStream::Plain(plain) = &stream {
             socket.hold(plain.get_ref())?;
         }
-        Ok(match &tls {
+        let stream = match &tls {
             Some(tls) => stream.into_rustls(tls, &uri.authority.host).await?,
             None => stream,
-        })
+        };
+        Ok(AsyncTcpStream::Plain(Stream::new(stream, purpose)))
     };
-    Connection::connector(uri, runtime, connector, properties).await.map_err(|error| {
+    Connection::connector(uri, stream::runtime(), connector, properties).await.map_err(|error| {
         match BrokerError::of_connecting(&error) {
             BrokerError::Away { why } if is_tls && error::is_hung_up(&error) => away(format!(
                 "{why}, which is all that can be seen when RabbitMQ wants a client's certificate and does not get one that \

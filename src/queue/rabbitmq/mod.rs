@@ -27,6 +27,7 @@ mod acks;
 mod consumer;
 mod declare;
 mod error;
+mod frame_max;
 mod joining;
 mod lane;
 mod link;
@@ -34,6 +35,7 @@ mod publisher;
 mod reading;
 mod refused;
 mod session;
+mod stream;
 mod supervisor;
 mod tls;
 mod topology;
@@ -64,6 +66,7 @@ pub use error::BrokerError;
 pub use url::BrokerUrl;
 
 use consumer::LaneTask;
+use frame_max::Use;
 use lane::{LaneState, Shared};
 use link::Link;
 use publisher::{Patience, Publisher};
@@ -95,7 +98,7 @@ pub struct BrokerOptions {
 
 /// Deletes everything that [`RabbitQueue::open`] declares with `options`, and all that lies in it.
 pub(super) async fn remove(options: &BrokerOptions) -> Result<(), BrokerError> {
-    let link = Link::open_any(&options.url, "hikyaku remove").await?;
+    let link = Link::open_any(&options.url, Use::Publish, "hikyaku remove").await?;
     let removed = declare::remove(&link, &Topology::new(&options.prefix)).await;
     link.close().await;
     removed

@@ -12,6 +12,7 @@ use tokio::sync::{Mutex, watch};
 
 use super::declare;
 use super::error::BrokerError;
+use super::frame_max::Use;
 use super::link::{Link, within};
 use super::topology::{Exchange, Topology};
 use super::url::BrokerUrl;
@@ -46,12 +47,12 @@ impl Session {
             Access::Worker => "hikyaku publish",
             Access::Producer => "hikyaku produce",
         };
-        let publish = Link::open(url, index, name).await?;
+        let publish = Link::open(url, index, Use::Publish, name).await?;
         declare::declare(&publish, topology).await?;
         let confirm = publish.channel().await?;
         within("asking for confirms", confirm.confirm_select(ConfirmSelectOptions::default())).await?;
         let consume = match access {
-            Access::Worker => Some(Link::open(url, index, "hikyaku consume").await?),
+            Access::Worker => Some(Link::open(url, index, Use::Consume, "hikyaku consume").await?),
             Access::Producer => None,
         };
         Ok(Self {

@@ -27,6 +27,7 @@ use tokio::time::Instant;
 
 use super::declare;
 use super::error::BrokerError;
+use super::frame_max::Use;
 use super::lane::Shared;
 use super::link::{Link, within};
 use super::publisher::Patience;
@@ -76,7 +77,7 @@ struct UnderWay {
 impl Walk {
     /// Connects anew: holding messages must not hold up anything else.
     pub(super) async fn open(shared: Shared, url: &BrokerUrl) -> Result<Self, QueueError> {
-        let link = Link::open_any(url, "hikyaku rejected").await?;
+        let link = Link::open_any(url, Use::Consume, "hikyaku rejected").await?;
         let source = Source { channel: link.channel().await?, queue: shared.topology.rejected() };
         let (walked, under_way) = (Walked::default(), FuturesUnordered::new());
         Ok(Self { shared, link, source, walked, under_way, under_way_bytes: 0, done: Vec::new() })

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod faults;
+mod frames;
 mod leases;
 mod seen;
 mod strangers;

@@ -50,6 +50,11 @@ impl Stranger {
         Self { connection, channel }
     }
 
+    /// Whether its connection is still there.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connection.status().connected()
+    }
+
     /// Publishes, and waits for the confirm.
     pub(crate) async fn publish(&self, exchange: &str, key: &str, body: &[u8], properties: BasicProperties) {
         let options = BasicPublishOptions::default();

@@ -1,0 +1,277 @@
+//! The greatest frame, as the two sides of a connection are told it.
+//!
+//! lapin ends a connection when a frame is larger than what was agreed on. RabbitMQ keeps to that for bodies, which it
+//! cuts into frames, but headers are one frame, however large: a producer may publish them as large as the frame may be,
+//! and RabbitMQ adds its own when it hands the message out again (`x-delivery-count`) or dead-letters it (`x-death`, which
+//! repeats the message's `CC`: up to twice the size). One such message would end every session that is handed it. So what
+//! passes in the handshake is changed: lapin is told of more than RabbitMQ is.
+//!
+//! | RabbitMQ's `frame_max` | RabbitMQ is told | lapin, to publish | lapin, to consume |
+//! |---|---|---|---|
+//! | 128 KiB, its default | 128 KiB | 128 KiB | 320 KiB |
+//! | `n`, lower | `n` | `n` | 2 `n` + 64 KiB |
+//! | `n`, higher | 128 KiB | 128 KiB | 2 `n` + 64 KiB, at most 1 MiB |
+//! | 0, which is no limit | 128 KiB | 128 KiB | 1 MiB |
+//!
+//! lapin cuts bodies into frames of what it is told, so the larger one is only for connections on which nothing is
+//! published. It keeps 64 frames of memory for each connection: without an upper limit here, a `frame_max` of 0 would be
+//! 256 GiB. Beyond the handshake nothing is looked at or changed.
+
+/// RabbitMQ's default: more for a frame would be memory for nothing.
+const FRAME_BYTES_MAX: u32 = 128 * 1024;
+/// What RabbitMQ may add to headers beside a copy of what is in them.
+const ADDED_BYTES_MAX: u32 = 64 * 1024;
+/// The largest frame that is read, where RabbitMQ has a larger `frame_max` or none.
+const READ_BYTES_MAX: u32 = 1024 * 1024;
+/// Until the tuning no frame may be larger (AMQP 0-9-1, `frame-min-size`), but one is not refused for that.
+const HANDSHAKE_BYTES_MAX: usize = 16 * 1024;
+
+/// AMQP 0-9-1: a frame is its type, channel and size, that many bytes, and an end.
+const FRAME_HEAD_BYTES: usize = 7;
+const FRAME_END_BYTES: usize = 1;
+/// `AMQP` and a version: the client's first words, or those of a server that refuses them.
+const GREETING_BYTES: usize = 8;
+/// A method's frame on channel 0, of 12 bytes: class, method, `channel_max`, `frame_max`, `heartbeat`.
+const TUNING_HEAD: [u8; FRAME_HEAD_BYTES] = [1, 0, 0, 0, 0, 0, 12];
+/// Class and method of `connection.tune` and `connection.tune-ok`.
+const TUNE: [u8; 4] = [0, 10, 0, 30];
+const TUNE_OK: [u8; 4] = [0, 10, 0, 31];
+const FRAME_MAX_AT: std::ops::Range<usize> = 13..17;
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// To publish and to declare.
+    Publish,
+    /// To consume: nothing is ever published on it.
+    Consume,
+}
+
+impl Use {
+    /// What lapin is told when RabbitMQ says `frame_max`.
+    fn for_lapin(self, frame_max: u32) -> u32 {
+        match (self, frame_max) {
+            (Self::Publish, _) => for_rabbitmq(frame_max),
+            (Self::Consume, 0) => READ_BYTES_MAX,
+            (Self::Consume, frame_max) => {
+                frame_max.saturating_mul(2).saturating_add(ADDED_BYTES_MAX).min(READ_BYTES_MAX)
+            }
+        }
+    }
+}
+
+/// What RabbitMQ is told when it says `frame_max`.
+fn for_rabbitmq(frame_max: u32) -> u32 {
+    if frame_max == 0 { FRAME_BYTES_MAX } else { frame_max.min(FRAME_BYTES_MAX) }
+}
+
+/// The handshake of one connection, both ways.
+#[derive(Debug)]
+pub(super) struct Handshake {
+    purpose: Use,
+    /// What RabbitMQ said, once it has.
+    said: Option<u32>,
+    pub(super) to_lapin: Way,
+    pub(super) to_rabbitmq: Way,
+}
+
+impl Handshake {
+    pub(super) fn new(purpose: Use) -> Self {
+        Self { purpose, said: None, to_lapin: Way::default(), to_rabbitmq: Way::default() }
+    }
+
+    /// `bytes` came from RabbitMQ.
+    pub(super) fn rabbitmq_sends(&mut self, bytes: &[u8]) {
+        let (purpose, said) = (self.purpose, &mut self.said);
+        self.to_lapin.push(bytes, TUNE, |frame_max| {
+            *said = Some(frame_max);
+            purpose.for_lapin(frame_max)
+        });
+    }
+
+    /// `bytes` came from lapin.
+    pub(super) fn lapin_sends(&mut self, bytes: &[u8]) {
+        let said = self.said;
+        // What lapin asks for beyond that is only for itself.
+        self.to_rabbitmq.push(bytes, TUNE_OK, |frame_max| {
+            said.map_or(frame_max, |said| for_rabbitmq(said).min(for_rabbitmq(frame_max)))
+        });
+    }
+}
+
+/// What goes one way during the handshake: it is let go frame by frame, until the one that tunes has passed.
+#[derive(Debug, Default)]
+pub(super) struct Way {
+    held: Vec<u8>,
+    ready: Vec<u8>,
+    taken: usize,
+    is_over: bool,
+}
+
+impl Way {
+    /// What may go on, and has not yet.
+    pub(super) fn ready(&self) -> &[u8] {
+        &self.ready[self.taken..]
+    }
+
+    /// So many bytes of [`ready`](Self::ready) have gone on.
+    pub(super) fn take(&mut self, count: usize) {
+        self.taken += count;
+        if self.ready().is_empty() {
+            self.ready.clear();
+            self.taken = 0;
+        }
+    }
+
+    /// Whether everything has gone on, and nothing need be held any more.
+    pub(super) fn is_through(&self) -> bool {
+        self.is_over && self.ready().is_empty()
+    }
+
+    /// Lets go of everything, as after the last byte.
+    pub(super) fn end(&mut self) {
+        self.is_over = true;
+        self.ready.append(&mut self.held);
+    }
+
+    fn push(&mut self, bytes: &[u8], tuning: [u8; 4], change: impl FnOnce(u32) -> u32) {
+        if self.is_over {
+            self.ready.extend_from_slice(bytes);
+            return;
+        }
+        self.held.extend_from_slice(bytes);
+        while let Some(size) = piece(&self.held) {
+            if size > HANDSHAKE_BYTES_MAX {
+                // Not what is looked for: lapin knows what to do with it.
+                self.end();
+            }
+            if self.held.len() < size {
+                return;
+            }
+            let frame = &mut self.held[..size];
+            if frame.starts_with(&TUNING_HEAD) && frame[FRAME_HEAD_BYTES..].starts_with(&tuning) {
+                if let Ok(frame_max) = <[u8; 4]>::try_from(&frame[FRAME_MAX_AT]) {
+                    frame[FRAME_MAX_AT].copy_from_slice(&change(u32::from_be_bytes(frame_max)).to_be_bytes());
+                }
+                self.end();
+                return;
+            }
+            self.ready.extend(self.held.drain(..size));
+        }
+    }
+}
+
+/// How long the first piece of `bytes` is, once that can be seen: a greeting or a frame.
+fn piece(bytes: &[u8]) -> Option<usize> {
+    if *bytes.first()? == b'A' {
+        return Some(GREETING_BYTES);
+    }
+    let size = <[u8; 4]>::try_from(bytes.get(3..FRAME_HEAD_BYTES)?).ok()?;
+    let size = usize::try_from(u32::from_be_bytes(size)).unwrap_or(usize::MAX);
+    Some(size.saturating_add(FRAME_HEAD_BYTES + FRAME_END_BYTES))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn frame(kind: u8, channel: u16, payload: &[u8]) -> Vec<u8> {
+        let size = u32::try_from(payload.len()).expect("small").to_be_bytes();
+        [&[kind][..], &channel.to_be_bytes(), &size, payload, &[0xce]].concat()
+    }
+
+    fn tuning(method: [u8; 4], frame_max: u32) -> Vec<u8> {
+        frame(1, 0, &[&method[..], &2047_u16.to_be_bytes(), &frame_max.to_be_bytes(), &60_u16.to_be_bytes()].concat())
+    }
+
+    fn start() -> Vec<u8> {
+        frame(1, 0, &[&[0, 10, 0, 10, 0, 9][..], &[b'x'; 500]].concat())
+    }
+
+    /// All that has gone on.
+    fn gone(way: &mut Way) -> Vec<u8> {
+        let ready = way.ready().to_vec();
+        way.take(ready.len());
+        ready
+    }
+
+    /// What lapin and RabbitMQ read where RabbitMQ says `said` and lapin answers what it was told.
+    fn agreed(purpose: Use, said: u32) -> (u32, u32) {
+        let mut handshake = Handshake::new(purpose);
+        let read =
+            |way: &mut Way| u32::from_be_bytes(<[u8; 4]>::try_from(&gone(way)[FRAME_MAX_AT]).expect("four bytes"));
+        handshake.rabbitmq_sends(&tuning(TUNE, said));
+        let lapin = read(&mut handshake.to_lapin);
+        handshake.lapin_sends(&tuning(TUNE_OK, lapin));
+        (lapin, read(&mut handshake.to_rabbitmq))
+    }
+
+    #[test]
+    fn lapin_reads_more_than_rabbitmq_is_told_and_only_where_nothing_is_published() {
+        const KIB: u32 = 1024;
+        assert_eq!(agreed(Use::Publish, 128 * KIB), (128 * KIB, 128 * KIB));
+        assert_eq!(agreed(Use::Consume, 128 * KIB), (320 * KIB, 128 * KIB));
+        assert_eq!(agreed(Use::Consume, 8 * KIB), (80 * KIB, 8 * KIB));
+    }
+
+    #[test]
+    fn a_broker_that_allows_more_or_anything_does_not_cost_memory_without_end() {
+        const MIB: u32 = 1024 * 1024;
+        for said in [0, 16 * MIB, u32::MAX] {
+            assert_eq!(agreed(Use::Publish, said), (FRAME_BYTES_MAX, FRAME_BYTES_MAX), "{said}");
+            assert_eq!(agreed(Use::Consume, said), (MIB, FRAME_BYTES_MAX), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_refuses_and_one_that_speaks_something_else_are_heard_as_they_are() {
+        for words in
+            [&b"AMQP\x00\x01\x00\x00"[..], b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x15\x03\x01\x00\x02\x02\x28"]
+        {
+            let mut handshake = Handshake::new(Use::Consume);
+            handshake.rabbitmq_sends(words);
+            handshake.to_lapin.end();
+            assert_eq!(gone(&mut handshake.to_lapin), words);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn cut_anywhere_nothing_but_the_tuning_is_changed(cuts in proptest::collection::vec(1_usize..40, 1..40)) {
+            let said = [start(), tuning(TUNE, 131_072), frame(1, 0, &[0, 10, 0, 41, 0]), tuning(TUNE, 7)].concat();
+            let answered = [&b"AMQP\x00\x00\x09\x01"[..], &frame(1, 0, &[0, 10, 0, 11, 1, 2, 3]), &tuning(TUNE_OK, 327_680),
+                &frame(1, 0, &[0, 10, 0, 40]), &frame(3, 1, b"AMQP")].concat();
+            let mut handshake = Handshake::new(Use::Consume);
+            let mut cuts = cuts.into_iter().cycle();
+            let mut in_pieces = |mut bytes: &[u8], handshake: &mut Handshake, is_said: bool| {
+                let mut gone_on = Vec::new();
+                while !bytes.is_empty() {
+                    let (piece, rest) = bytes.split_at(cuts.next().unwrap_or(1).min(bytes.len()));
+                    bytes = rest;
+                    let way = if is_said {
+                        handshake.rabbitmq_sends(piece);
+                        &mut handshake.to_lapin
+                    } else {
+                        handshake.lapin_sends(piece);
+                        &mut handshake.to_rabbitmq
+                    };
+                    gone_on.extend(gone(way));
+                }
+                gone_on
+            };
+            let heard = in_pieces(&said, &mut handshake, true);
+            prop_assert!(handshake.to_lapin.is_through());
+            let expected = [start(), tuning(TUNE, 327_680), frame(1, 0, &[0, 10, 0, 41, 0]), tuning(TUNE, 7)].concat();
+            prop_assert_eq!(heard, expected);
+            let told = in_pieces(&answered, &mut handshake, false);
+            prop_assert!(handshake.to_rabbitmq.is_through());
+            let place = answered.len() - told.len();
+            prop_assert_eq!(place, 0);
+            let changed: Vec<usize> = (0..told.len()).filter(|at| told[*at] != answered[*at]).collect();
+            prop_assert!(changed.iter().all(|at| (8 + 15 + 13..8 + 15 + 17).contains(at)), "{:?}", changed);
+            prop_assert_eq!(&told[8 + 15 + 13..8 + 15 + 17], &131_072_u32.to_be_bytes()[..]);
+        }
+    }
+}
