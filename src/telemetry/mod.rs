@@ -234,7 +234,6 @@ impl Telemetry {
     /// RabbitMQ can be used.
     pub fn broker_connected(&self, node: &str) {
         self.metrics.parts.broker_connected.set(1);
-        self.metrics.parts.broker_blocked.set(0);
         tracing::info!(node, "connected to RabbitMQ");
     }
 

@@ -1,19 +1,20 @@
 //! One time of being connected: both connections, from when the topology stands until anything about them fails.
 //!
 //! Publishing and consuming have a connection each: during an alarm RabbitMQ stops reading from who has published, and
-//! acknowledgements on that connection would be stuck. A session never recovers; the supervisor makes the next one, and
+//! acknowledgements on that connection would be stuck. RabbitMQ tells only those of an alarm who have published, so a
+//! session publishes a probe before anyone works on it. A session never recovers; the supervisor makes the next one, and
 //! everyone who works on a session (publisher, lanes) takes it from there.
 
 use std::sync::Arc;
 
-use lapin::Channel;
-use lapin::options::ConfirmSelectOptions;
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::{BasicProperties, Channel};
 use tokio::sync::{Mutex, watch};
 
 use super::declare;
 use super::error::BrokerError;
 use super::frame_max::Use;
-use super::link::{Link, within};
+use super::link::{CALL_WAIT_MAX, Link, within};
 use super::topology::{Exchange, Topology};
 use super::url::BrokerUrl;
 use crate::queue::Access;
@@ -24,7 +25,7 @@ pub(super) struct Session {
     pub(super) publish: Link,
     /// Workers only.
     pub(super) consume: Option<Link>,
-    /// The channel on which every publish is confirmed; the publisher's own.
+    /// The channel on which every publish is confirmed; after the probe the publisher's own.
     pub(super) confirm: Channel,
     /// Why nothing is taken for now, if so.
     pub(super) blocked: watch::Sender<Option<String>>,
@@ -63,6 +64,24 @@ impl Session {
             failed: watch::Sender::new(None),
             counting: Mutex::new(None),
         })
+    }
+
+    /// Finds out whether RabbitMQ takes messages: waits until it has confirmed one that goes nowhere, or has said that there
+    /// is an alarm, for which someone must be listening to its connection. That one is then confirmed after the alarm.
+    pub(super) async fn probe(&self, topology: &Topology) -> Result<(), BrokerError> {
+        let mut blocked = self.blocked.subscribe();
+        let confirmed = async {
+            let (exchange, options) = (topology.probe(), BasicPublishOptions::default());
+            let properties = BasicProperties::default();
+            self.confirm.basic_publish(exchange.into(), "".into(), options, &[], properties).await?.await
+        };
+        let told = tokio::time::timeout(CALL_WAIT_MAX, async {
+            tokio::select! {
+                confirmed = confirmed => confirmed.map(drop),
+                _ = blocked.wait_for(Option::is_some) => Ok(()),
+            }
+        });
+        Ok(told.await.map_err(|_| BrokerError::too_slow("a publish that goes nowhere", CALL_WAIT_MAX))??)
     }
 
     /// Something about it does not work: it ends. The first reason stays.

@@ -7,7 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt};
 use lapin::Event;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -31,6 +32,8 @@ const STEADY_AFTER: Duration = Duration::from_secs(5);
 const AGAIN_UNSTEADY_LONGEST: Duration = Duration::from_secs(30);
 /// How often a connection that said nothing is asked whether it is still there.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Why a session ended of which lapin said no more.
+const ENDED: &str = "the connection ended";
 
 /// What everyone can see of it.
 #[derive(Clone, Debug)]
@@ -61,15 +64,14 @@ impl Supervisor {
         let mut node = 0;
         let mut close = self.close.clone();
         loop {
-            let opening = Session::open(&self.url, node, &self.topology, self.access);
             let opened = tokio::select! {
-                opened = opening => opened,
+                opened = self.open(node) => opened,
                 () = told(&mut close) => break,
             };
             let wait = match opened {
-                Ok(session) => {
+                Ok((session, watching)) => {
                     let began = Instant::now();
-                    if !self.stay(Arc::new(session), node).await {
+                    if !self.stay(session, watching, node).await {
                         break;
                     }
                     waits.reset();
@@ -96,16 +98,30 @@ impl Supervisor {
         self.state.trouble.send_replace(Some(BrokerError::Away { why: "the queue was closed".to_owned() }));
     }
 
+    /// Connects to the node at `node`: a session of which it is known whether RabbitMQ takes messages, and who watches over it.
+    async fn open(&self, node: usize) -> Result<(Arc<Session>, BoxFuture<'static, ()>), BrokerError> {
+        let session = Arc::new(Session::open(&self.url, node, &self.topology, self.access).await?);
+        let mut watching = watch_over(Arc::clone(&session), self.telemetry.clone()).boxed();
+        tokio::select! {
+            // It listens before anything is published: lapin drops what happens while nobody does.
+            biased;
+            () = &mut watching => {
+                let why = session.failure().borrow().clone();
+                return Err(BrokerError::Away { why: why.unwrap_or_else(|| ENDED.to_owned()) });
+            }
+            probed = session.probe(&self.topology) => probed?,
+        }
+        Ok((session, watching))
+    }
+
     /// Stays with `session` until it fails, or until the end, which is false.
-    async fn stay(&self, session: Arc<Session>, node: usize) -> bool {
+    async fn stay(&self, session: Arc<Session>, watching: BoxFuture<'static, ()>, node: usize) -> bool {
         let mut close = self.close.clone();
         self.telemetry.broker_connected(&self.url.node_name(node));
-        // Before anyone publishes: lapin drops what happens while nobody listens.
-        let watching = watch_over(&session, &self.telemetry);
         self.state.trouble.send_replace(None);
         self.state.session.send_replace(Some(Arc::clone(&session)));
         let why = tokio::select! {
-            () = watching => "the connection ended".to_owned(),
+            () = watching => ENDED.to_owned(),
             why = session.ended() => why,
             () = told(&mut close) => {
                 self.say_goodbye(&session).await;
@@ -138,32 +154,30 @@ async fn told(close: &mut watch::Receiver<bool>) {
     let _told_or_dropped = close.wait_for(|close| *close).await;
 }
 
-/// Listens from now on; once awaited, takes note of what lapin tells, until it tells of the end.
-fn watch_over(session: &Session, telemetry: &SharedTelemetry) -> impl Future<Output = ()> {
+/// Listens from when it is awaited; takes note of what lapin tells, until it tells of the end.
+async fn watch_over(session: Arc<Session>, telemetry: SharedTelemetry) {
     let mut publish = Box::pin(session.publish.connection.events_listener());
     let mut consume = session.consume.as_ref().map(|link| Box::pin(link.connection.events_listener()));
-    async move {
-        let mut looks = tokio::time::interval(LOOK_EVERY);
-        loop {
-            let of_consume = async {
-                match &mut consume {
-                    Some(consume) => consume.next().await,
-                    None => std::future::pending().await,
-                }
-            };
-            let event = tokio::select! {
-                event = publish.next() => event,
-                event = of_consume => event,
-                _ = looks.tick() => {
-                    if !session.is_connected() {
-                        return;
-                    }
-                    continue;
-                }
-            };
-            if !heed(event, session, telemetry) {
-                return;
+    let mut looks = tokio::time::interval(LOOK_EVERY);
+    loop {
+        let of_consume = async {
+            match &mut consume {
+                Some(consume) => consume.next().await,
+                None => std::future::pending().await,
             }
+        };
+        let event = tokio::select! {
+            event = publish.next() => event,
+            event = of_consume => event,
+            _ = looks.tick() => {
+                if !session.is_connected() {
+                    return;
+                }
+                continue;
+            }
+        };
+        if !heed(event, &session, &telemetry) {
+            return;
         }
     }
 }

@@ -4,6 +4,7 @@
 //!  producers --> events --#--> work                                            rejected <--- alternate exchange of all
 //!  follow-ups -> delay --<n>s--> delay.<n>s --(expired, at least once)--> due --#--> retry
 //!                      --dead--> dead
+//!  a new session -> probe (nothing is bound to it, and it has no alternate)
 //! ```
 //!
 //! Exchanges and queues share the prefix. The arguments of a queue are a function of its name and of nothing that can be
@@ -107,6 +108,11 @@ impl Topology {
         self.name("rejected")
     }
 
+    /// The exchange to which nothing is bound: what is published to it is confirmed and gone.
+    pub(super) fn probe(&self) -> String {
+        self.name("probe")
+    }
+
     /// The queue of bucket `bucket`, 0 to [`BUCKETS`] - 1.
     pub(super) fn bucket(&self, bucket: u32) -> String {
         self.name(&format!("delay.{}", bucket_key(bucket)))
@@ -114,12 +120,12 @@ impl Topology {
 
     /// Every exchange, each after its alternate.
     pub(super) fn exchanges(&self) -> Vec<Exchange> {
-        let rejected = Exchange { name: self.rejected(), kind: ExchangeKind::Fanout, arguments: FieldTable::default() };
+        let fanout = |name| Exchange { name, kind: ExchangeKind::Fanout, arguments: FieldTable::default() };
         let with_alternate = |name| {
             let arguments = table([("alternate-exchange", text(&self.rejected()))]);
             Exchange { name, kind: ExchangeKind::Topic, arguments }
         };
-        let mut all = vec![rejected];
+        let mut all = vec![fanout(self.rejected()), fanout(self.probe())];
         all.extend([self.events(), self.due(), self.delay()].map(with_alternate));
         all
     }
@@ -279,12 +285,21 @@ mod tests {
     }
 
     #[test]
-    fn every_exchange_has_an_alternate_that_takes_everything() {
+    fn every_exchange_has_an_alternate_that_takes_everything_but_the_one_for_nothing() {
         let topology = Topology::new("x.");
-        for exchange in topology.exchanges().iter().filter(|exchange| exchange.kind != ExchangeKind::Fanout) {
+        let without = ["x.rejected", "x.probe"];
+        for exchange in topology.exchanges().iter().filter(|exchange| !without.contains(&exchange.name.as_str())) {
             assert_eq!(exchange.arguments.inner().get("alternate-exchange"), Some(&text("x.rejected")));
         }
         assert!(topology.bindings().iter().any(|binding| binding.queue == "x.rejected"));
+    }
+
+    #[test]
+    fn what_is_published_to_the_probe_goes_nowhere() {
+        let topology = Topology::new("x.");
+        let probe = topology.exchanges().into_iter().find(|exchange| exchange.name == topology.probe());
+        assert_eq!(probe.map(|probe| probe.arguments), Some(FieldTable::default()), "no alternate");
+        assert!(topology.bindings().iter().all(|binding| binding.exchange != topology.probe()));
     }
 
     #[test]

@@ -88,7 +88,7 @@ async fn a_python_producer_publishes_and_every_byte_of_the_body_arrives() {
 async fn a_producers_user_can_publish_events_and_nothing_else() {
     let node = Broker::start().await;
     let (receiver, _home, program) = worker(&node).await;
-    for exchange in ["hikyaku.delay", "hikyaku.due", "hikyaku.rejected"] {
+    for exchange in ["hikyaku.delay", "hikyaku.due", "hikyaku.rejected", "hikyaku.probe"] {
         let mut producer = Producer::start(&url(&node, "misskey"), exchange);
         producer.stdin().write_all(events("note", "forged", 1).as_bytes()).await.expect("written");
         let said = within("RabbitMQ refuses", producer.says("ACCESS_REFUSED")).await;

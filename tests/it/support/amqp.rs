@@ -93,10 +93,19 @@ impl Stranger {
 
     /// Messages that wait in `queue`; nothing when there is no such queue.
     pub(crate) async fn depth(&self, queue: &str) -> Option<u32> {
+        self.look_at(queue).await.map(|queue| queue.message_count())
+    }
+
+    /// Who consumes `queue`.
+    pub(crate) async fn consumers(&self, queue: &str) -> Option<u32> {
+        self.look_at(queue).await.map(|queue| queue.consumer_count())
+    }
+
+    async fn look_at(&self, queue: &str) -> Option<lapin::Queue> {
         let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let channel = self.connection.create_channel().await.expect("a channel");
         let asked = channel.queue_declare(queue.into(), options, FieldTable::default()).await;
-        asked.ok().map(|queue| queue.message_count())
+        asked.ok()
     }
 }
 
