@@ -18,9 +18,6 @@ use crate::record::{DeadLetters, Latest, Retention};
 use crate::registry::Registry;
 use crate::telemetry::Telemetry;
 
-/// Webhooks that `misskey connect` takes over for a person, with those that are here: past Misskey's three.
-const WEBHOOKS_OF_A_PERSON_MAX: usize = 10;
-
 /// `hikyaku publish`.
 pub(super) async fn publish(settings: &Settings, args: &PublishArgs, output: &mut Output) -> anyhow::Result<ExitCode> {
     log_errors(settings);
@@ -121,7 +118,7 @@ async fn connect(settings: Settings, args: &ConnectArgs, output: &mut Output) ->
         source: &here.source,
         credentials: &credentials(&settings),
         registry: &registry,
-        webhook_limit: WEBHOOKS_OF_A_PERSON_MAX,
+        webhook_limit: settings.misskey.webhook_limit,
     };
     let can_ask = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     Ok(cli::connect(args, &with, &Choices::new(args, can_ask), output).await?)

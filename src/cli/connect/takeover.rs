@@ -113,7 +113,7 @@ fn find(with: &Connecting<'_>, user: &UserId, webhook: &MisskeyWebhook) -> Optio
 fn as_ours(with: &Connecting<'_>, user: &UserId, webhook: &MisskeyWebhook) -> Result<NewWebhook, String> {
     let max = with.webhook_limit;
     if of_person(with, user).len() >= max {
-        return Err(format!("a person may have {max} webhooks here"));
+        return Err(format!("a person may have {max} webhooks here (misskey.webhook_limit)"));
     }
     let url = check_url(&webhook.url).map_err(|error| error.to_string())?;
     if is_ours(&url, with.here) {

@@ -223,18 +223,18 @@ async fn a_webhook_registered_alike_is_not_taken_over_again_and_a_deleted_one_ge
 #[tokio::test]
 async fn no_more_is_taken_over_than_a_person_may_have() {
     let misskey = misskey().await;
-    let home = with_master(&misskey);
+    let settings = format!("misskey.webhook_limit = 1\nmisskey.url = \"{}\"", misskey.url());
+    let ingest = format!("misskey.ingest_url = \"{HERE}\"\n[[misskey.ingest]]\nmaster = \"{MASTER}\"");
+    let home = Home::new(&format!("{settings}\n{ingest}\n"));
     misskey.world(|world| {
-        world.change(ALICE, |alice| alice.webhook_limit = 20);
-        for number in 1..=11 {
-            webhook(world, &format!("bot {number}"), &format!("https://bot{number}.example/"), "", &["note"]);
-        }
+        webhook(world, "first", "https://first.example/", "", &["note"]);
+        webhook(world, "second", "https://second.example/", "", &["note"]);
     });
     let (code, said) = connect(&home, &misskey, "--yes").await;
     assert_eq!(code, Some(0), "{said}");
-    assert_said(&said, &["not taken over: \"bot 11\": a person may have 10 webhooks here"]);
-    assert_eq!(here(&home).await.len(), 10);
-    assert!(webhooks(&misskey)[10]["active"] == true, "what was not taken over stays on");
+    assert_said(&said, &["not taken over: \"second\": a person may have 1 webhooks here (misskey.webhook_limit)"]);
+    assert_eq!(here(&home).await.len(), 1);
+    assert!(webhooks(&misskey)[1]["active"] == true, "what was not taken over stays on");
 }
 
 #[tokio::test]
