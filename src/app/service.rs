@@ -23,7 +23,7 @@ use crate::deliver::{Drainer, Observer, Parts, Policy, Sampler, Worker};
 use crate::ingest::{self, HttpPolicy, Ingest, MisskeyPolicy};
 use crate::model::Source;
 use crate::outbound::Client;
-use crate::queue::{Access, BrokerOptions, BrokerUrl, FileOptions, Prefetch, Queue, QueueError};
+use crate::queue::{Access, BrokerOptions, BrokerUrl, FileOptions, Prefetch, Queue, QueueError, UNACKNOWLEDGED_MAX};
 use crate::record::{DeadLetters, Latest, Receipts, Retention};
 use crate::registry::Registry;
 use crate::telemetry::{SharedTelemetry, Telemetry};
@@ -148,6 +148,7 @@ pub(super) fn broker_options(settings: &Settings, url: &BrokerUrl) -> BrokerOpti
         prefix: settings.queue.prefix.clone(),
         event_bytes_max: settings.ingest.event_bytes_max,
         server: server_of(settings),
+        unacknowledged_max: UNACKNOWLEDGED_MAX,
     }
 }
 

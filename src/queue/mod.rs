@@ -35,7 +35,7 @@ use crate::sqlite::SqliteError;
 use crate::telemetry::SharedTelemetry;
 
 pub use lease::{Death, Lease};
-pub use rabbitmq::{BrokerError, BrokerOptions, BrokerUrl};
+pub use rabbitmq::{BrokerError, BrokerOptions, BrokerUrl, UNACKNOWLEDGED_MAX};
 pub use rejected::{Choice, RejectedMessage, Walked};
 
 use rejected::Visit;

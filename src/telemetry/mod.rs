@@ -251,6 +251,16 @@ impl Telemetry {
         self.metrics.parts.broker_blocked.set(0);
     }
 
+    /// Messages of a RabbitMQ queue were unacknowledged for as long as they may be, and went back; `out` of them are in hand
+    /// all the same.
+    pub fn messages_let_go(&self, queue: &str, after: Duration, out: usize) {
+        let after_s = after.as_secs();
+        tracing::info!(
+            "messages of `{queue}` have waited {after_s} s to be done, and RabbitMQ has them back; {out} of them are in \
+             hand and stay there. Others are taken again when work goes on"
+        );
+    }
+
     /// RabbitMQ takes no messages for now.
     pub fn broker_blocked(&self, why: &str) {
         self.metrics.parts.broker_blocked.set(1);

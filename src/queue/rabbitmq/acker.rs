@@ -1,10 +1,10 @@
 //! Sends the acknowledgements of one channel, as [`AckBook`] says which.
 //!
 //! Whoever settles a message only notes its tag here. One task per channel sends what has gathered: after [`FLUSH_AFTER`],
-//! or at once when it is an eighth of the prefetch. What waits behind a slow message goes at the second flush, which is
+//! or at once when it is an eighth of what may be unacknowledged. What waits behind a slow message goes at the second flush, which is
 //! within 20 ms.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -30,9 +30,11 @@ pub(super) struct Acker {
     channel: Channel,
     epoch: u64,
     /// Settled messages at which it does not wait for more.
-    flush_at: usize,
+    flush_at: AtomicUsize,
     /// Set once its session has ended: from then on nothing can be answered here, and RabbitMQ hands it out again.
     ended: watch::Receiver<Option<String>>,
+    /// The same, when only the channel has.
+    is_closed: AtomicBool,
     book: Mutex<AckBook>,
     something: Notify,
     enough: Notify,
@@ -51,7 +53,7 @@ impl Place for Tag {
     }
 
     fn is_live(&self) -> bool {
-        self.acker.ended.borrow().is_none()
+        !self.acker.is_closed() && self.acker.ended.borrow().is_none()
     }
 }
 
@@ -60,7 +62,7 @@ impl Tag {
     pub(super) fn settle(&self) {
         let waiting = self.acker.book().settle(self.tag);
         self.acker.something.notify_one();
-        if waiting >= self.acker.flush_at {
+        if waiting >= self.acker.flush_at.load(Ordering::Relaxed) {
             self.acker.enough.notify_one();
         }
     }
@@ -73,13 +75,14 @@ impl Tag {
 }
 
 impl Acker {
-    /// Starts to acknowledge on `channel`, which has `prefetch`, until `session` ends.
-    pub(super) fn start(channel: Channel, prefetch: usize, session: Arc<Session>) -> Arc<Self> {
+    /// Starts to acknowledge on `channel` until it is closed, or `session` ends.
+    pub(super) fn start(channel: Channel, session: Arc<Session>) -> Arc<Self> {
         let acker = Arc::new(Self {
             channel,
             epoch: EPOCHS.fetch_add(1, Ordering::Relaxed),
-            flush_at: (prefetch / 8).max(1),
+            flush_at: AtomicUsize::new(1),
             ended: session.failure(),
+            is_closed: AtomicBool::new(false),
             book: Mutex::new(AckBook::default()),
             something: Notify::new(),
             enough: Notify::new(),
@@ -92,9 +95,15 @@ impl Acker {
         let acknowledge = async {
             loop {
                 self.something.notified().await;
+                if self.is_closed() {
+                    return;
+                }
                 let _early_or_not = tokio::time::timeout(FLUSH_AFTER, self.enough.notified()).await;
                 if let Err(error) = self.flush(false).await {
-                    session.fail(error);
+                    // Closing may overtake it: then it is unacknowledged, and its copy is known.
+                    if !self.is_closed() {
+                        session.fail(error);
+                    }
                     return;
                 }
                 if !self.book().is_empty() {
@@ -108,8 +117,33 @@ impl Acker {
         }
     }
 
+    /// RabbitMQ may have so many messages unacknowledged here.
+    pub(super) fn expects(&self, messages: usize) {
+        self.flush_at.store((messages / 8).max(1), Ordering::Relaxed);
+    }
+
+    /// The highest tag up to which each is answered.
+    pub(super) fn answered(&self) -> u64 {
+        self.book().floor()
+    }
+
+    /// Sends what waits and closes the channel: RabbitMQ hands out again whatever was not answered on it.
+    pub(super) async fn close(&self) -> Result<(), BrokerError> {
+        self.flush(true).await?;
+        self.is_closed.store(true, Ordering::Release);
+        self.something.notify_one();
+        within("closing a channel", self.channel.close(200, "what was not acknowledged goes back".into())).await
+    }
+
+    fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
     /// Sends what waits; with `all`, also what would wait for another flush.
     pub(super) async fn flush(&self, all: bool) -> Result<(), BrokerError> {
+        if self.is_closed() {
+            return Ok(());
+        }
         let frames = self.book().flush(all);
         let sent = try_join_all(frames.into_iter().map(|frame| self.send(frame)));
         within("acknowledging", sent).await.map(|_| ())

@@ -52,6 +52,11 @@ impl AckBook {
         self.waiting += 1;
     }
 
+    /// The tag up to which every one is answered.
+    pub(super) fn floor(&self) -> u64 {
+        self.floor
+    }
+
     /// Whether there is anything to send.
     pub(super) fn is_empty(&self) -> bool {
         self.waiting == 0

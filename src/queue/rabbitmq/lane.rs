@@ -1,11 +1,15 @@
 //! A lane: from one queue of RabbitMQ to leases, over as many connections as it takes.
 //!
-//! [`LaneState`] outlives connections: it knows what is held, and settles it. [`LaneTask`] takes each session as it comes,
-//! consumes on a channel of its own, reads what arrives, and hands it out while there is room. RabbitMQ's prefetch counts
-//! messages; the limit in bytes holds back what is handed out, so at worst prefetch x the largest event is in memory.
+//! [`LaneState`] outlives connections: it knows what is held, and settles it. `consumer` takes each session as it comes,
+//! consumes on a channel of its own, reads what arrives, and hands it out while there is room.
+//!
+//! What is handed out is within the lane's prefetch. What is in memory beside it, since RabbitMQ sends ahead, is bounded in
+//! messages by RabbitMQ and in bytes by `hold`: it is asked for as many as fit, and for none while twice the prefetch's
+//! bytes are held. Over that goes only what is on its way in that moment (decision record 0017).
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -16,6 +20,7 @@ use uuid::Uuid;
 
 use super::acker::{Acker, Tag};
 use super::error::BrokerError;
+use super::hold::Sizes;
 use super::joining::{Arrival, Table};
 use super::publisher::{Patience, Publisher};
 use super::reading::{self, Incoming, Reader};
@@ -27,7 +32,7 @@ use crate::queue::lease::{Holder, Lease, Ticket};
 use crate::queue::{FollowUp, Lane, Prefetch, QueueError};
 use crate::telemetry::SharedTelemetry;
 
-/// Messages that RabbitMQ allows to be unacknowledged on a consumer of a quorum queue.
+/// Messages that may be unacknowledged: what RabbitMQ allows a consumer of a quorum queue.
 const PREFETCH_MAX: usize = 2000;
 /// What a message counts beside its body.
 const BYTES_PER_MESSAGE: usize = 512;
@@ -38,6 +43,8 @@ pub(super) struct LaneState {
     pub(super) lane: Lane,
     pub(super) queue: String,
     pub(super) prefetch: Prefetch,
+    /// How long a message may be unacknowledged.
+    pub(super) unacknowledged_max: Duration,
     pub(super) topology: Arc<Topology>,
     pub(super) publisher: Publisher,
     pub(super) reader: Arc<Reader>,
@@ -54,6 +61,8 @@ struct Inner {
     /// What may still be handed out; negative in bytes after a large message.
     free_messages: usize,
     free_bytes: i64,
+    /// What is in memory, handed out or not.
+    held_bytes: usize,
     /// Since when the message most recently taken had been waiting.
     waiting_since: Option<Timestamp>,
     /// The channel that is consumed on now.
@@ -63,6 +72,7 @@ struct Inner {
 /// What lanes have in common.
 #[derive(Clone, Debug)]
 pub(super) struct Shared {
+    pub(super) unacknowledged_max: Duration,
     pub(super) topology: Arc<Topology>,
     pub(super) publisher: Publisher,
     pub(super) reader: Arc<Reader>,
@@ -85,11 +95,28 @@ pub(super) struct Refused {
     pub(super) outgoing: Outgoing,
     pub(super) reason: String,
     pub(super) tag: Tag,
+    /// What it counts while it is in memory.
+    pub(super) weight: Weight,
+}
+
+/// Counts in what a lane holds for as long as it is there.
+pub(super) struct Weight {
+    lane: Arc<LaneState>,
+    bytes: usize,
+}
+
+impl Drop for Weight {
+    fn drop(&mut self) {
+        let mut inner = self.lane.inner();
+        inner.held_bytes = inner.held_bytes.saturating_sub(self.bytes);
+        drop(inner);
+        self.lane.room.notify_one();
+    }
 }
 
 impl LaneState {
     pub(super) fn new(lane: Lane, prefetch: Prefetch, shared: Shared) -> Self {
-        let Shared { topology, publisher, reader, clock, telemetry } = shared;
+        let Shared { unacknowledged_max, topology, publisher, reader, clock, telemetry } = shared;
         let queue = match lane {
             Lane::Work => topology.work(),
             Lane::Retry => topology.retry(),
@@ -99,20 +126,37 @@ impl LaneState {
             table: Table::default(),
             free_messages: prefetch.messages,
             free_bytes: i64::try_from(prefetch.bytes).unwrap_or(i64::MAX),
+            held_bytes: 0,
             waiting_since: None,
             acker: None,
         };
-        let inner = Mutex::new(inner);
-        Self { lane, queue, prefetch, topology, publisher, reader, clock, telemetry, inner, room: Notify::new() }
+        let (inner, room) = (Mutex::new(inner), Notify::new());
+        Self { lane, queue, prefetch, unacknowledged_max, topology, publisher, reader, clock, telemetry, inner, room }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What RabbitMQ is asked to have on its way at most.
-    pub(super) fn prefetch_count(&self) -> u16 {
-        u16::try_from(self.prefetch.messages.clamp(1, PREFETCH_MAX)).unwrap_or(u16::MAX)
+    /// What a message with a body of `bytes` counts.
+    pub(super) fn weight(bytes: usize) -> usize {
+        bytes + BYTES_PER_MESSAGE
+    }
+
+    /// How large messages are, of which nothing is known yet.
+    pub(super) fn sizes(&self) -> Sizes {
+        let messages_max = self.prefetch.messages.min(PREFETCH_MAX);
+        Sizes::new(messages_max, self.prefetch.bytes, Self::weight(self.reader.event_bytes_max))
+    }
+
+    /// Bytes in memory, handed out or not.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.inner().held_bytes
+    }
+
+    /// Messages that are handed out and not settled.
+    pub(super) fn out(&self) -> usize {
+        self.prefetch.messages.saturating_sub(self.inner().free_messages)
     }
 
     /// Messages that are held, prefetched ones included.
@@ -151,9 +195,9 @@ impl LaneState {
         inner.free_bytes = inner.free_bytes.saturating_sub(i64::try_from(ticket.bytes).unwrap_or(i64::MAX));
     }
 
-    /// The channel that is consumed on from now on.
-    pub(super) fn consumes_on(&self, acker: &Arc<Acker>) {
-        self.inner().acker = Some(Arc::clone(acker));
+    /// The channel that is consumed on from now on, if any is.
+    pub(super) fn consumes_on(&self, acker: Option<&Arc<Acker>>) {
+        self.inner().acker = acker.cloned();
     }
 
     /// Sends every acknowledgement that waits, as before a farewell.
@@ -176,11 +220,12 @@ impl LaneState {
     /// Reads a message that arrived.
     pub(super) fn take(self: &Arc<Self>, arrived: Arrived, acker: &Arc<Acker>) -> Taken {
         let tag = Tag { acker: Arc::clone(acker), tag: arrived.delivery_tag };
-        let incoming = Incoming {
-            body: Bytes::from(arrived.data),
-            properties: arrived.properties,
-            redelivered: arrived.redelivered,
-        };
+        let mut body = arrived.data;
+        // lapin puts frames together in a vector that doubles: what counts as 1 MiB would be 2.
+        body.shrink_to_fit();
+        let bytes = Self::weight(body.len());
+        let incoming =
+            Incoming { body: Bytes::from(body), properties: arrived.properties, redelivered: arrived.redelivered };
         let read = self.reader.read(self.lane, &incoming, self.clock.now());
         let taken = match read.and_then(|taken| self.unless_poison(taken, &incoming)) {
             Ok(taken) => taken,
@@ -194,17 +239,23 @@ impl LaneState {
                     is_ours: self.lane != Lane::Work,
                 };
                 let outgoing = wire::of_rejected(&self.topology, body, &properties, &rejection);
-                return Taken::Refused(Box::new(Refused { outgoing, reason, tag }));
+                self.inner().held_bytes += bytes;
+                let weight = Weight { lane: Arc::clone(self), bytes };
+                return Taken::Refused(Box::new(Refused { outgoing, reason, tag, weight }));
             }
         };
         let arrival = {
             let mut inner = self.inner();
             inner.waiting_since = Some(taken.waiting_since);
-            inner.table.arrive(taken.identity, incoming.redelivered, tag)
+            let arrival = inner.table.arrive(taken.identity, incoming.redelivered, tag);
+            if matches!(arrival, Arrival::New(_)) {
+                inner.held_bytes += bytes;
+            }
+            arrival
         };
         match arrival {
             Arrival::New(number) => {
-                let ticket = Ticket { number, bytes: incoming.body.len() + BYTES_PER_MESSAGE };
+                let ticket = Ticket { number, bytes };
                 let holder = Arc::clone(self) as Arc<dyn Holder>;
                 Taken::Lease(Lease::new(taken.message, taken.death, holder, ticket))
             }
@@ -248,6 +299,7 @@ impl Holder for LaneState {
 
     fn release(&self, ticket: Ticket, settled: bool) {
         let mut inner = self.inner();
+        inner.held_bytes = inner.held_bytes.saturating_sub(ticket.bytes);
         // Only what was handed out is settled.
         let (places, was_out) = if settled { (Vec::new(), true) } else { inner.table.give_back(ticket.number) };
         if was_out {

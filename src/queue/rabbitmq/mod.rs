@@ -9,8 +9,8 @@
 //! ```
 //!
 //! `topology` says what is declared, `wire` and `reading` what messages look like, `refused` what was none and how it goes
-//! back, `joining` what is a copy of what, `acks` which acknowledgements go together; those six are plain functions of
-//! their arguments. `walk` is for a person: it goes over what lies in `rejected`.
+//! back, `joining` what is a copy of what, `acks` which acknowledgements go together, `hold` how much is taken and for how long; those
+//! seven are plain functions of their arguments. `walk` is for a person: it goes over what lies in `rejected`.
 //!
 //! Where the seam's contract meets what RabbitMQ can do:
 //!
@@ -28,6 +28,8 @@ mod consumer;
 mod declare;
 mod error;
 mod frame_max;
+mod hold;
+mod intake;
 mod joining;
 mod lane;
 mod link;
@@ -80,6 +82,9 @@ use walk::Walk;
 const WORKER_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long a producer waits for RabbitMQ.
 const PRODUCER_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long a message may be unacknowledged before it goes back: RabbitMQ closes the channel of who keeps one for 30
+/// minutes (`consumer_timeout`), and looks once a minute.
+pub const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(20 * 60);
 /// How long a farewell may take.
 const CLOSE_WAIT_MAX: Duration = Duration::from_secs(5);
 
@@ -94,6 +99,9 @@ pub struct BrokerOptions {
     pub event_bytes_max: usize,
     /// The `server` of producers' events of the source `default` that do not say theirs.
     pub server: Option<String>,
+    /// How long a message may be unacknowledged before it goes back, surely less than RabbitMQ's `consumer_timeout`:
+    /// [`UNACKNOWLEDGED_MAX`], but in tests.
+    pub unacknowledged_max: Duration,
 }
 
 /// Deletes everything that [`RabbitQueue::open`] declares with `options`, and all that lies in it.
@@ -142,7 +150,14 @@ impl RabbitQueue {
         let queue = Self {
             access,
             url: options.url,
-            shared: Shared { topology, publisher, reader, clock, telemetry },
+            shared: Shared {
+                unacknowledged_max: options.unacknowledged_max,
+                topology,
+                publisher,
+                reader,
+                clock,
+                telemetry,
+            },
             state,
             lanes,
             stop: watch::Sender::new(false),

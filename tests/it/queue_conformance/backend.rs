@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hikyaku::clock::{Clock, ManualClock, SharedClock, SystemClock};
 use hikyaku::model::Timestamp;
-use hikyaku::queue::{Access, BrokerOptions, BrokerUrl, FileOptions, Queue, QueueError};
+use hikyaku::queue::{Access, BrokerOptions, BrokerUrl, FileOptions, Queue, QueueError, UNACKNOWLEDGED_MAX};
 use hikyaku::telemetry::Telemetry;
 use tempfile::TempDir;
 
@@ -136,7 +136,13 @@ impl Backend for RabbitMq {
 
     async fn new() -> Self {
         let url = BrokerUrl::parse(&broker::shared_url().await).expect("a URL");
-        let options = BrokerOptions { url, prefix: broker::own_prefix(), event_bytes_max: 2 << 20, server: None };
+        let options = BrokerOptions {
+            url,
+            prefix: broker::own_prefix(),
+            event_bytes_max: 2 << 20,
+            server: None,
+            unacknowledged_max: UNACKNOWLEDGED_MAX,
+        };
         Self { options }
     }
 

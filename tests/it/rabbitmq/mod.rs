@@ -3,6 +3,7 @@
 mod cluster;
 mod faults;
 mod frames;
+mod holding;
 mod leases;
 mod seen;
 mod strangers;
@@ -14,7 +15,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use hikyaku::clock::{Clock, SystemClock};
 use hikyaku::model::{Arrival, Delivery, Event, EventId, Message, Target, WebhookId};
-use hikyaku::queue::{Access, BrokerOptions, BrokerUrl, Consumer, Lease, Prefetch, Queue, QueueError};
+use hikyaku::queue::{
+    Access, BrokerOptions, BrokerUrl, Consumer, Lease, Prefetch, Queue, QueueError, UNACKNOWLEDGED_MAX,
+};
 use hikyaku::telemetry::Telemetry;
 
 const PREFETCH: Prefetch = Prefetch { messages: 500, bytes: 16 << 20 };
@@ -26,6 +29,7 @@ fn options(url: &str, prefix: &str) -> BrokerOptions {
         prefix: prefix.to_owned(),
         event_bytes_max: 1 << 20,
         server: None,
+        unacknowledged_max: UNACKNOWLEDGED_MAX,
     }
 }
 
