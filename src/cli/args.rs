@@ -97,6 +97,11 @@ pub struct BenchArgs {
     /// Instead: fill the queue with this many waiting events and tell the memory used while some are delivered
     #[arg(long, value_name = "EVENTS")]
     pub backlog: Option<u32>,
+    /// Instead: send so many requests a second as Misskey's webhooks do, over as many connections as --concurrency says, and
+    /// tell how soon they are answered
+    #[arg(long, value_name = "RATE", num_args = 0..=1, default_missing_value = "1000",
+        value_parser = clap::value_parser!(u32).range(1..=100_000), conflicts_with_all = ["backlog", "queue"])]
+    pub ingest: Option<u32>,
     /// Measure over RabbitMQ, amqp://user:password@host:5672/vhost, in queues that are deleted afterwards, against a bare loop
     #[arg(long, value_name = "URL", conflicts_with = "backlog")]
     pub queue: Option<String>,

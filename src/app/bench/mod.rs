@@ -8,6 +8,8 @@
 //! - `drain`: from the waiting queue to the receiver, each delivery settled durably;
 //! - `end_to_end`: storing and delivering at the same time, from the first event offered to the last one settled.
 //!
+//! `--backlog` and `--ingest` measure something else in their place: memory, and how soon Misskey's webhooks are answered.
+//!
 //! The receiver answers keep-alive requests on loopback from a thread of its own. Rates of single runs are noisy; medians
 //! and ratios are what to compare.
 
@@ -15,6 +17,7 @@ mod backlog;
 mod bare;
 mod bare_amqp;
 mod figures;
+mod ingest;
 mod queue_run;
 mod receiver;
 mod stage;
@@ -55,6 +58,9 @@ pub(super) async fn run(args: &BenchArgs, output: &mut Output) -> anyhow::Result
     let load = Load { events: args.events, concurrency: args.concurrency as usize, bytes: args.bytes as usize };
     if let Some(events) = args.backlog {
         return backlog::run(&Load { events, ..load }, args.json, output).await;
+    }
+    if let Some(rate) = args.ingest {
+        return ingest::run(&load, rate, args.json, output).await;
     }
     let mut signals = Signals::catch()?;
     let receiver = Receiver::start()?;

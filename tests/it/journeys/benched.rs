@@ -38,6 +38,18 @@ async fn the_benchmark_over_rabbitmq_measures_against_a_bare_loop_and_deletes_it
 }
 
 #[tokio::test]
+async fn the_benchmark_of_misskeys_webhooks_tells_how_soon_all_of_them_were_answered() {
+    let home = Home::bare("");
+    let measured =
+        home.cli(&["bench", "--ingest", "200", "--events", "200", "--concurrency", "8", "--json"]).await.json();
+    assert_eq!((&measured["answered"], &measured["asked_per_s"]), (&Value::from(200), &Value::from(200)));
+    let figure = |name: &str| measured[name].as_f64().unwrap_or_else(|| panic!("{name}: {measured}"));
+    assert!(0.0 < figure("p50_ms") && figure("p50_ms") <= figure("p99_ms") && figure("p99_ms") <= figure("max_ms"));
+    assert!(figure("answered_per_s") < 250.0, "it sends no faster than it was told to: {measured}");
+    assert!(figure("server_cores") > 0.0 && figure("server_us_per_request") > 0.0, "{measured}");
+}
+
+#[tokio::test]
 async fn a_queue_that_cannot_be_measured_is_said_so() {
     let home = Home::bare("");
     home.cli(&["bench", "--queue", "sqlite:queue.db"]).await.failed(2, &["`bench` has a file of its own"]);
