@@ -3,8 +3,10 @@
 
 use serde_json::{Value, json};
 
+use crate::support::journey_receiver::{Behaviour, Receiver};
 use crate::support::misskey::{Misskey, Mood, World};
-use crate::support::program::{Home, Program};
+use crate::support::misskey_wire::{post, sample};
+use crate::support::program::{Home, Program, until};
 
 const ALICE: &str = "9ks5o1w5k3x90001";
 const HERE: &str = "http://127.0.0.87:8787/ingest/misskey";
@@ -195,6 +197,41 @@ async fn webhooks_that_are_taken_over_keep_what_receivers_see_and_are_switched_o
     let (code, said) = connect(&home, &misskey, "--yes").await;
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(here(&home).await.len(), 2, "nothing was taken over twice:\n{said}");
+}
+
+#[tokio::test]
+async fn a_receiver_that_was_taken_over_gets_its_events_through_hikyaku_as_from_misskey() {
+    let misskey = misskey().await;
+    let receiver = Receiver::start(Behaviour::Answer(200)).await;
+    let home = with_master(&misskey);
+    let program = home.serve().await;
+    let bot = misskey.world(|world| webhook(world, "bot", &receiver.url("/hook"), "s3cr3t", &["note"]));
+    let (code, said) = connect(&home, &misskey, "--yes").await;
+    assert_eq!(code, Some(0), "{said}");
+    // As Misskey sends to the one webhook that is still on there.
+    let on: Vec<Value> = webhooks(&misskey).into_iter().filter(|webhook| webhook["active"] == true).collect();
+    let [ours] = on.as_slice() else { panic!("{on:#?}") };
+    let path = ours["url"].as_str().and_then(|url| url.strip_prefix("http://127.0.0.87:8787")).expect("here");
+    let secret = ours["secret"].as_str().expect("a secret");
+    let event = sample("user/note.json");
+    let mut number = 0;
+    // The worker knows the new webhook within a second.
+    until("a note arrives", || {
+        number += 1;
+        let (before, after) = event.split_once("\"eventId\":\"").expect("an id");
+        let event = format!("{before}\"eventId\":\"{number}-{after}");
+        let (program, receiver) = (&program, &receiver);
+        async move {
+            let answer = post(&program.address, path, secret, &event).await;
+            assert_eq!(answer.status, 204, "{answer:?}");
+            (!receiver.book().arrived.is_empty()).then_some(())
+        }
+    })
+    .await;
+    let arrived = receiver.book().arrived[0].clone();
+    assert_eq!(arrived.header("x-misskey-hook-id"), bot);
+    assert_eq!(arrived.header("x-misskey-hook-secret"), "s3cr3t");
+    program.stop().await;
 }
 
 #[tokio::test]
