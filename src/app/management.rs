@@ -9,6 +9,7 @@ use crate::api::{self, ManagementParts, ManagementPolicy};
 use crate::clock::SharedClock;
 use crate::config::Settings;
 use crate::deliver::Tester;
+use crate::misskey::{Misskey, People};
 use crate::model::Subscribable;
 use crate::outbound::{Client, ClientError};
 use crate::record::Latest;
@@ -28,10 +29,12 @@ pub(super) fn router(
     let client = Client::new(&settings.delivery.user_agent, settings.delivery.timeout)?;
     let tester =
         Tester::new(client, Arc::clone(&latest), Arc::clone(&clock), Arc::clone(&telemetry), server_of(settings));
+    let misskey = settings.misskey.url.as_ref().map(Misskey::new).transpose()?;
+    let people = misskey.map(|misskey| People::new(misskey, Arc::clone(&clock)));
     let policy = ManagementPolicy {
         admin_token: settings.server.admin_token.clone(),
         types: Subscribable::with(settings.misskey.extra_types.clone()),
         webhook_limit: settings.misskey.webhook_limit,
     };
-    Ok(api::management(ManagementParts { registry, latest, tester, clock, telemetry }, policy))
+    Ok(api::management(ManagementParts { registry, latest, tester, people, clock, telemetry }, policy))
 }

@@ -7,20 +7,24 @@
 //! `kind` is `client`, `permission` or `server`. `info` is there where more is to be said: `reason` in words, and `param`
 //! where a parameter is at fault. Situations that Misskey does not know have codes and ids of our own.
 
+use std::borrow::Cow;
+
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+
+use crate::misskey::Refusal;
 
 /// Seconds after which a refusal for want of room may be over.
 const RETRY_AFTER_S: u64 = 5;
 
 /// A refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ApiError(Box<Refusal>);
+pub(super) struct ApiError(Box<Inner>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Refusal {
+struct Inner {
     status: StatusCode,
     what: What,
     param: Option<String>,
@@ -29,12 +33,18 @@ struct Refusal {
 }
 
 /// What stands under `error`, but for `info`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct What {
-    message: &'static str,
-    code: &'static str,
-    id: &'static str,
-    kind: &'static str,
+    message: Cow<'static, str>,
+    code: Cow<'static, str>,
+    id: Cow<'static, str>,
+    kind: Cow<'static, str>,
+}
+
+impl What {
+    fn new(message: &'static str, code: &'static str, id: &'static str, kind: &'static str) -> Self {
+        Self { message: message.into(), code: code.into(), id: id.into(), kind: kind.into() }
+    }
 }
 
 #[derive(Serialize)]
@@ -45,7 +55,7 @@ struct Document<'a> {
 #[derive(Serialize)]
 struct Shape<'a> {
     #[serde(flatten)]
-    what: What,
+    what: &'a What,
     #[serde(skip_serializing_if = "Option::is_none")]
     info: Option<Info<'a>>,
 }
@@ -60,11 +70,11 @@ struct Info<'a> {
 
 impl ApiError {
     fn new(status: StatusCode, what: What) -> Self {
-        Self(Box::new(Refusal { status, what, param: None, reason: None, retry_after_s: None }))
+        Self(Box::new(Inner { status, what, param: None, reason: None, retry_after_s: None }))
     }
 
     fn client(status: StatusCode, message: &'static str, code: &'static str, id: &'static str) -> Self {
-        Self::new(status, What { message, code, id, kind: "client" })
+        Self::new(status, What::new(message, code, id, "client"))
     }
 
     /// The same with words on why.
@@ -112,21 +122,12 @@ impl ApiError {
         Self::client(StatusCode::UNAUTHORIZED, message, "AUTHENTICATION_FAILED", id)
     }
 
-    /// A token that is worth less than what was asked.
-    pub(super) fn permission_denied(reason: &str) -> Self {
-        let what = What {
-            message: "Your app does not have the necessary permissions to use this endpoint.",
-            code: "PERMISSION_DENIED",
-            id: "1370e5b7-d4eb-4566-bb1d-7748ee6a1838",
-            kind: "permission",
-        };
-        Self::new(StatusCode::FORBIDDEN, what).because(reason)
-    }
-
-    /// A person who may not do that at all.
-    pub(super) fn access_denied(reason: &str) -> Self {
-        let id = "56f35758-7dd5-468b-8439-5d6fb8ec9b8e";
-        Self::client(StatusCode::BAD_REQUEST, "Access denied.", "ACCESS_DENIED", id).because(reason)
+    /// What Misskey itself said to the token, such as `PERMISSION_DENIED`: the same is said here.
+    pub(super) fn of_misskey(refusal: Refusal) -> Self {
+        let status = StatusCode::from_u16(refusal.status).ok().filter(StatusCode::is_client_error);
+        let kind = refusal.kind.map_or(Cow::Borrowed("client"), Cow::Owned);
+        let what = What { message: refusal.message.into(), code: refusal.code.into(), id: refusal.id.into(), kind };
+        Self::new(status.unwrap_or(StatusCode::FORBIDDEN), what).because("Misskey says so of this token")
     }
 
     /// Too much at once, for `seconds` more.
@@ -145,12 +146,8 @@ impl ApiError {
 
     /// No such system webhook.
     pub(super) fn no_such_system_webhook() -> Self {
-        let what = What {
-            message: "No such SystemWebhook.",
-            code: "NO_SUCH_SYSTEM_WEBHOOK",
-            id: "38dd1ffe-04b4-6ff5-d8ba-4e6a6ae22c9d",
-            kind: "server",
-        };
+        let id = "38dd1ffe-04b4-6ff5-d8ba-4e6a6ae22c9d";
+        let what = What::new("No such SystemWebhook.", "NO_SUCH_SYSTEM_WEBHOOK", id, "server");
         Self::new(StatusCode::NOT_FOUND, what)
     }
 
@@ -201,12 +198,8 @@ impl ApiError {
 
     /// We, or what we need, do not work now.
     pub(super) fn internal(reason: impl Into<String>) -> Self {
-        let what = What {
-            message: "Internal error occurred. Please contact us if the error persists.",
-            code: "INTERNAL_ERROR",
-            id: "5d37dbcb-891e-41ca-a3d6-e690c97775ac",
-            kind: "server",
-        };
+        let message = "Internal error occurred. Please contact us if the error persists.";
+        let what = What::new(message, "INTERNAL_ERROR", "5d37dbcb-891e-41ca-a3d6-e690c97775ac", "server");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, what).because(reason)
     }
 
@@ -220,18 +213,18 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let refusal = self.0;
-        let info = (refusal.param.is_some() || refusal.reason.is_some())
-            .then_some(Info { param: refusal.param.as_deref(), reason: refusal.reason.as_deref() });
-        let document = Document { error: Shape { what: refusal.what, info } };
+        let inner = self.0;
+        let info = (inner.param.is_some() || inner.reason.is_some())
+            .then_some(Info { param: inner.param.as_deref(), reason: inner.reason.as_deref() });
+        let document = Document { error: Shape { what: &inner.what, info } };
         #[expect(clippy::expect_used, reason = "texts under fixed names always are JSON")]
         let text = serde_json::to_string(&document).expect("an error is JSON");
-        let mut response = (refusal.status, [(CONTENT_TYPE, "application/json")], text).into_response();
+        let mut response = (inner.status, [(CONTENT_TYPE, "application/json")], text).into_response();
         let headers = response.headers_mut();
-        if refusal.status == StatusCode::UNAUTHORIZED {
+        if inner.status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"Misskey\""));
         }
-        if let Some(seconds) = refusal.retry_after_s {
+        if let Some(seconds) = inner.retry_after_s {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response

@@ -46,6 +46,7 @@ use self::shape::Answer;
 use self::strikes::Strikes;
 use crate::clock::SharedClock;
 use crate::deliver::Tester;
+use crate::misskey::{Need, People};
 use crate::model::{Secret, Subscribable, Webhook};
 use crate::record::{Latest, LatestAttempt, RecordError};
 use crate::registry::{Registry, RegistryError};
@@ -60,6 +61,8 @@ pub struct ManagementParts {
     pub latest: Arc<Latest>,
     /// Sends tests.
     pub tester: Tester,
+    /// Knows people by their own tokens; none: only the admin may call.
+    pub people: Option<People>,
     /// Time.
     pub clock: SharedClock,
     /// Where happenings are told.
@@ -104,6 +107,24 @@ enum Endpoint {
     SystemTest,
 }
 
+impl Endpoint {
+    /// What a person's token has to be good for. A test can show the webhook's secret to another address, so it needs
+    /// what reading it needs.
+    fn needs(self) -> &'static [Need] {
+        match self {
+            Self::UserCreate | Self::UserUpdate | Self::UserDelete => &[Need::Write],
+            Self::UserList | Self::UserShow => &[Need::ReadSecrets],
+            Self::UserTest => &[Need::Write, Need::ReadSecrets],
+            Self::SystemCreate
+            | Self::SystemList
+            | Self::SystemShow
+            | Self::SystemUpdate
+            | Self::SystemDelete
+            | Self::SystemTest => &[Need::SystemWebhooks],
+        }
+    }
+}
+
 const ENDPOINTS: [(&str, Endpoint); 12] = [
     ("/api/i/webhooks/create", Endpoint::UserCreate),
     ("/api/i/webhooks/list", Endpoint::UserList),
@@ -123,13 +144,13 @@ const ENDPOINTS: [(&str, Endpoint); 12] = [
 pub fn management(parts: ManagementParts, policy: ManagementPolicy) -> Router {
     let strikes = Strikes::new(Arc::clone(&parts.clock), Arc::clone(&parts.telemetry));
     let management = Arc::new(Management {
-        parts,
         types: policy.types,
         webhook_limit: policy.webhook_limit,
         door: Door::new(),
-        callers: Callers::new(policy.admin_token, strikes),
+        callers: Callers::new(policy.admin_token, parts.people.clone(), strikes),
         allowance: Allowance::default(),
         creating: tokio::sync::Mutex::default(),
+        parts,
     });
     let mut router = Router::new();
     for (path, endpoint) in ENDPOINTS {
@@ -157,7 +178,7 @@ impl Management {
 
     async fn answer(&self, endpoint: Endpoint, headers: &HeaderMap, body: &mut Body) -> Result<Answer, ApiError> {
         let params = self.door.read(headers, body).await?;
-        let caller = self.callers.who(door::token(headers, &params)?).await?;
+        let caller = self.callers.who(door::token(headers, &params)?, endpoint.needs()).await?;
         self.call(endpoint, &caller, &params).await
     }
 
@@ -169,11 +190,11 @@ impl Management {
             Endpoint::UserUpdate => self.user_update(caller, params).await,
             Endpoint::UserDelete => self.user_delete(caller, params).await,
             Endpoint::UserTest => self.user_test(caller, params).await,
-            Endpoint::SystemCreate => self.system_create(caller, params).await,
-            Endpoint::SystemList => self.system_list(caller, params).await,
-            Endpoint::SystemShow => self.system_show(caller, params).await,
-            Endpoint::SystemUpdate => self.system_update(caller, params).await,
-            Endpoint::SystemDelete => self.system_delete(caller, params).await,
+            Endpoint::SystemCreate => self.system_create(params).await,
+            Endpoint::SystemList => self.system_list(params).await,
+            Endpoint::SystemShow => self.system_show(params).await,
+            Endpoint::SystemUpdate => self.system_update(params).await,
+            Endpoint::SystemDelete => self.system_delete(params).await,
             Endpoint::SystemTest => self.system_test(caller, params).await,
         }
     }

@@ -4,6 +4,7 @@ pub(crate) mod amqp;
 pub(crate) mod broker;
 pub(crate) mod journey_receiver;
 pub(crate) mod misskey;
+pub(crate) mod misskey_js;
 pub(crate) mod misskey_wire;
 pub(crate) mod patience;
 pub(crate) mod program;
