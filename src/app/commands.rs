@@ -4,10 +4,11 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use super::service::{credentials, ingest_of, open_queue};
+use super::reconcile::reconciler;
+use super::service::{credentials, ingest_of, open_queue, remembering_ingest_of};
 use super::{FAILED, logging};
 use crate::cli::{
-    self, Choices, CliError, ConnectArgs, Connecting, DeadCommand, MisskeyCommand, Output, PublishArgs,
+    self, Choices, CliError, ConnectArgs, Connecting, DeadCommand, MisskeyCommand, Output, PublishArgs, ReconcileArgs,
     RejectedCommand, WebhooksCommand,
 };
 use crate::clock::SystemClock;
@@ -82,6 +83,27 @@ pub(super) async fn rejected(
     let (clock, telemetry) = (SystemClock::shared(), Telemetry::shared()?);
     let queue = open_queue(settings, &settings.queue.url, Access::Producer, &clock, &telemetry).await?;
     cli::rejected(command, &queue, &settings.queue.prefix, output).await?;
+    queue.close().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `hikyaku reconcile`.
+pub(super) async fn reconcile(
+    settings: &Settings,
+    args: &ReconcileArgs,
+    output: &mut Output,
+) -> anyhow::Result<ExitCode> {
+    log_errors(settings);
+    let token = cli::token_of(args)?.or_else(|| settings.misskey.token.clone()).ok_or_else(|| {
+        CliError::Usage(
+            "nothing says who asks Misskey: set misskey.token to a moderator's token, or give one with --token -"
+                .to_owned(),
+        )
+    })?;
+    let (clock, telemetry) = (SystemClock::shared(), Telemetry::shared()?);
+    let queue = open_queue(settings, &settings.queue.url, Access::Producer, &clock, &telemetry).await?;
+    let ingest = remembering_ingest_of(settings, &queue, &clock, &telemetry)?;
+    cli::reconcile(args, &reconciler(settings, token, ingest)?, output).await?;
     queue.close().await;
     Ok(ExitCode::SUCCESS)
 }

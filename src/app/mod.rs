@@ -8,6 +8,7 @@ pub mod demo;
 mod logging;
 mod management;
 mod own_queues;
+mod reconcile;
 mod serve;
 mod service;
 mod signals;
@@ -60,6 +61,7 @@ async fn run(args: Args, output: &mut Output) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(args.config.as_deref(), variables)?;
     match args.command {
         Command::Serve(serve) => serve::run(settings, &serve).await,
+        Command::Reconcile(reconcile) => commands::reconcile(&settings, &reconcile, output).await,
         Command::Publish(publish) => commands::publish(&settings, &publish, output).await,
         Command::Webhooks(command) => commands::webhooks(settings, command, output).await,
         Command::Dead(command) => commands::dead(&settings, command, output).await,

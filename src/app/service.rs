@@ -15,12 +15,13 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::management;
+use super::reconcile::reconciler;
 use crate::api::{self, Limited, Limits, Readiness};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{QueueUrl, Settings};
 use crate::decide::{self, Credential};
 use crate::deliver::{Drainer, Observer, Parts, Policy, Sampler, Worker};
-use crate::ingest::{self, HttpPolicy, Ingest, MisskeyPolicy};
+use crate::ingest::{self, HttpPolicy, Ingest, MisskeyPolicy, Reconciling};
 use crate::model::Source;
 use crate::outbound::Client;
 use crate::queue::{Access, BrokerOptions, BrokerUrl, FileOptions, Prefetch, Queue, QueueError, UNACKNOWLEDGED_MAX};
@@ -47,6 +48,7 @@ pub(super) struct Service {
     worker: Worker,
     drainer: Drainer,
     _sampler: Sampler,
+    reconciling: Option<Reconciling>,
     servers: JoinSet<()>,
     stop_servers: watch::Sender<bool>,
 }
@@ -79,13 +81,11 @@ impl Service {
         let drainer = Drainer::start(&queue, Arc::clone(&letters), telemetry.clone()).await?;
         let sampler = Sampler::start(queue.clone(), Arc::clone(&latest), Arc::clone(&clock), telemetry.clone());
         let readiness = Arc::new(Readiness::new(queue.clone(), Arc::clone(&registry), latest, drainer.trouble()));
-        let mut ingest = ingest_of(&settings, &queue, &clock, &telemetry);
-        if !queue.remembers() {
-            ingest = ingest.remembering_in(Arc::new(Receipts::open(store, Arc::clone(&clock))?));
-        }
+        let ingest = remembering_ingest_of(&settings, &queue, &clock, &telemetry)?;
         let (address, metrics_address) = listeners.addresses()?;
         let events = ways_in(&settings, &ingest).merge(management);
         let (servers, stop_servers) = listeners.serve(events, api::router(Arc::clone(&readiness), telemetry.clone()));
+        let reconciling = reconciling(&settings, &ingest, &clock, &telemetry)?;
         Ok(Self {
             ingest,
             queue,
@@ -98,6 +98,7 @@ impl Service {
             worker,
             drainer,
             _sampler: sampler,
+            reconciling,
             servers,
             stop_servers,
         })
@@ -111,6 +112,7 @@ impl Service {
     /// Stops everything: first what delivers, while readiness says so and events are still stored; then what is listened on.
     pub(super) async fn stop(mut self) {
         self.readiness.stop();
+        drop(self.reconciling.take());
         self.worker.stop().await;
         self.drainer.stop().await;
         self.stop_servers.send_replace(true);
@@ -168,6 +170,20 @@ pub(super) fn ingest_of(
     Ingest::new(queue.clone(), Arc::clone(clock), telemetry.clone(), policy)
 }
 
+/// The same, which takes in once what Misskey sends again, or gave up, whether or not the queue remembers it.
+pub(super) fn remembering_ingest_of(
+    settings: &Settings,
+    queue: &Queue,
+    clock: &SharedClock,
+    telemetry: &SharedTelemetry,
+) -> anyhow::Result<Ingest> {
+    let ingest = ingest_of(settings, queue, clock, telemetry);
+    if queue.remembers() {
+        return Ok(ingest);
+    }
+    Ok(ingest.remembering_in(Arc::new(Receipts::open(&settings.store.path, Arc::clone(clock))?)))
+}
+
 /// What Misskey's webhooks to us carry.
 pub(super) fn credentials(settings: &Settings) -> Vec<(Source, Credential)> {
     settings.misskey.ingest.iter().map(|entry| (entry.source.clone(), entry.credential.clone())).collect()
@@ -179,6 +195,19 @@ fn ways_in(settings: &Settings, ingest: &Ingest) -> Router {
         HttpPolicy { token: settings.server.admin_token.clone(), request_bytes_max: settings.ingest.request_bytes_max };
     let misskey = MisskeyPolicy { credentials: credentials(settings) };
     ingest::router(ingest.clone(), http).merge(ingest::misskey_router(ingest.clone(), misskey))
+}
+
+/// Fetches what Misskey gave up, if the settings say as whom.
+fn reconciling(
+    settings: &Settings,
+    ingest: &Ingest,
+    clock: &SharedClock,
+    telemetry: &SharedTelemetry,
+) -> anyhow::Result<Option<Reconciling>> {
+    let Some(token) = settings.misskey.token.clone() else { return Ok(None) };
+    let reconciler = reconciler(settings, token, ingest.clone())?;
+    let every = settings.misskey.reconcile_every;
+    Ok(Some(Reconciling::start(reconciler, every, Arc::clone(clock), telemetry.clone())))
 }
 
 fn worker_policy(settings: &Settings) -> Policy {

@@ -40,6 +40,8 @@ pub enum Command {
     /// Misskey's own webhooks that point here
     #[command(subcommand)]
     Misskey(MisskeyCommand),
+    /// Take in what Misskey gave up sending here while hikyaku was away
+    Reconcile(ReconcileArgs),
     /// Measure this machine: deliveries per second against bare POSTs
     Bench(BenchArgs),
 }
@@ -75,6 +77,20 @@ pub struct PublishArgs {
     #[arg(long, value_name = "URL")]
     pub queue: Option<String>,
     /// Print what became of each line as a JSON document of its own
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `reconcile`.
+#[derive(Debug, clap::Args)]
+pub struct ReconcileArgs {
+    /// Only tell what would be taken in
+    #[arg(long)]
+    pub dry_run: bool,
+    /// A moderator's token on Misskey, instead of misskey.token; only `-`, which reads it from standard input
+    #[arg(long, value_name = "-")]
+    pub token: Option<String>,
+    /// Print a JSON document
     #[arg(long)]
     pub json: bool,
 }

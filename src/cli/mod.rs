@@ -7,19 +7,21 @@ mod dead;
 mod misskey;
 mod output;
 mod publish;
+mod reconcile;
 mod rejected;
 mod table;
 mod webhooks;
 
 pub use args::{
-    Args, BenchArgs, Command, DeadCommand, DemoArgs, MisskeyCommand, PublishArgs, RejectedArgs, RejectedCommand,
-    ServeArgs, WebhooksCommand,
+    Args, BenchArgs, Command, DeadCommand, DemoArgs, MisskeyCommand, PublishArgs, ReconcileArgs, RejectedArgs,
+    RejectedCommand, ServeArgs, WebhooksCommand,
 };
 pub use connect::{Choices, ConnectArgs, Connecting, connect};
 pub use dead::dead;
 pub use misskey::misskey_secret;
 pub use output::{CliError, Output};
 pub use publish::{Published, publish};
+pub use reconcile::{reconcile, token_of};
 pub use rejected::rejected;
 pub use table::Table;
 pub use webhooks::webhooks;

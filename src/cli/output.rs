@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use crate::ingest::ReconcileError;
 use crate::misskey::MisskeyError;
 use crate::queue::QueueError;
 use crate::record::RecordError;
@@ -50,6 +51,9 @@ pub enum CliError {
         /// Misskey's page of roles.
         roles: String,
     },
+    /// Reconciling with Misskey.
+    #[error(transparent)]
+    Reconcile(#[from] ReconcileError),
     /// Reading a file, or writing the answer.
     #[error("{what}: {error}")]
     Io {

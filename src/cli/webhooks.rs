@@ -93,7 +93,7 @@ fn secret_of(text: &str) -> Result<Secret, CliError> {
 }
 
 /// The text itself, or for `-` the next line of standard input.
-fn given_or_typed(text: &str) -> Result<String, CliError> {
+pub(super) fn given_or_typed(text: &str) -> Result<String, CliError> {
     if text != "-" {
         return Ok(text.to_owned());
     }

@@ -1,5 +1,7 @@
 //! `[misskey]`: the Misskey beside us.
 
+use std::time::Duration;
+
 use url::Url;
 
 use super::ingest_url::IngestUrl;
@@ -26,6 +28,9 @@ pub struct Misskey {
     /// `ingest_url`: the address under which Misskey reaches us, as it stands in Misskey's webhooks. Empty, the default:
     /// nobody knows it, so nothing that Misskey gave up can be told to be ours.
     pub ingest_url: Option<IngestUrl>,
+    /// `reconcile_every_s`: seconds between two looks of `serve` at what Misskey gave up, 1 to 86400; 0: at the start only.
+    /// Default 600: Misskey keeps the latest 100 of all its people, and two small questions cost it nothing.
+    pub reconcile_every: Option<Duration>,
     /// What Misskey's webhooks to us carry, each `[[misskey.ingest]]`. Default none: then they are answered 503, and
     /// Misskey keeps what it has for some minutes.
     pub ingest: Vec<MisskeyIngest>,
@@ -43,6 +48,7 @@ impl Default for Misskey {
             url: None,
             token: None,
             ingest_url: None,
+            reconcile_every: Some(Duration::from_secs(600)),
             ingest: Vec::new(),
             extra_types: Vec::new(),
             webhook_limit: 10,
@@ -60,6 +66,9 @@ impl Misskey {
             url: section.text("url", |text| unless_empty(text, origin)).flatten(),
             token: section.text("token", |text| unless_empty(text, token)).flatten(),
             ingest_url: section.text("ingest_url", |text| unless_empty(text, IngestUrl::parse)).flatten(),
+            reconcile_every: section
+                .whole_seconds("reconcile_every_s", 0..=86_400)
+                .map_or(default.reconcile_every, |every| Some(every).filter(|every| !every.is_zero())),
             ingest: misskey_ingest::read(section),
             extra_types: section.list("extra_types", EXTRA_TYPES_MAX, event_type).unwrap_or_default(),
             webhook_limit: section.whole("webhook_limit", 0..=1000).unwrap_or(default.webhook_limit),

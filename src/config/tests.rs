@@ -172,6 +172,7 @@ const LIMITS: &[(&str, &str, [&str; 4], &str)] = &[
     ("server", "shutdown_grace_s", ["0", "600", "-1", "601"], "[delivery]\ntimeout_ms = 100"),
     ("queue", "prefetch", ["64", "65536", "63", "65537"], "[delivery]\nconcurrency = 1"),
     ("queue", "prefetch_bytes", ["16777216", "1073741824", "16777215", "1073741825"], ""),
+    ("misskey", "reconcile_every_s", ["0", "86400", "-1", "86401"], ""),
     ("ingest", "event_bytes_max", ["1024", "16777216", "1023", "16777217"], ""),
     ("ingest", "request_bytes_max", ["1024", "268435456", "1023", "268435457"], "event_bytes_max = 1024"),
     ("delivery", "concurrency", ["1", "65536", "0", "65537"], "[queue]\nprefetch = 65536"),

@@ -71,13 +71,19 @@ struct Door {
     bodies: Arc<Semaphore>,
 }
 
-/// The routes `POST /ingest/misskey` and `POST /ingest/misskey/{source}`.
-pub fn misskey_router(ingest: Ingest, policy: MisskeyPolicy) -> Router {
+/// The gate of each source.
+pub(super) fn gates_of(policy: MisskeyPolicy) -> BTreeMap<Source, Gate> {
     let mut gates = BTreeMap::new();
     for (source, credential) in policy.credentials {
         gates.entry(source.clone()).or_insert_with(|| Gate::new(source)).add(credential);
     }
-    let door = Arc::new(Door { ingest, gates, bodies: Arc::new(Semaphore::new(BODY_UNITS_MAX as usize)) });
+    gates
+}
+
+/// The routes `POST /ingest/misskey` and `POST /ingest/misskey/{source}`.
+pub fn misskey_router(ingest: Ingest, policy: MisskeyPolicy) -> Router {
+    let door =
+        Arc::new(Door { ingest, gates: gates_of(policy), bodies: Arc::new(Semaphore::new(BODY_UNITS_MAX as usize)) });
     let of_default = async |State(door): State<Arc<Door>>, headers: HeaderMap, body: Body| {
         door.answer(Source::default().as_str(), headers, body).await
     };

@@ -9,6 +9,7 @@ mod http;
 mod items;
 mod misskey;
 mod once;
+mod reconcile;
 mod refused_body;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use crate::telemetry::SharedTelemetry;
 pub use http::{HttpPolicy, router};
 pub use items::{ITEMS_MAX, ItemsError, split, without_bom};
 pub use misskey::{MisskeyPolicy, misskey_router};
+pub use reconcile::{Reach, ReconcileError, Reconciled, Reconciler, Reconciling, RefusedJob};
 
 use once::UnderWay;
 

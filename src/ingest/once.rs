@@ -93,6 +93,17 @@ impl Ingest {
         }
     }
 
+    /// Whether an event was stored under `key` within the last 8 days, as far as whoever remembers it says so in time.
+    pub(super) async fn knows(&self, key: ReceiptKey) -> bool {
+        if self.queue.remembers() {
+            return self.queue.knows(key).await.unwrap_or(false);
+        }
+        match &self.receipts {
+            Some(receipts) => in_time(receipts.knows(key)).await.unwrap_or(false),
+            None => false,
+        }
+    }
+
     async fn store_one(&self, event: Event) -> Result<(), QueueError> {
         let source = event.source.clone();
         self.store(vec![message(event)], BTreeMap::from([(source, 1)])).await

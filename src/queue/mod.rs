@@ -18,6 +18,7 @@
 //!   or neither, and of several with one key it stores one.
 //! - Trouble (disk, broker) is an error to the caller and words in [`Queue::health`]; it ends by itself when the cause does.
 
+mod backend;
 mod lease;
 mod rabbitmq;
 mod rejected;
@@ -26,7 +27,6 @@ mod sqlite;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use crate::clock::SharedClock;
@@ -38,7 +38,7 @@ pub use lease::{Death, Lease};
 pub use rabbitmq::{BrokerError, BrokerOptions, BrokerUrl, UNACKNOWLEDGED_MAX};
 pub use rejected::{Choice, RejectedMessage, Walked};
 
-use rejected::Visit;
+use backend::Backend;
 
 /// The streams that a worker takes from, each with a prefetch of its own, so that a returning wave cannot delay fresh events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -283,6 +283,14 @@ impl Queue {
         self.backend.publish_once(message, key).await
     }
 
+    /// Whether a message was stored under `key` within the last 8 days.
+    ///
+    /// # Errors
+    /// What its file says; [`QueueError::RemembersNothing`] where that cannot be had.
+    pub async fn knows(&self, key: ReceiptKey) -> Result<bool, QueueError> {
+        self.backend.knows(key).await
+    }
+
     /// Starts to take messages from `lane`. Call it once per lane.
     ///
     /// # Errors
@@ -362,32 +370,4 @@ impl Consumer {
     pub fn next_now(&mut self) -> Option<Lease> {
         self.leases.try_recv().ok()
     }
-}
-
-/// What a backend does; the facade above says what it means.
-trait Backend: Send + Sync + std::fmt::Debug {
-    fn publish(&self, messages: Vec<Message>) -> BoxFuture<'_, Result<(), QueueError>>;
-    fn publish_patiently(&self, messages: Vec<Message>) -> BoxFuture<'_, Result<(), QueueError>> {
-        self.publish(messages)
-    }
-    fn remembers(&self) -> bool {
-        false
-    }
-    fn publish_once(&self, _message: Message, _key: ReceiptKey) -> BoxFuture<'_, Result<Once, QueueError>> {
-        Box::pin(std::future::ready(Err(QueueError::RemembersNothing)))
-    }
-    fn consume(&self, lane: Lane, prefetch: Prefetch) -> BoxFuture<'_, Result<Consumer, QueueError>>;
-    fn depths(&self) -> BoxFuture<'_, Result<Depths, QueueError>>;
-    fn walk_rejected<'a>(&'a self, visit: &'a mut Visit<'_>) -> BoxFuture<'a, Result<Walked, QueueError>>;
-    fn purge_rejected(&self) -> BoxFuture<'_, Result<u64, QueueError>>;
-    fn health(&self) -> Vec<String>;
-    /// A file takes what there is room for, and says so in words when there is none.
-    fn takes(&self) -> bool {
-        true
-    }
-    fn until_it_takes(&self) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::ready(()))
-    }
-    fn stop_consuming(&self);
-    fn close(&self) -> BoxFuture<'_, ()>;
 }

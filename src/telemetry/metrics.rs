@@ -33,6 +33,7 @@ pub(super) struct IngestMetrics {
     pub(super) refused: IntCounter,
     pub(super) not_stored: IntCounter,
     pub(super) publish_confirm: Histogram,
+    pub(super) reconciled: IntCounter,
     misskey_refused: IntCounterVec,
     pub(super) duplicates: IntCounter,
     pub(super) unremembered: IntCounter,
@@ -117,6 +118,10 @@ impl IngestMetrics {
                 "publish_confirm_seconds",
                 "From asking the queue to store a batch until it is durable.",
                 CONFIRM_SECONDS,
+            )?,
+            reconciled: make.counter(
+                "events_reconciled_total",
+                "Events that Misskey gave up sending here, fetched from it and stored.",
             )?,
             misskey_refused: make.counters(
                 "ingest_refused_total",

@@ -21,6 +21,7 @@ use crate::model::{
     DeactivationReason, DeathReason, DeliveryId, DropReason, Outcome, ParkReason, Source, Timestamp, WebhookId,
 };
 
+pub use ingest::Reconciliation;
 use line_limit::LineLimit;
 use metrics::Metrics;
 pub use trouble::Trouble;

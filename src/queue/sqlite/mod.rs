@@ -28,6 +28,7 @@ use super::rejected::{Visit, Walked};
 use super::{Access, Backend, Consumer, Depths, FileOptions, Lane, Once, Prefetch, QueueError};
 use crate::clock::SharedClock;
 use crate::model::{Message, ReceiptKey};
+use crate::sqlite::receipts::has_receipt;
 use crate::sqlite::{self, Bell, FileLock, SqliteError, SqliteThread};
 use crate::telemetry::SharedTelemetry;
 
@@ -157,6 +158,11 @@ impl Backend for SqliteQueue {
             Ok(once)
         }
         .boxed()
+    }
+
+    fn knows(&self, key: ReceiptKey) -> BoxFuture<'_, Result<bool, QueueError>> {
+        let now = self.clock.now();
+        async move { Ok(self.reader.call(move |connection| has_receipt(connection, &key, now)).await?) }.boxed()
     }
 
     fn consume(&self, lane: Lane, prefetch: Prefetch) -> BoxFuture<'_, Result<Consumer, QueueError>> {

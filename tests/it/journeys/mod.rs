@@ -22,6 +22,7 @@ pub(crate) mod producers;
 mod publishing;
 mod publishing_on_rabbitmq;
 mod rabbitmq;
+mod reconciled;
 mod rejected;
 mod started;
 mod stopped;
