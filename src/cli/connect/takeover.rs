@@ -120,10 +120,6 @@ fn as_ours(with: &Connecting<'_>, user: &UserId, webhook: &MisskeyWebhook) -> Re
         return Err("it points to hikyaku itself".to_owned());
     }
     let on = webhook.on.iter().map(|name| EventType::new(name)).collect::<Result<Vec<_>, _>>();
-    let on = on.map_err(|error| format!("on: {error}"))?;
-    if on.is_empty() {
-        return Err("on: it asks for no event type".to_owned());
-    }
     Ok(NewWebhook {
         id: WebhookId::new(&webhook.id).ok(),
         owner: Owner::User(user.clone()),
@@ -131,7 +127,7 @@ fn as_ours(with: &Connecting<'_>, user: &UserId, webhook: &MisskeyWebhook) -> Re
         name: check_name(&webhook.name).map_err(|error| error.to_string())?,
         url,
         secret: check_secret(webhook.secret.expose()).map_err(|error| error.to_string())?,
-        on,
+        on: on.map_err(|error| format!("on: {error}"))?,
         active: webhook.active,
         options: Options::default(),
     })
@@ -153,5 +149,6 @@ fn told(webhook: &MisskeyWebhook) -> String {
         Err(_) => format!("{:?}", webhook.url.chars().take(100).collect::<String>()),
     };
     let state = if webhook.active { "" } else { " (switched off)" };
-    format!("  {}: {} to {url}{state}", name(webhook), webhook.on.join(","))
+    let on = if webhook.on.is_empty() { "nothing".to_owned() } else { webhook.on.join(",") };
+    format!("  {}: {on} to {url}{state}", name(webhook))
 }

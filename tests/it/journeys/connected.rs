@@ -172,7 +172,7 @@ async fn webhooks_that_are_taken_over_keep_what_receivers_see_and_are_switched_o
     assert_eq!(code, Some(0), "{said}");
     assert!(!said.contains("hunter2") && !said.contains("s3cr3t"), "{said}");
     assert_said(&said, &["\"An FTP server\": url: the scheme is \"ftp\"", "\"Circle\": it points to hikyaku itself"]);
-    assert_said(&said, &["\"Nothing\": on: it asks for no event type", "Switched off on Misskey: \"My bot\""]);
+    assert_said(&said, &["\"Nothing\": nothing to https://nothing.example/", "Switched off on Misskey: \"My bot\""]);
 
     let shown = home.cli(&["webhooks", "show", &bot, "--reveal", "--json"]).await.json();
     for (key, value) in [
@@ -187,7 +187,7 @@ async fn webhooks_that_are_taken_over_keep_what_receivers_see_and_are_switched_o
     }
     let shown = home.cli(&["webhooks", "show", &paused, "--json"]).await.json();
     assert_eq!((&shown["status"], &shown["on"]), (&json!("paused"), &json!(["follow"])));
-    assert_eq!(here(&home).await.len(), 2);
+    assert_eq!(here(&home).await.len(), 3);
     let is_active =
         |name: &str| webhooks(&misskey).iter().any(|webhook| webhook["name"] == name && webhook["active"] == true);
     assert!(!is_active("My bot"), "what was taken over is off");
@@ -196,7 +196,7 @@ async fn webhooks_that_are_taken_over_keep_what_receivers_see_and_are_switched_o
 
     let (code, said) = connect(&home, &misskey, "--yes").await;
     assert_eq!(code, Some(0), "{said}");
-    assert_eq!(here(&home).await.len(), 2, "nothing was taken over twice:\n{said}");
+    assert_eq!(here(&home).await.len(), 3, "nothing was taken over twice:\n{said}");
 }
 
 #[tokio::test]
