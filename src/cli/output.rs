@@ -41,7 +41,7 @@ pub enum CliError {
     #[error(
         "Misskey lets @{username} have {has}: the policy webhookLimit of the person's roles, which is 3 by default, and 0 on \
          servers that Misskey's wizard has set up for several people. An administrator raises it at {roles}, for the base \
-         role or a role of this person. Then run this again"
+         role or a role of this person{instead}. Then run this again"
     )]
     NoRoom {
         /// Whose.
@@ -50,6 +50,8 @@ pub enum CliError {
         has: String,
         /// Misskey's page of roles.
         roles: String,
+        /// What the person can do instead, in words that begin with a comma; may be empty.
+        instead: String,
     },
     /// Reconciling with Misskey.
     #[error(transparent)]

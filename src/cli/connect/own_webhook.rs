@@ -101,7 +101,11 @@ fn no_room(with: &Connecting<'_>, granted: &Granted, webhooks: &[MisskeyWebhook]
         count => format!("no webhook besides the {count} that are there, {}", names(webhooks)),
     };
     let roles = format!("{}/admin/roles", with.misskey.origin());
-    CliError::NoRoom { username: granted.account.username.clone(), has, roles }
+    let instead = match webhooks {
+        [] => String::new(),
+        _ => format!(", or one that is not needed is deleted at {}/settings/connect", with.misskey.origin()),
+    };
+    CliError::NoRoom { username: granted.account.username.clone(), has, roles, instead }
 }
 
 fn names(webhooks: &[MisskeyWebhook]) -> String {

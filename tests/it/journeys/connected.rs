@@ -328,7 +328,7 @@ async fn a_person_who_may_have_no_webhook_is_told_of_webhook_limit() {
     });
     let (code, said) = connect(&with_master(&misskey), &misskey, "").await;
     assert_eq!(code, Some(1), "{said}");
-    assert_said(&said, &["lets @alice have no webhook besides \"bot\":"]);
+    assert_said(&said, &["lets @alice have no webhook besides \"bot\":", "deleted at", "/settings/connect"]);
 }
 
 #[tokio::test]
