@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::reconcile::reconciler;
 use super::service::{credentials, ingest_of, open_queue, remembering_ingest_of};
-use super::{FAILED, logging};
+use super::{FAILED, logging, management};
 use crate::cli::{
     self, Choices, CliError, ConnectArgs, Connecting, DeadCommand, MisskeyCommand, Output, PublishArgs, ReconcileArgs,
     RejectedCommand, WebhooksCommand,
@@ -52,7 +52,12 @@ pub(super) async fn webhooks(
         _ => settings.webhooks.clone(),
     };
     let registry = Registry::open(store, declared, SystemClock::shared()).await?;
-    let latest = Latest::open(store).await?;
+    let latest = Arc::new(Latest::open(store).await?);
+    if let WebhooksCommand::Test(args) = &command {
+        let tester = management::tester(&settings, &latest, &SystemClock::shared(), &Telemetry::shared()?)?;
+        let is_taken = cli::test_webhook(args, &registry, &latest, &tester, output).await?;
+        return Ok(if is_taken { ExitCode::SUCCESS } else { ExitCode::from(FAILED) });
+    }
     cli::webhooks(command, &registry, &latest, output).await?;
     Ok(ExitCode::SUCCESS)
 }

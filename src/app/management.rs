@@ -16,7 +16,7 @@ use crate::record::Latest;
 use crate::registry::Registry;
 use crate::telemetry::SharedTelemetry;
 
-/// Its routes, for `settings`. Tests go out by a client of their own: the worker's connections belong to another runtime.
+/// Its routes, for `settings`.
 pub(super) fn router(
     settings: &Settings,
     registry: &Arc<Registry>,
@@ -26,9 +26,7 @@ pub(super) fn router(
 ) -> Result<Router, ClientError> {
     let (registry, latest) = (Arc::clone(registry), Arc::clone(latest));
     let (clock, telemetry) = (Arc::clone(clock), Arc::clone(telemetry));
-    let client = Client::new(&settings.delivery.user_agent, settings.delivery.timeout)?;
-    let tester =
-        Tester::new(client, Arc::clone(&latest), Arc::clone(&clock), Arc::clone(&telemetry), server_of(settings));
+    let tester = tester(settings, &latest, &clock, &telemetry)?;
     let misskey = settings.misskey.url.as_ref().map(Misskey::new).transpose()?;
     let people = misskey.map(|misskey| People::new(misskey, Arc::clone(&clock)));
     let policy = ManagementPolicy {
@@ -37,4 +35,16 @@ pub(super) fn router(
         webhook_limit: settings.misskey.webhook_limit,
     };
     Ok(api::management(ManagementParts { registry, latest, tester, people, clock, telemetry }, policy))
+}
+
+/// What sends tests, by a client of its own: the worker's connections belong to another runtime.
+pub(super) fn tester(
+    settings: &Settings,
+    latest: &Arc<Latest>,
+    clock: &SharedClock,
+    telemetry: &SharedTelemetry,
+) -> Result<Tester, ClientError> {
+    let client = Client::new(&settings.delivery.user_agent, settings.delivery.timeout)?;
+    let (latest, clock, telemetry) = (Arc::clone(latest), Arc::clone(clock), Arc::clone(telemetry));
+    Ok(Tester::new(client, latest, clock, telemetry, server_of(settings)))
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use super::ConnectArgs;
+use super::{ConnectArgs, TestArgs};
 
 /// hikyaku delivers Misskey's webhooks durably: it takes every event over, and does not let go of it until the receiver
 /// has it or a person can see why not.
@@ -164,6 +164,8 @@ pub enum WebhooksCommand {
         /// The webhook's id
         id: String,
     },
+    /// Send a dummy event to a webhook, once, whatever its status and types; exit code 1 when it is not taken
+    Test(TestArgs),
 }
 
 /// Arguments of `webhooks create`.

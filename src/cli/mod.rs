@@ -10,6 +10,7 @@ mod publish;
 mod reconcile;
 mod rejected;
 mod table;
+mod test_webhook;
 mod webhooks;
 
 pub use args::{
@@ -24,4 +25,5 @@ pub use publish::{Published, publish};
 pub use reconcile::{reconcile, token_of};
 pub use rejected::rejected;
 pub use table::Table;
+pub use test_webhook::{TestArgs, test_webhook};
 pub use webhooks::webhooks;

@@ -20,7 +20,8 @@ const EXTRA_TYPES_MAX: usize = 100;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Misskey {
     /// `url`: its origin, such as `https://misskey.example`, without path; the `server` of events (of the source
-    /// `default`) that do not say theirs, as those of older servers. Empty, the default: such events go out without it.
+    /// `default`) that do not say theirs, as those of older servers; and it tells whose a person's token is. Empty, the
+    /// default: such events go out without it, and only the admin manages webhooks.
     pub url: Option<Url>,
     /// `token`: a moderator's token on that Misskey, with which `reconcile` and the start of `serve` read what Misskey has
     /// given up sending here. Empty, the default: only `reconcile` with a token of its own can.

@@ -27,6 +27,7 @@ mod system;
 mod testing;
 mod user;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Router;
@@ -47,10 +48,13 @@ use self::strikes::Strikes;
 use crate::clock::SharedClock;
 use crate::deliver::Tester;
 use crate::misskey::{Need, People};
-use crate::model::{Secret, Subscribable, Webhook};
+use crate::model::{Secret, Subscribable, Webhook, WebhookId};
 use crate::record::{Latest, LatestAttempt, RecordError};
 use crate::registry::{Registry, RegistryError};
 use crate::telemetry::{SharedTelemetry, chain};
+
+/// Webhooks whose latest attempts are asked for one by one; of more, all are read at once.
+const ASKED_SINGLY_MAX: usize = 16;
 
 /// What the management API works with.
 #[derive(Clone, Debug)]
@@ -202,6 +206,18 @@ impl Management {
     /// The latest attempt for `webhook`.
     async fn latest(&self, webhook: &Webhook) -> Result<Option<LatestAttempt>, ApiError> {
         self.parts.latest.of(&webhook.id).await.map_err(|error| self.record_failed(&error))
+    }
+
+    /// The latest attempts for `webhooks`. For a person's few they are asked for one by one: all are very many.
+    async fn latest_of(&self, webhooks: &[Arc<Webhook>]) -> Result<HashMap<WebhookId, LatestAttempt>, ApiError> {
+        if webhooks.len() > ASKED_SINGLY_MAX {
+            return self.parts.latest.all().await.map_err(|error| self.record_failed(&error));
+        }
+        let mut found = HashMap::new();
+        for webhook in webhooks {
+            found.extend(self.latest(webhook).await?.map(|latest| (webhook.id.clone(), latest)));
+        }
+        Ok(found)
     }
 
     fn record_failed(&self, error: &RecordError) -> ApiError {

@@ -45,7 +45,7 @@ impl Management {
             let has_status = is_active.is_none_or(|is_active| (webhook.status == Status::Active) == is_active);
             has_status && on.iter().all(|kind| webhook.on.contains(kind))
         });
-        let latest = self.parts.latest.all().await.map_err(|error| self.record_failed(&error))?;
+        let latest = self.latest_of(&webhooks).await?;
         let shapes = webhooks.iter().map(|webhook| SystemShape::of(webhook, latest.get(&webhook.id).copied()));
         Ok(Answer::json(&shapes.collect::<Vec<_>>()))
     }

@@ -57,16 +57,16 @@ impl Management {
             Caller::Person(_) => Some(owner(caller, params)?),
         };
         let webhooks = self.webhooks_of(caller, user, source(caller, params)?);
-        let latest = self.parts.latest.all().await.map_err(|error| self.record_failed(&error))?;
+        let latest = self.latest_of(&webhooks).await?;
         let shapes = webhooks.iter().map(|webhook| UserShape::of(webhook, latest.get(&webhook.id).copied()));
         Ok(Answer::json(&shapes.collect::<Vec<_>>()))
     }
 
     /// Those of users' webhooks that `caller` may see, the oldest first.
     fn webhooks_of(&self, caller: &Caller, user: Option<UserId>, source: Option<Source>) -> Vec<Arc<Webhook>> {
-        let user = match caller {
-            Caller::Admin => user,
-            Caller::Person(user) => Some(user.clone()),
+        let (user, source) = match caller {
+            Caller::Admin => (user, source),
+            Caller::Person(user) => (Some(user.clone()), Some(Source::default())),
         };
         let filter = Filter { owner: user.map(Owner::User), source };
         let mut webhooks = self.parts.registry.list(&filter);

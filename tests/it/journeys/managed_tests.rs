@@ -148,3 +148,22 @@ async fn no_more_than_so_many_tests_are_under_way_and_each_ends_in_time() {
     until("there is room again", room).await;
     program.stop().await;
 }
+
+#[tokio::test]
+async fn a_command_sends_a_test_without_a_server_and_tells_what_it_came_to() {
+    let receiver = Receiver::start(Behaviour::Answer(204)).await;
+    let home = Home::new("");
+    let url = receiver.url("/");
+    home.cli(&["webhooks", "create", "--url", &url, "--on", "userCreated", "--id", "w", "--paused"]).await.ok();
+    let test = ["webhooks", "test", "w", "--type", "userCreated"];
+    assert!(home.cli(&test).await.ok().starts_with("delivered: 204 after "));
+    assert_eq!(body(&receiver.book().arrived[0])["body"]["id"], "dummy-user-1");
+    let elsewhere = home.cli(&[&test[..], &["--url", "http://127.0.0.1:1/", "--json"]].concat()).await;
+    assert_eq!(elsewhere.code, Some(1), "{elsewhere:#?}");
+    let told: Value = serde_json::from_str(&elsewhere.stdout).expect("JSON");
+    assert_eq!((&told["outcome"], &told["status"]), (&json!("connection"), &Value::Null));
+    assert_eq!(home.cli(&["webhooks", "show", "w", "--json"]).await.json()["latestStatus"], 1);
+    home.cli(&["webhooks", "test", "w", "--type", "note"]).await.failed(2, &["--type", "no dummy event"]);
+    home.cli(&["webhooks", "test", "absent", "--type", "note"]).await.failed(1, &["no webhook absent"]);
+    home.cli(&[&test[..], &["--secret", "合"]].concat()).await.failed(2, &["secret", "no header can carry"]);
+}
