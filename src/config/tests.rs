@@ -187,6 +187,14 @@ const LIMITS: &[(&str, &str, [&str; 4], &str)] = &[
 ];
 
 #[test]
+fn what_misskey_gave_up_is_looked_at_every_ten_minutes_unless_told_otherwise() {
+    let every = |file: &str| load(file, &[]).expect("valid").misskey.reconcile_every;
+    assert_eq!(every(""), Some(Duration::from_secs(600)));
+    assert_eq!(every("[misskey]\nreconcile_every_s = 30"), Some(Duration::from_secs(30)));
+    assert_eq!(every("[misskey]\nreconcile_every_s = 0"), None, "at the start only");
+}
+
+#[test]
 fn limits_are_the_documented_ones_to_the_last_unit() {
     for (section, key, [least, most, too_few, too_many], rest) in LIMITS {
         let file = |value: &str| format!("[{section}]\n{key} = {value}\n{rest}\n");

@@ -1,5 +1,5 @@
 //! What a token may do. Misskey has no endpoint that tells, so each probe makes a call that the permission decides and that
-//! changes nothing.
+//! changes nothing (docs/decisions/0019).
 //!
 //! `Ok` means: this token may. A token that may not is refused by Misskey with its own code: `PERMISSION_DENIED` (an app's
 //! token without the permission), `ROLE_PERMISSION_DENIED` (not a moderator), `ACCESS_DENIED` (for a login's own token only).

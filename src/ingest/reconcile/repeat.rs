@@ -1,5 +1,5 @@
 //! Reconciles beside a running worker: at its start, and from time to time, since an event can also be given up while the
-//! worker runs (the queue was away for long, or the way from Misskey to here was cut).
+//! worker runs (the queue was away for long, or the way from Misskey to here was cut; docs/decisions/0020).
 //!
 //! It never holds anything up, and never gives up: while Misskey is away, or will not say, it is asked again after waits
 //! that grow to [`WAIT_LONGEST`].
