@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::journey_receiver::{Behaviour, Receiver};
 use crate::support::program::{Home, Program, TOKEN, declared, until};
+use crate::support::python::repository;
 
 const USER: &str = "9ks5o1w5k3x90001";
 
@@ -247,5 +248,22 @@ async fn the_token_comes_in_the_body_or_as_bearer_token() {
     let response = program.api("i/webhooks/list").bearer_auth(TOKEN).send().await.expect("an answer");
     assert_eq!(response.status().as_u16(), 200, "an empty body has no parameters");
     assert!(!response.headers().contains_key("access-control-allow-origin"), "no other origin's page may call");
+    program.stop().await;
+}
+
+#[tokio::test]
+async fn the_documented_call_is_answered_as_documented() {
+    let page = std::fs::read_to_string(repository("docs/management-api.md")).expect("the page");
+    let (_, call) = page.split_once("curl -s http://127.0.0.1:8787/api/").expect("a call");
+    let (endpoint, call) = call.split_once(' ').expect("its endpoint ends");
+    let (params, rest) = call.split_once("-d '").and_then(|(_, body)| body.split_once('\'')).expect("its body");
+    let (_, answer) = rest.split_once("```json\n").expect("an answer");
+    let mut documented: Value = serde_json::from_str(answer.split_once("\n```").expect("its end").0).expect("JSON");
+    let home = Home::new("");
+    let program = home.serve().await;
+    let (status, answered) = program.call(endpoint, serde_json::from_str(params).expect("JSON")).await;
+    assert_eq!(status, 200, "{answered}");
+    documented["id"] = answered["id"].clone();
+    assert_eq!(answered, documented);
     program.stop().await;
 }
