@@ -11,6 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::map_response;
+use axum::response::Response;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -18,6 +21,8 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+/// RFC 2068, 19.7.1.1, whose `timeout` is in seconds; in no later RFC, and in use.
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 /// How long to wait after a connection could not be accepted (no file descriptor left).
 const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 
@@ -56,7 +61,7 @@ impl Limited {
     /// Serves `router` until `stopped`; then listens no more, closes idle connections, and ends when the requests under way
     /// are answered.
     pub async fn serve(self, router: Router, stopped: impl Future<Output = ()>) {
-        let service = TowerToHyperService::new(router);
+        let service = TowerToHyperService::new(tells_how_long_it_waits(router, self.head_wait_max));
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(self.head_wait_max);
         let connections = GracefulShutdown::new();
@@ -88,6 +93,16 @@ impl Limited {
             tokio::time::sleep(ACCEPT_AGAIN).await;
         }
     }
+}
+
+/// Has each answer say how long its connection is kept idle. Node's pools, Misskey's among them, let go of it before that,
+/// and so never send a request on a connection that is being closed, which they would take for a failure.
+fn tells_how_long_it_waits(router: Router, head_wait_max: Duration) -> Router {
+    let words = HeaderValue::from_str(&format!("timeout={}", head_wait_max.as_secs())).ok();
+    router.layer(map_response(move |mut response: Response| {
+        response.headers_mut().extend(words.clone().map(|words| (KEEP_ALIVE, words)));
+        std::future::ready(response)
+    }))
 }
 
 #[cfg(test)]
@@ -154,6 +169,13 @@ mod tests {
     #[tokio::test]
     async fn connections_that_idle_after_an_answer_are_closed_and_others_are_answered() {
         assert_places_come_back("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    }
+
+    #[tokio::test]
+    async fn every_answer_says_how_long_its_connection_is_kept_idle() {
+        let (address, _stop, _serving) = started(Duration::from_secs(7), Router::new()).await;
+        let answer = rest(connected(address, "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await).await;
+        assert!(answer.starts_with("HTTP/1.1 404") && answer.contains("\r\nkeep-alive: timeout=7\r\n"), "{answer:?}");
     }
 
     #[tokio::test]

@@ -19,7 +19,7 @@ use super::rows;
 use crate::clock::Backoff;
 use crate::model::{Event, Message, ReceiptKey, Target, Timestamp};
 use crate::queue::{Access, FollowUp, Lane, Once, QueueError};
-use crate::sqlite::receipts::{note_receipt, prune_receipts};
+use crate::sqlite::receipts::{has_receipt, note_receipt, prune_receipts};
 use crate::sqlite::{FileIdentity, JoinedThread, SqliteError};
 use crate::telemetry::SharedTelemetry;
 
@@ -45,6 +45,11 @@ impl Work {
     /// Whether it brings something new into the file.
     fn publishes(&self) -> bool {
         matches!(self, Self::Publish { .. } | Self::PublishOnce { .. })
+    }
+
+    /// Whether it is to be stored once, and was stored before; one that cannot be looked up was not.
+    fn is_known_to(&self, connection: &Connection) -> bool {
+        matches!(self, Self::PublishOnce { key, now, .. } if has_receipt(connection, key, *now) == Ok(true))
     }
 }
 
@@ -238,7 +243,9 @@ impl WriterThread {
         self.measure();
         let Some(refusal) = self.bound.refusal() else { return };
         for publish in group.extract_if(.., |command| command.work.publishes()) {
-            let _asker_may_be_gone = publish.answer.send(Err(refusal.clone()));
+            // What is there already needs no room, and whoever sends it again wants to hear so.
+            let is_there = publish.work.is_known_to(&self.connection);
+            let _asker_may_be_gone = publish.answer.send(if is_there { Ok(Once::Known) } else { Err(refusal.clone()) });
         }
     }
 

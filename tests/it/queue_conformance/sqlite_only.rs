@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use hikyaku::model::EventType;
-use hikyaku::queue::{Access, FileOptions, Lane, Queue, QueueError};
+use hikyaku::model::{EventId, EventType, ReceiptKey, Source};
+use hikyaku::queue::{Access, FileOptions, Lane, Once, Queue, QueueError};
 
 use super::backend::{Backend, Sqlite};
 use super::samples::{
@@ -161,6 +161,24 @@ async fn a_file_that_holds_all_it_may_takes_no_more_until_what_is_settled_has_ma
     assert_eq!(queue.health(), Vec::<String>::new(), "well again by itself");
     assert!(fill(&queue).await >= count * 3 / 4, "the place in the file is used again");
     drop(work);
+}
+
+#[tokio::test]
+async fn a_full_file_still_knows_what_it_took_in_once() {
+    let store = Sqlite::new().await;
+    let queue = store.open_up_to(Some(BYTES_MAX), Access::Worker).await.expect("opened");
+    let key = |n: usize| {
+        let id = EventId::new(&format!("e{n}")).expect("valid");
+        ReceiptKey::of(&Source::default(), "hook", &id)
+    };
+    assert_eq!(queue.publish_once(fresh(0), key(0)).await.expect("stored"), Once::Stored);
+    fill(&queue).await;
+
+    let again = queue.publish_once(fresh(0), key(0)).await;
+    let other = queue.publish_once(fresh(1), key(1)).await;
+
+    assert_eq!(again.expect("it is there"), Once::Known);
+    assert!(matches!(other, Err(QueueError::Full { .. })), "{other:?}");
 }
 
 #[tokio::test]
