@@ -108,7 +108,7 @@ pub(super) fn step(sizes: &mut Sizes, held: Held) -> Step {
 #[derive(Debug)]
 pub(super) struct Ages {
     limit: Duration,
-    /// The last tag of each stretch of time, and when the stretch began: at most one for each step, and one.
+    /// The highest tag of each stretch of time, and when the stretch began: at most one for each step, and one.
     stretches: VecDeque<(u64, Instant)>,
 }
 
@@ -126,7 +126,8 @@ impl Ages {
     pub(super) fn arrived(&mut self, tag: u64, now: Instant) {
         let step = self.look_every();
         match self.stretches.back_mut() {
-            Some((last, since)) if now.saturating_duration_since(*since) < step => *last = tag,
+            // Those of several consumers come a little out of order.
+            Some((last, since)) if now.saturating_duration_since(*since) < step => *last = tag.max(*last),
             _ => self.stretches.push_back((tag, now)),
         }
     }
@@ -258,6 +259,17 @@ mod tests {
         assert!(!ages.is_over(1, began + LIMIT), "the second came later");
         assert!(ages.is_over(1, began + LIMIT * 3 / 2));
         assert!(!ages.is_over(2, began + LIMIT * 10), "all are answered");
+    }
+
+    #[test]
+    fn the_oldest_is_known_though_tags_of_several_consumers_come_out_of_order() {
+        let began = Instant::now();
+        let mut ages = Ages::new(LIMIT);
+        for tag in [1, 3, 2] {
+            ages.arrived(tag, began);
+        }
+        assert!(ages.is_over(2, began + LIMIT), "the third is unanswered");
+        assert!(!ages.is_over(3, began + LIMIT), "all are answered");
     }
 
     #[test]

@@ -93,9 +93,9 @@ impl<P> Default for Table<P> {
 }
 
 impl<P: Place> Table<P> {
-    /// How many messages are held.
-    pub(super) fn len(&self) -> usize {
-        self.held.len()
+    /// How many messages are held that RabbitMQ counts as taken: of the others it has lost sight, and counts them as waiting.
+    pub(super) fn taken(&self) -> usize {
+        self.held.values().filter(|held| held.places.iter().any(Place::is_live)).count()
     }
 
     /// Whether a message of that identity is held, or was settled lately.
@@ -346,6 +346,18 @@ mod tests {
         assert_eq!(world.0.settle(1).len(), 2);
         assert!(matches!(world.arrive(copy(), false, 3), Arrival::Done(_)));
         assert!(matches!(world.arrive(copy(), true, 4), Arrival::Done(_)));
+    }
+
+    #[test]
+    fn what_has_gone_back_with_its_channel_counts_as_taken_again_when_its_copy_comes() {
+        let mut world = World::new();
+        world.arrive(event(), false, 1);
+        world.arrive(copy(), false, 2);
+        assert_eq!(world.0.taken(), 2);
+        world.reconnect();
+        assert_eq!(world.0.taken(), 0);
+        world.arrive(event(), true, 1);
+        assert_eq!(world.0.taken(), 1);
     }
 
     #[test]

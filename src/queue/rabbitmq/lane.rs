@@ -159,9 +159,9 @@ impl LaneState {
         self.prefetch.messages.saturating_sub(self.inner().free_messages)
     }
 
-    /// Messages that are held, prefetched ones included.
-    pub(super) fn held(&self) -> u64 {
-        self.inner().table.len() as u64
+    /// Messages that are held, prefetched ones included; not those that RabbitMQ has back, and counts itself.
+    pub(super) fn taken(&self) -> u64 {
+        self.inner().table.taken() as u64
     }
 
     /// Since when the message most recently taken had been waiting.

@@ -228,13 +228,13 @@ impl RabbitQueue {
         let [work, dead, rejected, due] = [ready[0], ready[1], ready[2], ready[3]];
         let mut depths = Depths { work, dead, rejected, delay: ready[3..].iter().sum(), oldest: None };
         for lane in self.lanes() {
-            let held = lane.held();
+            let taken = lane.taken();
             let (count, is_waiting) = match lane.lane {
-                Lane::Work => (&mut depths.work, work + held > 0),
-                Lane::Retry => (&mut depths.delay, due + held > 0),
+                Lane::Work => (&mut depths.work, work + taken > 0),
+                Lane::Retry => (&mut depths.delay, due + taken > 0),
                 Lane::Dead => (&mut depths.dead, false),
             };
-            *count += held;
+            *count += taken;
             let since = lane.waiting_since().filter(|_| is_waiting);
             depths.oldest = depths.oldest.into_iter().chain(since).min();
         }

@@ -179,6 +179,7 @@ async fn what_is_in_hand_for_too_long_goes_back_once_and_the_lane_goes_on_when_h
         held.push(lease);
     }
     until("all has gone back", async || stranger.depth(&queues.name("work")).await == Some(30)).await;
+    assert_eq!(queue.depths().await.expect("counted").work, 30, "what RabbitMQ has back counts once");
     for mut lease in held {
         lease.settle(&[]).await.expect("settled, to be acknowledged when its copy comes");
     }
