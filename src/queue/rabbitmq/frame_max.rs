@@ -9,16 +9,19 @@
 //! | RabbitMQ's `frame_max` | RabbitMQ is told | lapin, to publish | lapin, to consume |
 //! |---|---|---|---|
 //! | 128 KiB, its default | 128 KiB | 128 KiB | 320 KiB |
-//! | `n`, lower | `n` | `n` | 2 `n` + 64 KiB |
+//! | `n`, lower, to 8 KiB | `n` | `n` | 2 `n` + 64 KiB |
 //! | `n`, higher | 128 KiB | 128 KiB | 2 `n` + 64 KiB, at most 1 MiB |
 //! | 0, which is no limit | 128 KiB | 128 KiB | 1 MiB |
 //!
 //! lapin cuts bodies into frames of what it is told, so the larger one is only for connections on which nothing is
 //! published. It keeps 64 frames of memory for each connection: without an upper limit here, a `frame_max` of 0 would be
-//! 256 GiB. Beyond the handshake nothing is looked at or changed.
+//! 256 GiB. Below 8 KiB lapin takes 8 KiB all the same, and RabbitMQ would end the connection at the first body that needs
+//! more than one frame: there is no connecting to such a broker. Beyond the handshake nothing is looked at or changed.
 
 /// RabbitMQ's default: more for a frame would be memory for nothing.
 const FRAME_BYTES_MAX: u32 = 128 * 1024;
+/// The least that lapin cuts bodies into, whatever it is told (and the least that RabbitMQ 4.1 takes).
+const FRAME_BYTES_MIN: u32 = 8 * 1024;
 /// What RabbitMQ may add to headers beside a copy of what is in them.
 const ADDED_BYTES_MAX: u32 = 64 * 1024;
 /// The largest frame that is read, where RabbitMQ has a larger `frame_max` or none.
@@ -87,6 +90,15 @@ impl Handshake {
             *said = Some(frame_max);
             purpose.for_lapin(frame_max)
         });
+    }
+
+    /// Why this broker cannot be worked with, if so.
+    pub(super) fn problem(&self) -> Option<String> {
+        let too_low = self.said.filter(|said| (1..FRAME_BYTES_MIN).contains(said))?;
+        Some(format!(
+            "its `frame_max` is {too_low}, and hikyaku needs {FRAME_BYTES_MIN} or more: take `frame_max` out of rabbitmq.conf \
+             and restart RabbitMQ"
+        ))
     }
 
     /// `bytes` came from lapin.
@@ -214,6 +226,19 @@ mod tests {
         assert_eq!(agreed(Use::Publish, 128 * KIB), (128 * KIB, 128 * KIB));
         assert_eq!(agreed(Use::Consume, 128 * KIB), (320 * KIB, 128 * KIB));
         assert_eq!(agreed(Use::Consume, 8 * KIB), (80 * KIB, 8 * KIB));
+    }
+
+    #[test]
+    fn a_broker_with_smaller_frames_than_lapin_makes_is_refused_in_words() {
+        let problem = |said| {
+            let mut handshake = Handshake::new(Use::Publish);
+            handshake.rabbitmq_sends(&tuning(TUNE, said));
+            handshake.problem()
+        };
+        let words = problem(4096).expect("too low");
+        assert!(words.contains("`frame_max` is 4096") && words.contains("needs 8192"), "{words}");
+        assert!(problem(8191).is_some());
+        assert_eq!([problem(8192), problem(131_072), problem(0)], [None, None, None]);
     }
 
     #[test]

@@ -60,6 +60,9 @@ impl Stream {
             let mut read = [0; READ_BYTES];
             let count = ready!(Pin::new(&mut *inner).poll_read(cx, &mut read))?;
             handshake.rabbitmq_sends(&read[..count]);
+            if let Some(problem) = handshake.problem() {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, problem)));
+            }
             if count == 0 {
                 handshake.to_lapin.end();
                 break;

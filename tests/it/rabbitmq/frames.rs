@@ -7,7 +7,7 @@ use lapin::BasicProperties;
 use lapin::options::BasicGetOptions;
 use lapin::types::{AMQPValue, FieldArray, FieldTable};
 
-use super::{PREFETCH, next, open, until};
+use super::{PREFETCH, next, open, open_worker, until};
 use crate::support::amqp::{Stranger, headers, text};
 use crate::support::broker::{self, Broker};
 
@@ -125,4 +125,14 @@ async fn a_broker_without_a_limit_of_frames_is_worked_with_as_any_other() {
     let limits: Vec<&str> = listed.split_whitespace().collect();
     assert_eq!(limits, ["131072", "131072"], "what both connections agreed on");
     assert!(tokio::time::timeout(Duration::from_millis(1), work.next()).await.is_err(), "nothing is left");
+}
+
+/// lapin cuts bodies into frames of 8 KiB at least, so the first larger event would end every connection, again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_whose_frames_are_too_small_is_refused_with_the_way_out() {
+    let node = Broker::start_with("frame_max = 4096\n", Vec::new()).await;
+    let queue = open_worker(&node.url(), "hikyaku.").await;
+    let words = queue.health().join("; ");
+    assert!(words.contains("its `frame_max` is 4096, and hikyaku needs 8192 or more"), "{words}");
+    assert!(words.contains("rabbitmq.conf"), "{words}");
 }
