@@ -31,7 +31,10 @@ pub(super) async fn publish(settings: &Settings, args: &PublishArgs, output: &mu
     let ingest = ingest_of(settings, &queue, &clock, &telemetry);
     let on_terminal = std::io::stderr().is_terminal();
     let published =
-        cli::publish(args, &ingest, &url.to_string(), settings.ingest.event_bytes_max, on_terminal, output).await?;
+        cli::publish(args, &ingest, &url.to_string(), settings.ingest.event_bytes_max, on_terminal, output).await;
+    // Whoever just goes is a warning in RabbitMQ's log.
+    queue.close().await;
+    let published = published?;
     Ok(if published.refused == 0 { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
 
@@ -69,7 +72,9 @@ pub(super) async fn dead(settings: &Settings, command: DeadCommand, output: &mut
     let retention = Retention { age: settings.dead_letters.retention, count_max: settings.dead_letters.count_max };
     let letters = DeadLetters::open(&settings.store.path, retention, Arc::clone(&clock)).await?;
     let queue = open_queue(settings, &settings.queue.url, Access::Producer, &clock, &telemetry).await?;
-    cli::dead(command, &letters, &queue, &clock, output).await?;
+    let done = cli::dead(command, &letters, &queue, &clock, output).await;
+    queue.close().await;
+    done?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -87,8 +92,9 @@ pub(super) async fn rejected(
     }
     let (clock, telemetry) = (SystemClock::shared(), Telemetry::shared()?);
     let queue = open_queue(settings, &settings.queue.url, Access::Producer, &clock, &telemetry).await?;
-    cli::rejected(command, &queue, &settings.queue.prefix, output).await?;
+    let done = cli::rejected(command, &queue, &settings.queue.prefix, output).await;
     queue.close().await;
+    done?;
     Ok(ExitCode::SUCCESS)
 }
 
