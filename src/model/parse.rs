@@ -170,11 +170,12 @@ impl<'a> Draft<'a> {
         optional_text(self.fields.user, "userId", UserId::new)
     }
 
-    /// What names it among all that the Misskey `source` sends; nothing when it has no usable `hookId` or `eventId`.
+    /// What names it among all that the Misskey `source` sends; nothing when it has no usable `hookId` or `eventId`, or its
+    /// `userId` is no id.
     pub fn receipt(&self, source: &Source) -> Option<ReceiptKey> {
         let hook: String = serde_json::from_str(self.fields.hook?.get()).ok()?;
         let event = optional_text(self.fields.event_id, "eventId", EventId::new).ok()??;
-        Some(ReceiptKey::of(source, &hook, &event))
+        Some(ReceiptKey::of(source, self.user().ok()?.as_ref(), &hook, &event))
     }
 
     /// Reads it whole.
@@ -438,7 +439,9 @@ mod tests {
         };
         let both = receipt(r#"{"hookId":"h","eventId":"e"}"#);
         assert_eq!(both, receipt(r#"{"type":"x","eventId":"e","hookId":"\u0068"}"#));
-        assert!(both.is_some() && both != receipt(r#"{"hookId":"h2","eventId":"e"}"#));
+        for other in [r#"{"hookId":"h2","eventId":"e"}"#, r#"{"hookId":"h","eventId":"e","userId":"u"}"#] {
+            assert!(both.is_some() && both != receipt(other), "{other}");
+        }
         for without in [r#"{"eventId":"e"}"#, r#"{"hookId":"h"}"#, r#"{"hookId":7,"eventId":"e"}"#] {
             assert_eq!(receipt(without), None, "{without}");
         }

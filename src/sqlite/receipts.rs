@@ -82,7 +82,7 @@ mod tests {
     }
 
     fn key(n: u64) -> ReceiptKey {
-        ReceiptKey::of(&Source::default(), "hook", &EventId::new(&format!("e{n}")).expect("valid"))
+        ReceiptKey::of(&Source::default(), None, "hook", &EventId::new(&format!("e{n}")).expect("valid"))
     }
 
     fn day(n: u64) -> Timestamp {

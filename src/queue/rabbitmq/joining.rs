@@ -4,8 +4,8 @@
 //! here, and some is done, its acknowledgement lost. A copy of what is held is noted on it (both are acknowledged when it
 //! is settled); a copy of what was settled is acknowledged at once; neither is handed out again.
 //!
-//! A follow-up has a name of its own, so any second one is a copy. A fresh event has its source and its id, which a
-//! producer may use twice, so only what RabbitMQ calls redelivered, and what came before on another channel, is taken for
+//! A follow-up has a name of its own, so any second one is a copy. A fresh event has its source, its user and its id, which
+//! a producer may use twice, so only what RabbitMQ calls redelivered, and what came before on another channel, is taken for
 //! a copy. An acknowledgement can be lost again and again: each copy that comes is the last place of one that was settled.
 //!
 //! Bounded: what is held by the prefetch, what was settled by [`SETTLED_MAX`].
@@ -216,7 +216,7 @@ mod tests {
     use std::rc::Rc;
 
     use super::*;
-    use crate::model::{EventId, Source};
+    use crate::model::{EventId, Source, UserId};
 
     #[derive(Clone, Debug)]
     struct Spot(u64, u64, Rc<Cell<u64>>);
@@ -260,7 +260,12 @@ mod tests {
     }
 
     fn event_from(source: &str) -> Identity {
-        Identity::Event(Source::new(source).expect("valid"), EventId::new("e").expect("valid"))
+        Identity::Event(Source::new(source).expect("valid"), None, EventId::new("e").expect("valid"))
+    }
+
+    fn event_of(user: &str) -> Identity {
+        let user = UserId::new(user).expect("valid");
+        Identity::Event(Source::default(), Some(user), EventId::new("e").expect("valid"))
     }
 
     fn copy() -> Identity {
@@ -309,6 +314,14 @@ mod tests {
         world.0.settle(1);
         world.reconnect();
         assert_eq!(world.arrive(event_from("b"), true, 1), Arrival::New(2));
+    }
+
+    #[test]
+    fn what_another_user_sent_under_the_same_id_makes_no_copy_of_an_event() {
+        let mut world = World::new();
+        world.arrive(event_of("mallory"), false, 1);
+        world.reconnect();
+        assert_eq!(world.arrive(event_of("alice"), true, 1), Arrival::New(2));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::wire;
 use crate::model::{
     Arrival, DeathReason, Delivery, Event, EventError, EventId, LastFailure, Message, Outcome, Source, Target,
-    Timestamp, WebhookId,
+    Timestamp, UserId, WebhookId,
 };
 use crate::queue::{Death, Lane};
 
@@ -57,8 +57,9 @@ pub(super) struct Incoming {
 /// Names a message, so that a second copy of it is known.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Identity {
-    /// A fresh event of a source. Two publishes of one event have the same, so only a redelivery is taken for a copy.
-    Event(Source, EventId),
+    /// A fresh event of a source and a user: of two users' events with one id, one could be anything that the other has sent.
+    /// Two publishes of one event have the same, so only a redelivery is taken for a copy.
+    Event(Source, Option<UserId>, EventId),
     /// A follow-up: each has its own name, however often it is published or handed over.
     Copy(String),
 }
@@ -96,7 +97,7 @@ impl Reader {
             event.server.clone_from(&self.server);
         }
         let waiting_since = event.accepted_at;
-        let identity = Some(Identity::Event(event.source.clone(), event.id.clone()));
+        let identity = Some(Identity::Event(event.source.clone(), event.user.clone(), event.id.clone()));
         let message = Message { event: Arc::new(event), target: Target::Subscribers };
         Ok(Taken { message, death: None, identity, waiting_since })
     }

@@ -74,7 +74,9 @@ fn a_fresh_event_is_read_back_with_its_bytes() {
     assert_eq!((outgoing.exchange.as_str(), outgoing.routing_key.as_str()), ("hikyaku.events", "no\"te"));
     let taken = reader().read(Lane::Work, &incoming(outgoing), NOW).expect("readable");
     assert_eq!(taken.message, message);
-    assert_eq!(taken.identity, Some(Identity::Event(message.event.source.clone(), message.event.id.clone())));
+    let Event { source, user, id, .. } = &*message.event;
+    assert!(user.is_some());
+    assert_eq!(taken.identity, Some(Identity::Event(source.clone(), user.clone(), id.clone())));
 }
 
 #[test]

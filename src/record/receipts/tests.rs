@@ -28,7 +28,7 @@ impl World {
 }
 
 fn key(n: usize) -> ReceiptKey {
-    ReceiptKey::of(&Source::default(), "hook", &EventId::new(&format!("e{n}")).expect("valid"))
+    ReceiptKey::of(&Source::default(), None, "hook", &EventId::new(&format!("e{n}")).expect("valid"))
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use super::samples::{PLENTY, event, fresh, next, next_ones, nothing_more, number
 use crate::support::python::repository;
 
 fn key(n: usize) -> ReceiptKey {
-    ReceiptKey::of(&Source::default(), "hook", &EventId::new(&format!("e{n}")).expect("valid"))
+    ReceiptKey::of(&Source::default(), None, "hook", &EventId::new(&format!("e{n}")).expect("valid"))
 }
 
 async fn once(queue: &Queue, n: usize) -> Once {

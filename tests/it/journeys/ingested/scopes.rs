@@ -33,6 +33,27 @@ async fn a_users_secret_cannot_post_for_another_user_or_forge_a_system_event() {
 }
 
 #[tokio::test]
+async fn a_user_who_sends_anothers_ids_first_keeps_nothing_of_the_others_out() {
+    let systems = ingest("default", SYSTEMS_SECRET, "system");
+    let others = ingest("default", "the-secret-of-another-user", &format!("user:{OTHER}"));
+    let settings = format!("{}{others}{systems}", ingest("default", USERS_SECRET, &format!("user:{USER}")));
+    let (receiver, _home, program) = server(&settings).await;
+    for (secret, kind, user) in [
+        (USERS_SECRET, "note", USER),
+        ("the-secret-of-another-user", "note", OTHER),
+        (SYSTEMS_SECRET, "userCreated", ""),
+    ] {
+        let event = small(kind, user, "one-id");
+        assert_eq!(post(&program.address, "/ingest/misskey", secret, &event).await.status, 204);
+    }
+    receiver.until("each has arrived", |book| book.arrived.len() >= 3).await;
+    let mut paths: Vec<_> = arrivals(&receiver).into_iter().map(|(path, _)| path).collect();
+    paths.sort();
+    assert_eq!(paths, ["/other", "/system", "/user"]);
+    program.stop().await;
+}
+
+#[tokio::test]
 async fn the_systems_secret_brings_system_events_and_no_users() {
     let (receiver, _home, program) = server(&ingest("default", SYSTEMS_SECRET, "system")).await;
     let answer = post(&program.address, "/ingest/misskey", SYSTEMS_SECRET, &small("note", USER, "forged")).await;
