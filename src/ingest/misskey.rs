@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -80,20 +81,26 @@ pub(super) fn gates_of(policy: MisskeyPolicy) -> BTreeMap<Source, Gate> {
     gates
 }
 
-/// The routes `POST /ingest/misskey` and `POST /ingest/misskey/{source}`.
+/// All that stands behind the path of the endpoint.
+type NamedSource = Result<Path<String>, PathRejection>;
+
+/// The routes `POST /ingest/misskey` and `POST /ingest/misskey/{source}`, each with and without a slash at its end. All else
+/// below them is an unknown source, so that a slip in a webhook's URL is counted and told in words.
 pub fn misskey_router(ingest: Ingest, policy: MisskeyPolicy) -> Router {
     let door =
         Arc::new(Door { ingest, gates: gates_of(policy), bodies: Arc::new(Semaphore::new(BODY_UNITS_MAX as usize)) });
     let of_default = async |State(door): State<Arc<Door>>, headers: HeaderMap, body: Body| {
         door.answer(Source::default().as_str(), headers, body).await
     };
-    let of_named = async |State(door): State<Arc<Door>>, Path(source): Path<String>, headers: HeaderMap, body: Body| {
-        door.answer(&source, headers, body).await
+    let of_named = async |State(door): State<Arc<Door>>, source: NamedSource, headers: HeaderMap, body: Body| {
+        // What is no UTF-8 is no source.
+        let source = source.map(|Path(source)| source).unwrap_or_default();
+        door.answer(source.trim_end_matches('/'), headers, body).await
     };
     Router::new()
         .route("/ingest/misskey", only(post(of_default)))
         .route("/ingest/misskey/", only(post(of_default)))
-        .route("/ingest/misskey/{source}", only(post(of_named)))
+        .route("/ingest/misskey/{*source}", only(post(of_named)))
         .with_state(door)
 }
 

@@ -76,14 +76,17 @@ async fn an_event_whose_answer_was_cut_off_by_a_kill_is_sent_again_and_taken_in_
     let mut ids = Vec::new();
     for turn in 0..3 {
         let events: Vec<String> = (0..8).map(|n| small("note", USER, &format!("t{turn}-{n}"))).collect();
+        // Their answers are not read: the kill is sooner. Closed at once, a connection would take its request along.
+        let mut agents = Vec::new();
         for event in &events {
-            // Its answer is not read: the kill is sooner.
             let mut agent = Agent::connect(&program.address).await;
             agent.send(&request("/ingest/misskey", SECRET, event.as_bytes())).await;
+            agents.push(agent);
         }
         until("the last of them is stored", async || copies(&file).contains_key(&format!("t{turn}-7")).then_some(()))
             .await;
         program.kill().await;
+        drop(agents);
         program = home.serve().await;
         for event in &events {
             sent(&program, event).await;
