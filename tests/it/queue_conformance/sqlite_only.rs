@@ -169,7 +169,7 @@ async fn a_full_file_still_knows_what_it_took_in_once() {
     let queue = store.open_up_to(Some(BYTES_MAX), Access::Worker).await.expect("opened");
     let key = |n: usize| {
         let id = EventId::new(&format!("e{n}")).expect("valid");
-        ReceiptKey::of(&Source::default(), "hook", &id)
+        ReceiptKey::of(&Source::default(), None, "hook", &id)
     };
     assert_eq!(queue.publish_once(fresh(0), key(0)).await.expect("stored"), Once::Stored);
     fill(&queue).await;
