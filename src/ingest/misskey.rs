@@ -50,10 +50,13 @@ use crate::telemetry::chain;
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(4);
 /// When Misskey should try again; it waits a minute anyway.
 const RETRY_AFTER_S: &str = "30";
-/// Bytes of bodies that are held at a time, over all requests, in units of [`BODY_UNIT_BYTES`].
-const BODY_UNITS_MAX: u32 = 4096;
 /// Most of Misskey's bodies are smaller than this.
 const BODY_UNIT_BYTES: usize = 16 * 1024;
+/// Bodies of at most a unit that are held at a time, over all requests: 32 MiB, and more of them than there are
+/// connections, so that nobody who sends slowly, or claims much and sends nothing, keeps ordinary events out.
+const SMALL_BODIES_MAX: usize = 2048;
+/// Bytes of all other bodies that are held at a time, in units: 32 MiB.
+const LARGE_UNITS_MAX: u32 = 2048;
 /// Carries the secret, in clear text.
 const SECRET_HEADER: &str = "x-misskey-hook-secret";
 /// Carries the webhook's id at Misskey; shown in the log, and nothing else.
@@ -69,7 +72,8 @@ pub struct MisskeyPolicy {
 struct Door {
     ingest: Ingest,
     gates: BTreeMap<Source, Gate>,
-    bodies: Arc<Semaphore>,
+    small: Arc<Semaphore>,
+    large: Arc<Semaphore>,
 }
 
 /// The gate of each source.
@@ -87,8 +91,7 @@ type NamedSource = Result<Path<String>, PathRejection>;
 /// The routes `POST /ingest/misskey` and `POST /ingest/misskey/{source}`, each with and without a slash at its end. All else
 /// below them is an unknown source, so that a slip in a webhook's URL is counted and told in words.
 pub fn misskey_router(ingest: Ingest, policy: MisskeyPolicy) -> Router {
-    let door =
-        Arc::new(Door { ingest, gates: gates_of(policy), bodies: Arc::new(Semaphore::new(BODY_UNITS_MAX as usize)) });
+    let door = Arc::new(Door::new(ingest, gates_of(policy)));
     let of_default = async |State(door): State<Arc<Door>>, headers: HeaderMap, body: Body| {
         door.answer(Source::default().as_str(), headers, body).await
     };
@@ -113,6 +116,12 @@ fn only<S: Clone + Send + Sync + 'static>(post: MethodRouter<S>) -> MethodRouter
 }
 
 impl Door {
+    fn new(ingest: Ingest, gates: BTreeMap<Source, Gate>) -> Self {
+        let small = Arc::new(Semaphore::new(SMALL_BODIES_MAX));
+        let large = Arc::new(Semaphore::new(LARGE_UNITS_MAX as usize));
+        Self { ingest, gates, small, large }
+    }
+
     async fn answer(&self, source: &str, headers: HeaderMap, mut body: Body) -> Response {
         let deadline = Instant::now() + ANSWER_WAIT_MAX;
         let Err(refusal) = self.take(source, &headers, &mut body, deadline).await else {
@@ -156,8 +165,11 @@ impl Door {
         if length > max {
             return Err(Refusal::TooLarge { max });
         }
-        let units = u32::try_from(length.div_ceil(BODY_UNIT_BYTES)).unwrap_or(u32::MAX).clamp(1, BODY_UNITS_MAX);
-        match timeout_at(deadline, Arc::clone(&self.bodies).acquire_many_owned(units)).await {
+        let (bodies, units) = match u32::try_from(length.div_ceil(BODY_UNIT_BYTES)).unwrap_or(u32::MAX) {
+            0 | 1 => (&self.small, 1),
+            units => (&self.large, units.min(LARGE_UNITS_MAX)),
+        };
+        match timeout_at(deadline, Arc::clone(bodies).acquire_many_owned(units)).await {
             Ok(Ok(room)) => Ok(room),
             _ => Err(Refusal::Busy),
         }
@@ -335,8 +347,7 @@ mod tests {
         let ingest = Ingest::new(queue.expect("a queue"), clock, telemetry, policy);
         let mut gate = Gate::new(Source::default());
         gate.add(Credential::Secret { secret: Secret::new("right"), scope: IngestScope::Any });
-        let gates = BTreeMap::from([(Source::default(), gate)]);
-        Door { ingest, gates, bodies: Arc::new(Semaphore::new(BODY_UNITS_MAX as usize)) }
+        Door::new(ingest, BTreeMap::from([(Source::default(), gate)]))
     }
 
     fn headers() -> HeaderMap {
@@ -362,20 +373,31 @@ mod tests {
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(response.headers()[RETRY_AFTER], RETRY_AFTER_S);
         assert!(began.elapsed() < MISSKEYS_LIMIT, "{:?}", began.elapsed());
-        assert_eq!(door.bodies.available_permits(), BODY_UNITS_MAX as usize);
+        assert_eq!(door.large.available_permits(), LARGE_UNITS_MAX as usize);
     }
 
     #[tokio::test]
     async fn what_finds_no_room_in_memory_is_answered_503_before_misskey_gives_up() {
         let folder = tempfile::tempdir().expect("a folder");
         let door = door(folder.path()).await;
-        let others = Arc::clone(&door.bodies).acquire_many_owned(BODY_UNITS_MAX).await.expect("free");
+        let others = Arc::clone(&door.large).acquire_many_owned(LARGE_UNITS_MAX).await.expect("free");
         tokio::time::pause();
         let began = Instant::now();
         let response = door.answer("default", headers(), Body::from(r#"{"type":"note","body":{}}"#)).await;
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(began.elapsed() < MISSKEYS_LIMIT, "{:?}", began.elapsed());
         drop(others);
+    }
+
+    #[tokio::test]
+    async fn while_large_bodies_take_all_their_room_an_event_as_misskey_sends_them_comes_in() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let door = door(folder.path()).await;
+        let _others = Arc::clone(&door.large).acquire_many_owned(LARGE_UNITS_MAX).await.expect("free");
+        let mut headers = headers();
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(BODY_UNIT_BYTES));
+        let event = format!("{:1$}", r#"{"type":"note","body":{}}"#, BODY_UNIT_BYTES);
+        assert_eq!(door.answer("default", headers, Body::from(event)).await.status(), StatusCode::NO_CONTENT);
     }
 
     #[tokio::test]
