@@ -16,7 +16,7 @@ use crate::config::{Log, LogLevel, QueueUrl, Settings};
 use crate::misskey::Misskey;
 use crate::queue::{Access, QueueError};
 use crate::record::{DeadLetters, Latest, Retention};
-use crate::registry::Registry;
+use crate::registry::{Registry, RegistryError};
 use crate::telemetry::Telemetry;
 
 /// `hikyaku publish`.
@@ -47,13 +47,12 @@ pub(super) async fn webhooks(
     log_errors(&settings);
     let store = &settings.store.path;
     // Deleting is the way out when the settings file declares what the store has too, so it must not fail for that.
-    let declared = match &command {
-        WebhooksCommand::Delete { id } if !settings.webhooks.iter().any(|webhook| webhook.id.as_str() == id) => {
-            settings.webhooks.clone()
-        }
-        WebhooksCommand::Delete { .. } => Vec::new(),
-        _ => settings.webhooks.clone(),
+    let deleted = match &command {
+        WebhooksCommand::Delete { id } => settings.webhooks.iter().find(|webhook| webhook.id.as_str() == id),
+        _ => None,
     };
+    let deleted = deleted.map(|webhook| webhook.id.clone());
+    let declared = if deleted.is_some() { Vec::new() } else { settings.webhooks.clone() };
     let registry = Registry::open(store, declared, SystemClock::shared()).await?;
     let latest = Arc::new(Latest::open(store).await?);
     if let WebhooksCommand::Test(args) = &command {
@@ -61,8 +60,14 @@ pub(super) async fn webhooks(
         let is_taken = cli::test_webhook(args, &registry, &latest, &tester, output).await?;
         return Ok(if is_taken { ExitCode::SUCCESS } else { ExitCode::from(FAILED) });
     }
-    cli::webhooks(command, &registry, &latest, output).await?;
-    Ok(ExitCode::SUCCESS)
+    let done = cli::webhooks(command, &registry, &latest, output).await;
+    match (done, deleted) {
+        // What the store does not have is the settings file's alone, and stands in every list.
+        (Err(CliError::Registry(RegistryError::NotFound { .. })), Some(id)) => {
+            Err(RegistryError::Declared { id }.into())
+        }
+        (done, _) => Ok(done.map(|()| ExitCode::SUCCESS)?),
+    }
 }
 
 /// `hikyaku dead ...`.

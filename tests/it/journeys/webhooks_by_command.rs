@@ -142,7 +142,7 @@ async fn a_webhook_of_the_settings_file_gets_events_and_cannot_be_changed_by_com
     receiver.until_distinct(1).await;
     assert_eq!(show(&home, "declared").await["declaredIn"], "settings file");
     home.cli(&["webhooks", "update", "declared", "--name", "x"]).await.failed(1, &["declared in the settings file"]);
-    home.cli(&["webhooks", "delete", "declared"]).await.failed(1, &["declared"]);
+    home.cli(&["webhooks", "delete", "declared"]).await.failed(1, &["declared in the settings file"]);
     let create = ["webhooks", "create", "--url", "https://a.example/", "--on", "note", "--id", "declared"];
     home.cli(&create).await.failed(1, &["there is a webhook declared already"]);
     assert_eq!(show(&home, "declared").await["status"], "active");
