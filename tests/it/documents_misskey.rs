@@ -54,14 +54,30 @@ async fn each_example_of_settings_is_taken() {
     let page = page();
     let examples = blocks(&page, "toml");
     assert!(examples.len() >= 5, "examples are found: {}", examples.len());
-    for settings in examples {
-        let ran = Home::bare(settings).cli(&["webhooks", "list"]).await;
+    for settings in &examples {
+        // Each secret made anew, as the page says.
+        let settings = settings.replace("openssl-rand-hex-32", "0123456789abcdef0123456789abcdef");
+        let ran = Home::bare(&settings).cli(&["webhooks", "list"]).await;
         assert_eq!(ran.code, Some(0), "{settings}\n{}", ran.stderr);
     }
     let example = std::fs::read_to_string(repository("hikyaku.example.toml")).expect("the example");
     for named in page.split("`misskey.").skip(1) {
         let name: String = named.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
         assert!(example.contains(&format!("\n{name} = ")), "misskey.{name} is no setting");
+    }
+}
+
+#[tokio::test]
+async fn a_secret_that_stands_on_the_page_is_taken_for_none() {
+    let page = page();
+    let (both, one) = (["master", "secret"], ["master"]);
+    let with_secrets: Vec<&str> =
+        blocks(&page, "toml").into_iter().filter(|settings| settings.contains("openssl-rand-hex-32")).collect();
+    assert_eq!(with_secrets.len(), 3, "{with_secrets:?}");
+    for settings in with_secrets {
+        let named: &[&str] = if settings.contains("secret = ") { &both } else { &one };
+        let ran = Home::bare(settings).cli(&["webhooks", "list"]).await;
+        ran.failed(2, &[named, &["which everyone knows", "`openssl rand -hex 32` makes a good one"]].concat());
     }
 }
 
