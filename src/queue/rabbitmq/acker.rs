@@ -36,6 +36,8 @@ pub(super) struct Acker {
     /// The same, when only the channel has.
     is_closed: AtomicBool,
     book: Mutex<AckBook>,
+    /// Held from the book to the socket: an acknowledgement that another has passed and includes closes the channel (406).
+    sending: tokio::sync::Mutex<()>,
     something: Notify,
     enough: Notify,
 }
@@ -84,6 +86,7 @@ impl Acker {
             ended: session.failure(),
             is_closed: AtomicBool::new(false),
             book: Mutex::new(AckBook::default()),
+            sending: tokio::sync::Mutex::new(()),
             something: Notify::new(),
             enough: Notify::new(),
         });
@@ -130,7 +133,10 @@ impl Acker {
     /// Sends what waits and closes the channel: RabbitMQ hands out again whatever was not answered on it.
     pub(super) async fn close(&self) -> Result<(), BrokerError> {
         self.flush(true).await?;
-        self.is_closed.store(true, Ordering::Release);
+        {
+            let _none_on_its_way = self.sending.lock().await;
+            self.is_closed.store(true, Ordering::Release);
+        }
         self.something.notify_one();
         within("closing a channel", self.channel.close(200, "what was not acknowledged goes back".into())).await
     }
@@ -141,12 +147,16 @@ impl Acker {
 
     /// Sends what waits; with `all`, also what would wait for another flush.
     pub(super) async fn flush(&self, all: bool) -> Result<(), BrokerError> {
-        if self.is_closed() {
-            return Ok(());
-        }
-        let frames = self.book().flush(all);
-        let sent = try_join_all(frames.into_iter().map(|frame| self.send(frame)));
-        within("acknowledging", sent).await.map(|_| ())
+        within("acknowledging", async {
+            let _one_at_a_time = self.sending.lock().await;
+            if self.is_closed() {
+                return Ok(Vec::new());
+            }
+            let frames = self.book().flush(all);
+            try_join_all(frames.into_iter().map(|frame| self.send(frame))).await
+        })
+        .await
+        .map(|_| ())
     }
 
     async fn send(&self, frame: Frame) -> Result<(), lapin::Error> {
