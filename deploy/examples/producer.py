@@ -42,6 +42,8 @@ class Producer:
 
     def publish(self, line):
         event = json.loads(line)  # to look at; what is sent are the bytes that came in
+        if not isinstance(event, dict) or not isinstance(event.get("type"), str):
+            raise ValueError("it must be an object with a type")
         properties = pika.BasicProperties(
             content_type="application/json",
             delivery_mode=2,  # persistent
@@ -62,7 +64,14 @@ class Producer:
 
 
 producer = Producer()
-for line in sys.stdin.buffer:
-    if line.strip():
+left_out = 0
+for number, line in enumerate(sys.stdin.buffer, 1):
+    if not line.strip():
+        continue
+    try:
         producer.publish(line.rstrip(b"\r\n"))
+    except ValueError as error:
+        print(f"line {number} is no event and was left out: {error}", file=sys.stderr, flush=True)
+        left_out += 1
 producer.close()
+sys.exit(1 if left_out else 0)

@@ -85,6 +85,22 @@ async fn a_python_producer_publishes_and_every_byte_of_the_body_arrives() {
 }
 
 #[tokio::test]
+async fn a_python_producer_leaves_out_lines_that_are_no_events_and_tells_which() {
+    let node = Broker::start().await;
+    let (receiver, _home, program) = worker(&node).await;
+    let mut producer = Producer::start(&url(&node, "misskey"), "hikyaku.events");
+    let lines = format!("{{\"type\":\n[1]\n{{\"type\":5,\"body\":{{}}}}\n{}\n", events("note", "good", 1).trim());
+    producer.stdin().write_all(lines.as_bytes()).await.expect("written");
+    let (code, said) = within("the producer's end", producer.end()).await;
+    assert_eq!(code, Some(1), "{said}");
+    for number in 1..=3 {
+        assert!(said.contains(&format!("line {number} is no event and was left out")), "{said}");
+    }
+    receiver.until_distinct(1).await;
+    program.stop().await;
+}
+
+#[tokio::test]
 async fn a_producers_user_can_publish_events_and_nothing_else() {
     let node = Broker::start().await;
     let (receiver, _home, program) = worker(&node).await;

@@ -66,9 +66,15 @@ impl Producer {
     }
 
     /// Gives it nothing more, and waits until all is confirmed.
-    pub(crate) async fn finish(mut self) {
+    pub(crate) async fn finish(self) {
+        let (code, said) = self.end().await;
+        assert_eq!(code, Some(0), "{said}");
+    }
+
+    /// Gives it nothing more, and waits for its end: its code, and what it has said.
+    pub(crate) async fn end(mut self) -> (Option<i32>, String) {
         drop(self.child.stdin.take());
         let output = self.child.wait_with_output().await.expect("its end");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     }
 }
