@@ -2,7 +2,7 @@
 //!
 //! Messages are taken in windows, each by a consumer of its own with that prefetch, and are not acknowledged; so memory
 //! holds one window, however many messages there are. What stays is given back at the end in one go. RabbitMQ puts it back
-//! by consumer, in the order of their names, and so everything lies in its order again; of a hundred thousand, a busy
+//! by consumer, in the order of their names, and so everything lies in its order again; of some thousands, a busy
 //! RabbitMQ 3.10 was seen to misplace some. (`basic.get` would be simpler, but each message is then a consumer without a
 //! name, which is slow, 300/s against 3,000/s, and leaves no order at all.)
 //!
