@@ -1,10 +1,9 @@
 //! Walks over what lies in `rejected`: looks at each message, oldest first, and puts it back or deletes it as chosen.
 //!
 //! Messages are taken in windows, each by a consumer of its own with that prefetch, and are not acknowledged; so memory
-//! holds one window, however many messages there are. What stays is given back at the end in one go. RabbitMQ puts it back
-//! by consumer, in the order of their names, and so everything lies in its order again; of some thousands, a busy
-//! RabbitMQ 3.10 was seen to misplace some. (`basic.get` would be simpler, but each message is then a consumer without a
-//! name, which is slow, 300/s against 3,000/s, and leaves no order at all.)
+//! holds one window, however many messages there are. What stays is given back at the end, oldest first, a few windows at a
+//! time, and so everything lies in its order again. (`basic.get` would be simpler, but each message is then a consumer without
+//! a name, which is slow, 300/s against 3,000/s, and leaves no order at all.)
 //!
 //! Requeueing is publish, confirm, then acknowledge: interrupted at any moment, nothing is lost, and at worst what was
 //! under way is there twice. A walk takes at most what was there when it began, so what comes back meanwhile is not met
@@ -42,6 +41,12 @@ const WALK_MAX: Duration = Duration::from_secs(20 * 60);
 /// Messages of a window. What a consumer held is put back in its order only up to 32: RabbitMQ 3.10 keeps it in a map, and
 /// Erlang sorts those no further.
 const WINDOW: u16 = 32;
+/// Windows that are given back before it is waited until they are there. Of more than 32 commands (`rabbit_fifo_client`'s
+/// soft limit) RabbitMQ sets some aside, which then pass each other.
+const GIVEN_BACK_AT_ONCE: usize = 8;
+/// How long all that may take, before the rest is given back at once; and how often to look.
+const ORDER_WAIT_MAX: Duration = Duration::from_secs(30);
+const BACK_LOOK_EVERY: Duration = Duration::from_millis(5);
 /// How long a message may take to come before it is asked whether there are any more.
 const NEXT_WAIT: Duration = Duration::from_secs(1);
 /// How often in a row the queue must be found empty.
@@ -60,11 +65,22 @@ pub(super) struct Walk {
     link: Link,
     source: Source,
     walked: Walked,
+    /// What stays of each window.
+    left: Vec<Left>,
     under_way: FuturesUnordered<BoxFuture<'static, UnderWay>>,
     under_way_bytes: usize,
     /// Deleted, or confirmed elsewhere. Acknowledged between two windows: within one, RabbitMQ would send another message
     /// for each.
     done: Vec<u64>,
+}
+
+/// What stays of a window.
+#[derive(Clone, Copy, Default)]
+struct Left {
+    /// The last tag of it.
+    tag: u64,
+    /// Messages.
+    count: u64,
 }
 
 /// A message on its way back, and what publishing it came to.
@@ -80,7 +96,8 @@ impl Walk {
         let link = Link::open_any(url, Use::Consume, "hikyaku rejected").await?;
         let source = Source { channel: link.channel().await?, queue: shared.topology.rejected() };
         let (walked, under_way) = (Walked::default(), FuturesUnordered::new());
-        Ok(Self { shared, link, source, walked, under_way, under_way_bytes: 0, done: Vec::new() })
+        let (left, done) = (Vec::new(), Vec::new());
+        Ok(Self { shared, link, source, walked, left, under_way, under_way_bytes: 0, done })
     }
 
     /// Walks, and gives back what stays.
@@ -89,7 +106,7 @@ impl Walk {
         // Also after an error: what was confirmed is acknowledged before the rest is given back.
         let answered = self.answer(true).await;
         let acknowledged = self.acknowledge_done().await;
-        let given_back = tokio::time::timeout(GIVE_BACK_WAIT_MAX, self.source.give_back()).await;
+        let given_back = tokio::time::timeout(GIVE_BACK_WAIT_MAX, self.source.give_back(&self.left)).await;
         self.link.close().await;
         result?;
         answered?;
@@ -105,6 +122,7 @@ impl Walk {
         while goes_on && self.walked.seen < total && began.elapsed() < WALK_MAX {
             let size = u16::try_from(total - self.walked.seen).unwrap_or(WINDOW).min(WINDOW);
             let mut arrivals = self.source.consume(size, number).await?;
+            self.left.push(Left::default());
             for _ in 0..size {
                 let Some(arrived) = self.source.next(&mut arrivals).await? else {
                     // Someone else has taken the others.
@@ -134,7 +152,7 @@ impl Walk {
             routing_key: arrived.routing_key.as_str().to_owned(),
         };
         match visit(&refused.describe(&self.shared.topology)) {
-            Choice::Leave => {}
+            Choice::Leave => self.leave(tag),
             Choice::Purge => {
                 self.done.push(tag);
                 self.walked.purged += 1;
@@ -146,6 +164,13 @@ impl Walk {
         Ok(true)
     }
 
+    /// Notes that the message stays.
+    fn leave(&mut self, tag: u64) {
+        if let Some(left) = self.left.last_mut() {
+            *left = Left { tag, count: left.count + 1 };
+        }
+    }
+
     async fn requeue(&mut self, tag: u64, refused: &Refused) -> Result<(), QueueError> {
         let Shared { topology, reader, clock, publisher, .. } = &self.shared;
         let outgoing = match refused.way_back(topology, reader, clock.now()) {
@@ -153,6 +178,7 @@ impl Walk {
             Err(why) => {
                 self.walked.unreadable += 1;
                 self.walked.why.get_or_insert(why);
+                self.leave(tag);
                 return Ok(());
             }
         };
@@ -235,11 +261,34 @@ impl Source {
         }
     }
 
-    /// Gives back everything that was not acknowledged, and waits until that is done.
-    async fn give_back(&self) -> Result<(), BrokerError> {
+    /// Gives back everything that was not acknowledged, what is in `left` in its order, and waits until that is done.
+    async fn give_back(&self, left: &[Left]) -> Result<(), BrokerError> {
         const ALL: u64 = 0;
-        self.channel.basic_nack(ALL, BasicNackOptions { multiple: true, requeue: true }).await?;
+        // When somebody else takes them, or RabbitMQ is slow, the order is not worth more.
+        if let Ok(given_back) = tokio::time::timeout(ORDER_WAIT_MAX, self.give_back_in_order(left)).await {
+            given_back?;
+        }
+        self.give_back_to(ALL).await?;
         Ok(self.channel.close(200, "done".into()).await?)
+    }
+
+    async fn give_back_in_order(&self, left: &[Left]) -> Result<(), BrokerError> {
+        let left: Vec<&Left> = left.iter().filter(|left| left.count > 0).collect();
+        let mut back = self.ready().await?;
+        for some in left.chunks(GIVEN_BACK_AT_ONCE) {
+            for window in some {
+                self.give_back_to(window.tag).await?;
+                back += window.count;
+            }
+            while self.ready().await? < back {
+                tokio::time::sleep(BACK_LOOK_EVERY).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn give_back_to(&self, tag: u64) -> Result<(), BrokerError> {
+        Ok(self.channel.basic_nack(tag, BasicNackOptions { multiple: true, requeue: true }).await?)
     }
 
     async fn acknowledge(&self, tag: u64) -> Result<(), BrokerError> {
