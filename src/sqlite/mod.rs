@@ -25,7 +25,7 @@ pub use error::SqliteError;
 pub use identity::FileIdentity;
 pub use lock::FileLock;
 pub use migrate::migrate;
-pub use thread::{JoinedThread, SqliteThread};
+pub use thread::{JoinedThread, SqliteThread, gather};
 
 /// How long a statement waits for another process's lock on the file before it fails.
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

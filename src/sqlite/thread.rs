@@ -74,6 +74,19 @@ impl<T> Drop for JoinedThread<T> {
     }
 }
 
+/// Waits for the next that is sent to a thread, and puts it into `group` with those that wait behind it, up to `group_max`
+/// together; false when nobody can send any more.
+pub fn gather<T>(waiting: &mut mpsc::Receiver<T>, group: &mut Vec<T>, group_max: usize) -> bool {
+    let Some(first) = waiting.blocking_recv() else { return false };
+    group.push(first);
+    while group.len() < group_max
+        && let Ok(next) = waiting.try_recv()
+    {
+        group.push(next);
+    }
+    true
+}
+
 impl SqliteThread {
     /// Starts a thread named `name` that owns `connection` to the file `path`.
     ///

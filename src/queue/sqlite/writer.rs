@@ -20,7 +20,7 @@ use crate::clock::Backoff;
 use crate::model::{Event, Message, ReceiptKey, Target, Timestamp};
 use crate::queue::{Access, FollowUp, Lane, Once, QueueError};
 use crate::sqlite::receipts::{has_receipt, note_receipt, prune_receipts};
-use crate::sqlite::{FileIdentity, JoinedThread, SqliteError};
+use crate::sqlite::{FileIdentity, JoinedThread, SqliteError, gather};
 use crate::telemetry::SharedTelemetry;
 
 /// Commands that one transaction may hold.
@@ -189,13 +189,7 @@ impl WriterThread {
     fn run(mut self, mut waiting: mpsc::Receiver<Command>) {
         self.measure();
         let mut group = Vec::with_capacity(GROUP_MAX);
-        while let Some(first) = waiting.blocking_recv() {
-            group.push(first);
-            while group.len() < GROUP_MAX
-                && let Ok(next) = waiting.try_recv()
-            {
-                group.push(next);
-            }
+        while gather(&mut waiting, &mut group, GROUP_MAX) {
             self.write(&mut group);
         }
     }

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::model::{ReceiptKey, Timestamp};
 use crate::sqlite::receipts::{RECEIPTS_MAX, RECEIPTS_SCHEMA, has_receipt, note_receipt, prune_receipts};
-use crate::sqlite::{self, JoinedThread, SqliteError, SqliteThread};
+use crate::sqlite::{self, JoinedThread, SqliteError, SqliteThread, gather};
 
 const STEPS: &[&str] = &[RECEIPTS_SCHEMA];
 /// Receipts noted in one transaction at most.
@@ -64,13 +64,7 @@ struct Writing {
 impl Writing {
     fn run(mut self, mut waiting: mpsc::Receiver<Noting>) {
         let mut group = Vec::with_capacity(GROUP_MAX);
-        while let Some(first) = waiting.blocking_recv() {
-            group.push(first);
-            while group.len() < GROUP_MAX
-                && let Ok(next) = waiting.try_recv()
-            {
-                group.push(next);
-            }
+        while gather(&mut waiting, &mut group, GROUP_MAX) {
             let written = self.write(&group).map_err(|error| SqliteError::new(&self.path, error));
             for noting in group.drain(..) {
                 let _asker_may_be_gone = noting.answer.send(written.clone());
