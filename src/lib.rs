@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 pub mod decide;
 pub mod deliver;
+pub mod incoming;
 pub mod ingest;
 pub mod misskey;
 pub mod model;

@@ -2,10 +2,8 @@
 
 use url::Url;
 
+use crate::ingest::MISSKEY_PATH;
 use crate::model::Source;
-
-/// The path of the endpoint, which may stand behind a prefix.
-const ENDPOINT: &str = "/ingest/misskey";
 
 /// The address under which Misskey reaches us.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +43,7 @@ impl IngestUrl {
 
 fn source_of(path: &str) -> Result<Source, String> {
     const EXPECTED: &str = "its path must end with /ingest/misskey or /ingest/misskey/SOURCE";
-    let name = match path.rsplit_once(ENDPOINT) {
+    let name = match path.rsplit_once(MISSKEY_PATH) {
         // A proxy before us may have paths of its own.
         None if path.len() > 1 => return Ok(Source::default()),
         None => return Err(EXPECTED.to_owned()),

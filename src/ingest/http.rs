@@ -21,18 +21,16 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::{Serialize, Serializer};
 use serde_json::json;
-use subtle::ConstantTimeEq;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::refused_body::{drain, is_compressed};
 use super::{Ingest, ItemResult, ItemsError, split};
+use crate::incoming::{BodyError, bearer, declared_bytes, drain, is_compressed, whole};
 use crate::model::Secret;
 use crate::telemetry::chain;
 
@@ -125,11 +123,8 @@ impl Door {
         let Some(token) = &self.policy.token else {
             return Err(Refusal::Unauthorized("server.admin_token is not set, so nobody may publish here; set it"));
         };
-        let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let given =
-            given.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-        match given {
-            Some((_, given)) if bool::from(given.trim().as_bytes().ct_eq(token.expose().as_bytes())) => Ok(()),
+        match bearer(headers) {
+            Some(given) if token.is(given) => Ok(()),
             Some(_) => Err(Refusal::Unauthorized("the bearer token is wrong")),
             None => Err(Refusal::Unauthorized("send the admin token as `Authorization: Bearer ...`")),
         }
@@ -137,8 +132,7 @@ impl Door {
 
     /// Waits for room in memory for the request's body.
     async fn body_share(&self, headers: &HeaderMap) -> Result<Option<SemaphorePermit<'_>>, Refusal> {
-        let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-        let length = length.unwrap_or(self.policy.request_bytes_max);
+        let length = declared_bytes(headers).unwrap_or(self.policy.request_bytes_max);
         if length > self.policy.request_bytes_max {
             return Err(self.too_large());
         }
@@ -146,13 +140,11 @@ impl Door {
     }
 
     async fn read(&self, body: &mut Body) -> Result<Bytes, Refusal> {
-        let limited = Limited::new(body, self.policy.request_bytes_max);
-        match tokio::time::timeout(BODY_WAIT_MAX, limited.collect()).await {
-            Err(_) => Err(Refusal::TooSlow),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(self.too_large()),
-            Ok(Err(error)) => Err(Refusal::Malformed(format!("the request's body broke off: {error}"))),
-            Ok(Ok(body)) => Ok(body.to_bytes()),
-        }
+        let read = tokio::time::timeout(BODY_WAIT_MAX, whole(body, self.policy.request_bytes_max));
+        read.await.map_err(|_| Refusal::TooSlow)?.map_err(|error| match error {
+            BodyError::TooLarge => self.too_large(),
+            BodyError::BrokenOff(words) => Refusal::Malformed(words),
+        })
     }
 
     fn too_large(&self) -> Refusal {
@@ -274,13 +266,13 @@ impl IntoResponse for Refusal {
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
-
+    use axum::http::header::AUTHORIZATION;
     use http_body_util::BodyExt;
 
     use super::super::{Accepted, ITEMS_MAX};
     use super::*;
     use crate::clock::SystemClock;
+    use crate::incoming::dripping;
     use crate::model::{EventError, EventId};
     use crate::queue::{Access, FileOptions, Queue};
     use crate::telemetry::Telemetry;
@@ -317,14 +309,6 @@ mod tests {
         let (waited, few, ()) = tokio::join!(waiting, few, release);
         assert!(few, "few items wait for nobody");
         assert!(waited.is_ok(), "bulk comes in when the other is done");
-    }
-    /// Sends a space each second, and never ends.
-    fn dripping() -> Body {
-        let drip = futures_util::stream::unfold((), |()| async {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            Some((Ok::<_, Infallible>(Bytes::from_static(b" ")), ()))
-        });
-        Body::from_stream(drip)
     }
 
     #[tokio::test]

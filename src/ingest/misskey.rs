@@ -30,18 +30,17 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, post};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-use super::refused_body::{drain, is_compressed};
-use super::{Ingest, new_event_id};
+use super::{Ingest, MISSKEY_PATH, new_event_id};
 use crate::decide::{Admission, Credential, Gate};
+use crate::incoming::{BodyError, declared_bytes, drain, is_compressed, whole};
 use crate::model::{Arrival, Draft, Event, EventError, IngestRefusal, ReceiptKey, Source, UserId};
 use crate::queue::{Once, QueueError};
 use crate::telemetry::chain;
@@ -101,9 +100,9 @@ pub fn misskey_router(ingest: Ingest, policy: MisskeyPolicy) -> Router {
         door.answer(source.trim_end_matches('/'), headers, body).await
     };
     Router::new()
-        .route("/ingest/misskey", only(post(of_default)))
-        .route("/ingest/misskey/", only(post(of_default)))
-        .route("/ingest/misskey/{*source}", only(post(of_named)))
+        .route(MISSKEY_PATH, only(post(of_default)))
+        .route(&format!("{MISSKEY_PATH}/"), only(post(of_default)))
+        .route(&format!("{MISSKEY_PATH}/{{*source}}"), only(post(of_named)))
         .with_state(door)
 }
 
@@ -160,8 +159,7 @@ impl Door {
     /// Waits for room in memory for the request's body.
     async fn room_for(&self, headers: &HeaderMap, deadline: Instant) -> Result<OwnedSemaphorePermit, Refusal> {
         let max = self.ingest.policy.event_bytes_max;
-        let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-        let length = length.unwrap_or(max);
+        let length = declared_bytes(headers).unwrap_or(max);
         if length > max {
             return Err(Refusal::TooLarge { max });
         }
@@ -177,10 +175,10 @@ impl Door {
 
     async fn read(&self, body: &mut Body, deadline: Instant) -> Result<Bytes, Refusal> {
         let max = self.ingest.policy.event_bytes_max;
-        match timeout_at(deadline, Limited::new(body, max).collect()).await {
-            Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge { max }),
-            Ok(Err(_)) | Err(_) => Err(Refusal::Incomplete),
+        match timeout_at(deadline, whole(body, max)).await {
+            Ok(Ok(bytes)) => Ok(bytes),
+            Ok(Err(BodyError::TooLarge)) => Err(Refusal::TooLarge { max }),
+            Ok(Err(BodyError::BrokenOff(_))) | Err(_) => Err(Refusal::Incomplete),
         }
     }
 
@@ -327,11 +325,12 @@ fn error_body(words: &str) -> impl IntoResponse {
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
+    use axum::http::header::CONTENT_LENGTH;
 
     use super::*;
     use crate::clock::SystemClock;
     use crate::decide::IngestScope;
+    use crate::incoming::dripping;
     use crate::model::Secret;
     use crate::queue::{Access, FileOptions, Queue};
     use crate::telemetry::Telemetry;
@@ -352,15 +351,6 @@ mod tests {
 
     fn headers() -> HeaderMap {
         HeaderMap::from_iter([(SECRET_HEADER.parse().expect("a name"), HeaderValue::from_static("right"))])
-    }
-
-    /// Sends a space each second, and never ends.
-    fn dripping() -> Body {
-        let drip = futures_util::stream::unfold((), |()| async {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            Some((Ok::<_, Infallible>(Bytes::from_static(b" ")), ()))
-        });
-        Body::from_stream(drip)
     }
 
     #[tokio::test]

@@ -10,7 +10,6 @@ mod items;
 mod misskey;
 mod once;
 mod reconcile;
-mod refused_body;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,6 +29,8 @@ pub use reconcile::{Reach, ReconcileError, Reconciled, Reconciler, Reconciling, 
 
 use once::UnderWay;
 
+/// Where Misskey's webhooks post; behind it, the source can stand. A proxy may have it behind a prefix.
+pub const MISSKEY_PATH: &str = "/ingest/misskey";
 /// Items parsed before other tasks get their turn: health checks would wait for 100,000 at once.
 const ITEMS_PER_TURN: usize = 256;
 

@@ -8,8 +8,6 @@
 //! The token comes from a request; it is compared with the admin's in constant time, and else shown to Misskey. It is neither
 //! stored nor printed. What it is worth is found out before the parameters are looked at, as Misskey does.
 
-use subtle::ConstantTimeEq;
-
 use super::error::ApiError;
 use super::strikes::Strikes;
 use crate::misskey::{Need, People, PeopleError};
@@ -61,7 +59,7 @@ impl Callers {
 
     /// Whether `token` is the admin's.
     pub(super) fn is_admin(&self, token: &str) -> bool {
-        self.admin_token.as_ref().is_some_and(|admin| token.as_bytes().ct_eq(admin.expose().as_bytes()).into())
+        self.admin_token.as_ref().is_some_and(|admin| admin.is(token))
     }
 
     async fn person(&self, people: &People, token: &Secret, needs: &[Need]) -> Result<Caller, ApiError> {

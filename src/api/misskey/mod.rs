@@ -29,12 +29,12 @@ mod user;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::http::header::EXPECT;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, post};
 
@@ -47,12 +47,15 @@ use self::shape::Answer;
 use self::strikes::Strikes;
 use crate::clock::SharedClock;
 use crate::deliver::Tester;
+use crate::incoming::{bearer, drain};
 use crate::misskey::{Need, People};
 use crate::model::{Secret, Subscribable, Webhook, WebhookId};
 use crate::record::{Latest, LatestAttempt, RecordError};
 use crate::registry::{Registry, RegistryError};
 use crate::telemetry::{SharedTelemetry, chain};
 
+/// How long the rest of a request that is refused is read and thrown away.
+const DRAIN_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Webhooks whose latest attempts are asked for one by one; of more, all are read at once.
 const ASKED_SINGLY_MAX: usize = 16;
 
@@ -171,17 +174,14 @@ impl Management {
         match self.answer(endpoint, headers, &mut body).await {
             Ok(answer) => answer.into_response(),
             Err(error) => {
-                // Who waits for our leave to send its body does not get it, and has nothing under way.
-                if !headers.contains_key(EXPECT) {
-                    door::drain(body).await;
-                }
+                drain(headers, body, DRAIN_WAIT_MAX).await;
                 error.into_response()
             }
         }
     }
 
     async fn answer(&self, endpoint: Endpoint, headers: &HeaderMap, body: &mut Body) -> Result<Answer, ApiError> {
-        let is_admin = door::bearer(headers).is_some_and(|token| self.callers.is_admin(token));
+        let is_admin = bearer(headers).is_some_and(|token| self.callers.is_admin(token));
         let params = self.door.read(headers, body, is_admin).await?;
         let caller = self.callers.who(door::token(headers, &params)?, endpoint.needs()).await?;
         self.call(endpoint, &caller, &params).await

@@ -6,8 +6,9 @@ use url::Url;
 
 use super::Connecting;
 use crate::cli::{CliError, Output};
+use crate::ingest::Reach;
 use crate::misskey::{Granted, MisskeyWebhook, NewWebhook, WebhookChange};
-use crate::model::{Audience, Secret, Sender, known_types};
+use crate::model::{Audience, Secret, Sender, Source, known_types};
 
 /// What it is called on Misskey.
 const NAME: &str = "hikyaku";
@@ -22,9 +23,9 @@ fn types_of_misskey() -> impl Iterator<Item = &'static str> {
         .map(|known| known.name)
 }
 
-/// Whether a webhook to `url` comes in `here`.
-pub(super) fn points_here(url: &str, here: &Url) -> bool {
-    Url::parse(url).is_ok_and(|url| url.as_str().trim_end_matches('/') == here.as_str().trim_end_matches('/'))
+/// Whether a webhook to `url` comes in `here`, as events of `source`.
+pub(super) fn points_here(url: &str, here: &Url, source: &Source) -> bool {
+    Reach::new(here, source).source_of(url).as_ref() == Some(source)
 }
 
 /// Sees to it that one webhook among the person's `webhooks` brings every event here with `secret`, and no other does.
@@ -39,7 +40,7 @@ pub(super) async fn repair(
     output: &mut Output,
 ) -> Result<(), CliError> {
     let mut ours: Vec<&MisskeyWebhook> =
-        webhooks.iter().filter(|webhook| points_here(&webhook.url, with.here)).collect();
+        webhooks.iter().filter(|webhook| points_here(&webhook.url, with.here, with.source)).collect();
     // The one in use is kept.
     ours.sort_by_key(|webhook| !webhook.active);
     let Some((own, doubles)) = ours.split_first() else {
@@ -178,17 +179,18 @@ mod tests {
     }
 
     #[test]
-    fn a_webhook_points_here_with_and_without_a_slash_at_the_end() {
+    fn a_webhook_points_here_however_its_address_is_written() {
         let here = Url::parse("http://127.0.0.87:8787/ingest/misskey").expect("a URL");
         for (url, is_here) in [
             ("http://127.0.0.87:8787/ingest/misskey", true),
             ("HTTP://127.0.0.87:8787/ingest/misskey/", true),
+            ("http://127.0.0.87:8787/ingest/misskey?from=misskey", true),
             ("http://127.0.0.87:8787/ingest/misskey/second", false),
             ("http://127.0.0.87:8788/ingest/misskey", false),
             ("https://127.0.0.87:8787/ingest/misskey", false),
             ("no URL", false),
         ] {
-            assert_eq!(points_here(url, &here), is_here, "{url}");
+            assert_eq!(points_here(url, &here, &Source::default()), is_here, "{url}");
         }
     }
 }

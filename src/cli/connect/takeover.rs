@@ -28,7 +28,7 @@ pub(super) async fn offer(
     output: &mut Output,
 ) -> Result<(), CliError> {
     let user = &granted.account.id;
-    let others = webhooks.iter().filter(|webhook| !points_here(&webhook.url, with.here));
+    let others = webhooks.iter().filter(|webhook| !points_here(&webhook.url, with.here, with.source));
     let (mut here, new): (Vec<_>, Vec<_>) = others.partition(|webhook| find(with, user, webhook).is_some());
     if !new.is_empty() {
         output.line("Your other webhooks on Misskey:")?;

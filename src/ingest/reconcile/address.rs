@@ -5,10 +5,8 @@
 
 use url::Url;
 
+use crate::ingest::MISSKEY_PATH;
 use crate::model::Source;
-
-/// The path of the endpoint, behind which a source can stand.
-const ENDPOINT: &str = "/ingest/misskey";
 
 /// The addresses under which Misskey reaches us.
 #[derive(Clone, Debug)]
@@ -22,7 +20,7 @@ impl Reach {
     pub fn new(url: &Url, source: &Source) -> Self {
         let mut base = url.clone();
         let path = base.path().trim_end_matches('/');
-        let is_named = |(before, last): &(&str, &str)| before.ends_with(ENDPOINT) && *last == source.as_str();
+        let is_named = |(before, last): &(&str, &str)| before.ends_with(MISSKEY_PATH) && *last == source.as_str();
         let path = path.rsplit_once('/').filter(is_named).map_or(path, |(before, _)| before).to_owned();
         base.set_path(&path);
         Self { base }
