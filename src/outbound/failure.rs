@@ -50,8 +50,15 @@ fn links<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
 }
 
 fn is_tls(link: &(dyn Error + 'static)) -> bool {
-    let wrapped = link.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    link.is::<rustls::Error>() || wrapped.is_some_and(|inner| inner.is::<rustls::Error>())
+    // hyper-rustls wraps an `io::Error` in another, whose `source` passes over what is within.
+    let mut innermost = link;
+    for _ in 0..LINKS_MAX {
+        match innermost.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => innermost = inner,
+            None => break,
+        }
+    }
+    innermost.is::<rustls::Error>()
 }
 
 fn is_ours(error: &io::Error) -> bool {
