@@ -238,7 +238,10 @@ pub struct OptionArgs {
     /// is read there too), `none` takes it away
     #[arg(long, value_name = "SECRET")]
     pub signing_secret: Option<String>,
-    /// Whether the clear-text secret is sent
+    /// In what form events are sent: misskey, discord, slack or cloudevents; `default` is misskey
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<String>,
+    /// Whether the clear-text secret is sent; with the formats discord and slack it never is
     #[arg(long, value_name = "BOOL")]
     pub send_secret: Option<bool>,
     /// Waits between attempts in seconds, comma-separated; `default` goes back to the settings

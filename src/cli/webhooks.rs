@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::args::{CreateArgs, OptionArgs, UpdateArgs};
 use super::{CliError, Output, Table, WebhooksCommand};
 use crate::model::{
-    EventType, Options, Origin, Owner, Secret, Source, Status, UserId, Webhook, WebhookId, check_name, check_secret,
-    check_signing_secret, check_url,
+    EventType, Options, Origin, Owner, Secret, Source, Status, UserId, Webhook, WebhookId, check_format, check_name,
+    check_secret, check_signing_secret, check_url,
 };
 use crate::record::{Latest, LatestAttempt};
 use crate::registry::{Change, Filter, NewWebhook, Registry};
@@ -40,6 +40,7 @@ pub async fn webhooks(
         WebhooksCommand::Create(args) => {
             let json = args.json;
             let webhook = registry.create(new_webhook(args)?).await?;
+            warn_of_misfit(&webhook, output);
             show(&webhook, None, false, json, output)
         }
         WebhooksCommand::Update(args) => {
@@ -47,6 +48,7 @@ pub async fn webhooks(
             let json = args.json;
             let change = change(&args, &registry.show(&id)?.options)?;
             let webhook = registry.update(&id, change).await?;
+            warn_of_misfit(&webhook, output);
             let attempt = latest.of(&webhook.id).await?;
             show(&webhook, attempt, false, json, output)
         }
@@ -58,6 +60,13 @@ pub async fn webhooks(
         }
         // It needs what none of the others does, and is done in `test_webhook`.
         WebhooksCommand::Test(_) => Ok(()),
+    }
+}
+
+/// Says so when the address looks like one that refuses what it is going to get.
+fn warn_of_misfit(webhook: &Webhook, output: &mut Output) {
+    if let Some(words) = webhook.options.format.misfit(&webhook.url) {
+        output.note(&format!("{words}: `hikyaku webhooks update {} --format ...`", webhook.id));
     }
 }
 
@@ -139,7 +148,7 @@ fn change(args: &UpdateArgs, options_now: &Options) -> Result<Change, CliError> 
 
 /// The options with what `args` say, or nothing when they say nothing.
 fn options(args: &OptionArgs, mut options: Options) -> Result<Option<Options>, CliError> {
-    let OptionArgs { signing_secret, send_secret, retry_schedule, max_age, timeout } = args;
+    let OptionArgs { signing_secret, format, send_secret, retry_schedule, max_age, timeout } = args;
     if let Some(text) = signing_secret {
         options.signing_secret = match text.as_str() {
             "none" => None,
@@ -147,6 +156,10 @@ fn options(args: &OptionArgs, mut options: Options) -> Result<Option<Options>, C
                 Some(check_signing_secret(&given_or_typed(text)?).map_err(|error| CliError::Usage(error.to_string()))?)
             }
         };
+    }
+    if let Some(text) = format {
+        let checked = |text: &str| check_format(text).map_err(|error| CliError::Usage(error.to_string()));
+        options.format = or_default(text, checked)?.unwrap_or_default();
     }
     if let Some(send) = send_secret {
         options.send_secret = *send;
@@ -163,7 +176,7 @@ fn options(args: &OptionArgs, mut options: Options) -> Result<Option<Options>, C
         options.timeout = or_default(text, |text| seconds("--timeout", text, 100.0, 600_000.0))?.map(|ms| ms / 1000);
     }
     let any = signing_secret.is_some() || send_secret.is_some() || retry_schedule.is_some() || max_age.is_some();
-    Ok((any || timeout.is_some()).then_some(options))
+    Ok((any || timeout.is_some() || format.is_some()).then_some(options))
 }
 
 fn or_default<T>(text: &str, read: impl FnOnce(&str) -> Result<T, CliError>) -> Result<Option<T>, CliError> {
@@ -197,7 +210,7 @@ async fn list(
     if webhooks.is_empty() {
         output.note("there are no such webhooks; is it the right settings file, and the right folder?");
     }
-    let mut table = Table::new(&["ID", "OWNER", "STATUS", "ON", "LATEST", "URL"]);
+    let mut table = Table::new(&["ID", "OWNER", "STATUS", "ON", "FORMAT", "LATEST", "URL"]);
     for webhook in &webhooks {
         let latest = attempts.get(&webhook.id);
         table.row([
@@ -205,6 +218,7 @@ async fn list(
             owner_text(&webhook.owner),
             status_text(&webhook.status),
             types_text(webhook),
+            webhook.options.format.to_string(),
             latest.map_or_else(|| "never sent".to_owned(), latest_text),
             shown_url(webhook),
         ]);
@@ -293,6 +307,7 @@ fn as_json(webhook: &Webhook, latest: Option<LatestAttempt>, reveal: bool) -> Va
         "status": status_text(&webhook.status),
         "deactivatedAt": deactivation.map(|deactivation| deactivation.at.to_rfc3339()),
         "secret": secret(&webhook.secret),
+        "format": options.format.as_str(),
         "sendSecret": options.send_secret,
         "signingSecret": options.signing_secret.as_ref().map(secret),
         "retryScheduleS": options.retry_schedule.as_ref().map(|waits| waits.iter().map(seconds).collect::<Vec<_>>()),

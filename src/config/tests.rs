@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::decide::{Credential, IngestScope};
-use crate::model::{EventType, Origin, Owner, Secret, Status, Timestamp, UserId};
+use crate::model::{EventType, Format, Origin, Owner, Secret, Status, Timestamp, UserId};
 
 fn load(file: &str, env: &[(&str, &str)]) -> Result<Settings, SettingsError> {
     let folder = tempfile::tempdir().expect("a folder");
@@ -319,6 +319,7 @@ fn a_declared_webhook_has_what_was_declared_and_defaults_for_the_rest() {
         secret = "s3cr3t"
         on = ["note", "mention"]
         active = false
+        format = "discord"
         send_secret = false
         signing_secret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
         retry_schedule_s = []
@@ -339,6 +340,7 @@ fn a_declared_webhook_has_what_was_declared_and_defaults_for_the_rest() {
     assert_eq!(second.options.retry_schedule, Some(Vec::new()));
     assert_eq!(second.options.max_age, Some(Duration::from_secs(60)));
     assert_eq!(second.options.timeout, Some(Duration::from_secs(5)));
+    assert_eq!((first.options.format, second.options.format), (Format::Misskey, Format::Discord));
     assert!(!second.options.send_secret && second.options.signing_secret.is_some());
 }
 

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use crate::model::{
     EventType, Options, Origin, Owner, Secret, Source, Status, Timestamp, UserId, Webhook, WebhookError, WebhookId,
-    check_name, check_secret, check_signing_secret, check_url,
+    check_format, check_name, check_secret, check_signing_secret, check_url,
 };
 
 use super::reader::Section;
@@ -73,6 +73,9 @@ fn read_options(section: &mut Section<'_, '_>) -> Options {
         retry_schedule: delivery::retry_schedule(section),
         max_age: delivery::max_age(section),
         timeout: delivery::timeout(section),
+        format: section
+            .text("format", |text| check_format(text).map_err(|error| bare_words(&error)))
+            .unwrap_or(default.format),
         send_secret: section.flag("send_secret").unwrap_or(default.send_secret),
         signing_secret: section
             .text("signing_secret", |text| check_signing_secret(text).map_err(|error| bare_words(&error))),

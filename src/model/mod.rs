@@ -10,6 +10,7 @@ mod delivery;
 mod event;
 mod event_error;
 mod fate;
+mod format;
 mod ids;
 mod known_types;
 mod parse;
@@ -23,6 +24,7 @@ pub use delivery::{Delivery, LAST_ERROR_BYTES_MAX, LastFailure, Message, Target}
 pub use event::{Event, SERVER_BYTES_MAX};
 pub use event_error::{EventError, JsonKind};
 pub use fate::{DeactivationReason, DeathReason, DropReason, IngestRefusal, Outcome, ParkReason};
+pub use format::{Format, check_format};
 pub use ids::{DeliveryId, DeliveryIdError, EventId, EventType, ID_BYTES_MAX, IdError, Source, UserId, WebhookId};
 pub use known_types::{Audience, KnownType, Sender, known_type, known_types};
 pub use parse::{Arrival, Draft};

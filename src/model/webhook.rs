@@ -10,7 +10,7 @@ use secrecy::ExposeSecret;
 use subtle::ConstantTimeEq;
 use url::Url;
 
-use super::{DeactivationReason, Event, EventType, Source, Timestamp, UserId, WebhookId};
+use super::{DeactivationReason, Event, EventType, Format, Source, Timestamp, UserId, WebhookId};
 
 /// Characters a URL may have at most (Misskey's column).
 pub const URL_CHARS_MAX: usize = 1024;
@@ -113,7 +113,9 @@ pub struct Options {
     pub max_age: Option<Duration>,
     /// Time for one attempt.
     pub timeout: Option<Duration>,
-    /// Whether the clear-text secret goes out.
+    /// In what form its events go out.
+    pub format: Format,
+    /// Whether the clear-text secret goes out, where the format has a use for it.
     pub send_secret: bool,
     /// Signs each request (Standard Webhooks); begins with `whsec_`.
     pub signing_secret: Option<Secret>,
@@ -121,7 +123,14 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { retry_schedule: None, max_age: None, timeout: None, send_secret: true, signing_secret: None }
+        Self {
+            retry_schedule: None,
+            max_age: None,
+            timeout: None,
+            format: Format::default(),
+            send_secret: true,
+            signing_secret: None,
+        }
     }
 }
 
@@ -208,6 +217,12 @@ pub enum WebhookError {
     Unsendable {
         /// The character.
         found: char,
+    },
+    /// No format of ours.
+    #[error("format: {given:?} is none; it is misskey, discord, slack or cloudevents")]
+    Format {
+        /// What was given, cut.
+        given: String,
     },
     /// No Standard Webhooks secret.
     #[error("signing_secret: it must be `whsec_` followed by 24 to 64 bytes in base64")]

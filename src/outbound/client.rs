@@ -6,6 +6,7 @@ use reqwest::header::RETRY_AFTER;
 use reqwest::{Method, Request, Response, redirect};
 
 use super::failure::no_answer;
+use super::formats;
 use super::request::{self, Attempt};
 use super::resolver::Resolver;
 use crate::decide::{Exchange, NoAnswer};
@@ -68,7 +69,7 @@ impl Client {
     }
 
     async fn exchange(&self, attempt: &Attempt<'_>) -> Exchange {
-        let body = request::body(attempt);
+        let body = formats::body(attempt.event, attempt.webhook);
         let headers = match request::headers(attempt, &body) {
             Ok(headers) => headers,
             Err(error) => return Exchange::NoAnswer { kind: NoAnswer::Invalid, words: error.to_string() },

@@ -3,11 +3,12 @@
 //! [`Client::send`] makes one attempt: one POST, no redirect, one deadline over name look-up, connecting, TLS, headers and
 //! body, and at most [`RESPONSE_BYTES_MAX`] of the answer. It tells how the exchange went and decides nothing; what that
 //! means is `decide::classify`'s word. Connections are pooled and shared by all webhooks. Proxies of the environment are not
-//! used. [`Caller::post`] makes a call to a server that the admin has named, on the same HTTP stack.
+//! used. What a request's body says is made by `formats`. [`Caller::post`] makes a call to a server that the admin has named, on the same HTTP stack.
 
 mod call;
 mod client;
 mod failure;
+mod formats;
 mod pieces;
 mod request;
 mod resolver;

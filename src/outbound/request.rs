@@ -1,16 +1,7 @@
-//! What the receiver gets: headers as Misskey sends them plus those of Standard Webhooks, and the body in Misskey's key order.
-//!
-//! ```json
-//! {"server":"https://misskey.example","hookId":"..","userId":"..","eventId":"..","createdAt":1774960496789,"type":"note","body":{..}}
-//! ```
-//!
-//! `server` is left out when the event does not say it (older servers), `userId` for system events. The event's own bytes are
-//! put in as they are.
+//! The headers that the receiver gets: those that Misskey sends, plus those of Standard Webhooks. The body is `formats`' word.
 
 use std::borrow::Cow;
-use std::fmt::Write;
 
-use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
@@ -25,8 +16,6 @@ const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 const ATTEMPT: HeaderName = HeaderName::from_static("x-hikyaku-attempt");
-/// Room for what comes before the event's own bytes: with ids as Misskey makes them it is less.
-const HEAD_BYTES: usize = 256;
 /// Room for all of them and the client's own, so that the table never grows.
 const HEADERS_MAX: usize = 16;
 
@@ -54,44 +43,12 @@ pub(super) enum RequestError {
     Signature(#[from] crate::decide::SignatureError),
 }
 
-/// The body of the request for `attempt`.
-pub(super) fn body(attempt: &Attempt<'_>) -> Pieces {
-    let Attempt { event, webhook, .. } = attempt;
-    let mut head = String::with_capacity(HEAD_BYTES + Pieces::room_beside(event.body.bytes()));
-    head.push('{');
-    if let Some(server) = &event.server {
-        push_text(&mut head, "server", server);
-    }
-    push_text(&mut head, "hookId", webhook.id.as_str());
-    if let Some(user) = &event.user {
-        push_text(&mut head, "userId", user.as_str());
-    }
-    push_text(&mut head, "eventId", event.id.as_str());
-    let _never_fails = write!(head, "\"createdAt\":{},", event.created_at.as_millis());
-    push_text(&mut head, "type", event.kind.as_str());
-    head.push_str("\"body\":");
-    Pieces::new(head.into_bytes(), event.body.bytes().clone(), Bytes::from_static(b"}"))
-}
-
-fn push_text(json: &mut String, key: &str, text: &str) {
-    json.push('"');
-    json.push_str(key);
-    json.push_str("\":");
-    if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
-        json.push('"');
-        json.push_str(text);
-        json.push('"');
-    } else {
-        json.push_str(&serde_json::to_string(text).unwrap_or_default());
-    }
-    json.push(',');
-}
-
 /// The headers of the request for `attempt`, whose body is `body`; `User-Agent` is the client's.
 pub(super) fn headers(attempt: &Attempt<'_>, body: &Pieces) -> Result<HeaderMap, RequestError> {
     let Attempt { event, delivery, id, webhook, now } = attempt;
     let mut headers = HeaderMap::with_capacity(HEADERS_MAX);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let format = webhook.options.format;
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
     let mut put = |name: HeaderName, value: Result<HeaderValue, _>| match value {
         Ok(value) => {
             headers.insert(name, value);
@@ -103,7 +60,7 @@ pub(super) fn headers(attempt: &Attempt<'_>, body: &Pieces) -> Result<HeaderMap,
         put(HOST, HeaderValue::from_str(&host))?;
     }
     put(HOOK_ID, HeaderValue::from_str(webhook.id.as_str()))?;
-    if webhook.options.send_secret {
+    if webhook.options.send_secret && format.has_use_for_secret() {
         put(HOOK_SECRET, HeaderValue::from_bytes(&secret_bytes(webhook.secret.expose())))?;
     }
     let seconds = now.as_millis().div_euclid(1000);
@@ -148,9 +105,12 @@ fn secret_bytes(secret: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use crate::model::{
         Arrival, EventId, EventType, Options, Origin, Owner, Secret, Source, Status, UserId, WebhookId,
     };
+    use crate::outbound::formats;
 
     use super::*;
 
@@ -187,7 +147,7 @@ mod tests {
         let delivery = Delivery::fresh(event, webhook.id.clone());
         let id = delivery.id(event);
         let attempt = Attempt { event, delivery: &delivery, id: &id, webhook, now: NOW };
-        let body = body(&attempt);
+        let body = formats::body(event, webhook);
         let headers = headers(&attempt, &body).expect("headers");
         (headers, String::from_utf8(body.slices().concat()).expect("UTF-8"))
     }
@@ -253,15 +213,6 @@ mod tests {
         fn the_host_of_a_plain_name_is_what_the_url_standard_says(name in "[a-z0-9.:-]{0,20}", end in "[.](com|e|g|1|0x1)?") {
             let server = format!("https://{name}{end}");
             proptest::prop_assert_eq!(host_of(&server).map(Cow::into_owned), host_of_any(&server));
-        }
-
-        #[test]
-        fn a_text_goes_into_the_body_as_json_writes_it(text in proptest::arbitrary::any::<String>(), plain in "[ -~]{0,20}") {
-            for text in [text, plain] {
-                let mut head = String::new();
-                push_text(&mut head, "key", &text);
-                proptest::prop_assert_eq!(head, format!("\"key\":{},", serde_json::json!(text)));
-            }
         }
     }
 }

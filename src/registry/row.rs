@@ -3,7 +3,7 @@
 //! `on` is a JSON array of event types; `options` a JSON object, to which later versions add keys:
 //!
 //! ```json
-//! {"retryScheduleMs":[5000,30000],"maxAgeMs":345600000,"timeoutMs":10000,"sendSecret":true,"signingSecret":"whsec_..."}
+//! {"retryScheduleMs":[5000,30000],"maxAgeMs":345600000,"timeoutMs":10000,"format":"discord","sendSecret":true,"signingSecret":"whsec_..."}
 //! ```
 //!
 //! Absent or null is "as the settings say". What cannot be read back is told without the values: some are secret.
@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::model::{
-    EventType, IdError, Options, Origin, Owner, Secret, Source, Status, Timestamp, UserId, Webhook, WebhookError,
-    WebhookId, check_name, check_signing_secret,
+    EventType, Format, IdError, Options, Origin, Owner, Secret, Source, Status, Timestamp, UserId, Webhook,
+    WebhookError, WebhookId, check_format, check_name, check_signing_secret,
 };
 
 /// The columns that [`read`] wants, in its order.
@@ -33,6 +33,8 @@ struct StoredOptions {
     max_age_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     timeout_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    format: Option<String>,
     #[serde(default = "yes")]
     send_secret: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -53,6 +55,7 @@ pub(super) fn write_options(options: &Options) -> rusqlite::Result<String> {
         retry_schedule_ms: options.retry_schedule.as_ref().map(|waits| waits.iter().copied().map(ms_of).collect()),
         max_age_ms: options.max_age.map(ms_of),
         timeout_ms: options.timeout.map(ms_of),
+        format: (options.format != Format::default()).then(|| options.format.as_str().to_owned()),
         send_secret: options.send_secret,
         signing_secret: options.signing_secret.as_ref().map(|secret| secret.expose().to_owned()),
     };
@@ -124,12 +127,14 @@ fn read_options(text: &str) -> Result<Options, String> {
     // The parser's words would quote the value, and that may be the signing secret.
     let stored: StoredOptions = serde_json::from_str(text)
         .map_err(|error| format!("options: no JSON object of the right shape, at its character {}", error.column()))?;
+    let format: Result<Option<Format>, WebhookError> = stored.format.as_deref().map(check_format).transpose();
     let signing_secret: Result<Option<Secret>, WebhookError> =
         stored.signing_secret.as_deref().map(check_signing_secret).transpose();
     Ok(Options {
         retry_schedule: stored.retry_schedule_ms.map(|waits| waits.into_iter().map(Duration::from_millis).collect()),
         max_age: stored.max_age_ms.map(Duration::from_millis),
         timeout: stored.timeout_ms.map(Duration::from_millis),
+        format: format.map_err(|error| format!("options: {error}"))?.unwrap_or_default(),
         send_secret: stored.send_secret,
         signing_secret: signing_secret.map_err(|error| format!("options: {error}"))?,
     })

@@ -9,7 +9,7 @@ use url::Url;
 use super::*;
 use crate::clock::ManualClock;
 use crate::model::{Body, Event, EventId, UserId, check_signing_secret};
-use crate::model::{EventType, Options, Origin, Owner, Secret, Source};
+use crate::model::{EventType, Format, Options, Origin, Owner, Secret, Source};
 
 const START: Timestamp = Timestamp::from_millis(1_774_960_496_789);
 
@@ -106,6 +106,7 @@ async fn a_webhook_comes_back_as_it_was_made() {
         retry_schedule: Some(vec![Duration::from_secs(5), Duration::from_millis(30_500)]),
         max_age: Some(Duration::from_secs(86_400)),
         timeout: Some(Duration::from_millis(2500)),
+        format: Format::CloudEvents,
         send_secret: false,
         signing_secret: Some(check_signing_secret("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD").expect("secret")),
     };
@@ -396,6 +397,7 @@ async fn a_damaged_row_is_told_and_costs_no_other() {
         (r#""on" = '[""]'"#, "on: it is empty"),
         (r#"options = '{"signingSecret":"hunter3"}'"#, "options: "),
         (r#"options = '{"maxAgeMs":"hunter3"}'"#, "options: "),
+        (r#"options = '{"format":"teams"}'"#, "options: format: \"teams\" is none"),
         ("user_id = ''", "user_id: "),
         ("name = CAST(x'ff' AS TEXT)", "name: "),
     ];

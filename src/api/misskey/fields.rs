@@ -1,7 +1,7 @@
 //! What a registration is made of, read from a call's parameters. The limits are Misskey's; what may be in a URL, a secret
 //! and a name is the model's word.
 //!
-//! Hikyaku's own options: `sendSecret`, `signingSecret`, `retryScheduleS` (seconds), `maxAgeS` (seconds), `timeoutMs`. Each
+//! Hikyaku's own options: `format`, `sendSecret`, `signingSecret`, `retryScheduleS` (seconds), `maxAgeS` (seconds), `timeoutMs`. Each
 //! that is left out stays as it is; `null` goes back to the settings, and takes a signing secret away.
 
 use std::ops::RangeInclusive;
@@ -13,8 +13,9 @@ use url::Url;
 use super::error::ApiError;
 use super::params::{Params, required, wrong};
 use crate::model::{
-    ATTEMPT_TIMEOUT_MS, EventType, MAX_AGE_S, Options, Owner, RETRIES_MAX, RETRY_WAIT_S, Secret, Source, Subscribable,
-    UserId, WebhookError, WebhookId, check_name, check_secret, check_signing_secret, check_url,
+    ATTEMPT_TIMEOUT_MS, EventType, Format, MAX_AGE_S, Options, Owner, RETRIES_MAX, RETRY_WAIT_S, Secret, Source,
+    Subscribable, UserId, WebhookError, WebhookId, check_format, check_name, check_secret, check_signing_secret,
+    check_url,
 };
 
 /// Characters that the name of a user's webhook has.
@@ -92,6 +93,14 @@ pub(super) fn source(params: &Params) -> Result<Option<Source>, ApiError> {
 /// `options` with what the parameters say, or nothing when they say nothing.
 pub(super) fn options(params: &Params, mut options: Options) -> Result<Option<Options>, ApiError> {
     let mut any = false;
+    if let Some(value) = params.value("format") {
+        options.format = match value {
+            Value::Null => Format::default(),
+            Value::String(text) => check_format(text).map_err(|error| refused("format", &error))?,
+            other => return Err(wrong("format", "a string or null", other)),
+        };
+        any = true;
+    }
     if let Some(send) = params.flag("sendSecret")? {
         options.send_secret = send;
         any = true;

@@ -2,7 +2,7 @@
 //!
 //! ```json
 //! {"id":"..","userId":"..","name":"..","on":["note"],"url":"..","secret":"..","active":true,"latestSentAt":null,"latestStatus":null,
-//!  "source":"default","deactivated":null,"sendSecret":true,"signingSecret":null,"retryScheduleS":null,"maxAgeS":null,
+//!  "source":"default","deactivated":null,"format":"misskey","sendSecret":true,"signingSecret":null,"retryScheduleS":null,"maxAgeS":null,
 //!  "timeoutMs":null,"declared":false}
 //! ```
 //!
@@ -83,6 +83,7 @@ pub(super) struct SystemShape<'a> {
 struct OwnShape<'a> {
     source: &'a Source,
     deactivated: Option<DeactivatedShape>,
+    format: &'static str,
     send_secret: bool,
     signing_secret: Option<&'a str>,
     retry_schedule_s: Option<Vec<f64>>,
@@ -142,6 +143,7 @@ impl<'a> OwnShape<'a> {
         Self {
             source: &webhook.source,
             deactivated,
+            format: options.format.as_str(),
             send_secret: options.send_secret,
             signing_secret: options.signing_secret.as_ref().map(Secret::expose),
             retry_schedule_s: options.retry_schedule.as_ref().map(seconds),

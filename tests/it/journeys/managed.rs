@@ -31,8 +31,17 @@ async fn shown(program: &Program, id: &str) -> Value {
 #[track_caller]
 fn assert_misskeys(webhook: &Value, misskeys: &Value) {
     let (given, expected) = (webhook.as_object().expect("an object"), misskeys.as_object().expect("an object"));
-    let own =
-        ["source", "deactivated", "sendSecret", "signingSecret", "retryScheduleS", "maxAgeS", "timeoutMs", "declared"];
+    let own = [
+        "source",
+        "deactivated",
+        "format",
+        "sendSecret",
+        "signingSecret",
+        "retryScheduleS",
+        "maxAgeS",
+        "timeoutMs",
+        "declared",
+    ];
     for (name, value) in given.iter().filter(|(name, _)| !own.contains(&name.as_str())) {
         assert_eq!(expected.get(name), Some(value), "{name} in {webhook}");
     }
@@ -126,7 +135,7 @@ async fn hikyakus_own_options_are_set_shown_left_alone_and_taken_back() {
     let signing = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
     let own = json!({
         "source": "second", "sendSecret": false, "signingSecret": signing, "retryScheduleS": [0.5, 60.0], "maxAgeS": 3600,
-        "timeoutMs": 2500,
+        "timeoutMs": 2500, "format": "cloudevents",
     });
     let mut params = json!({"userId": USER, "name": "hook", "url": "https://a.example/", "on": ["note"]});
     let fields = own.as_object().expect("an object");
@@ -140,14 +149,14 @@ async fn hikyakus_own_options_are_set_shown_left_alone_and_taken_back() {
     assert_eq!(program.call("i/webhooks/update", json!({"webhookId": id, "timeoutMs": 3000})).await.0, 204);
     let changed = shown(&program, id).await;
     assert_eq!((&changed["timeoutMs"], &changed["maxAgeS"]), (&json!(3000), &json!(3600)), "the others stay");
-    let back =
-        json!({"webhookId": id, "signingSecret": null, "retryScheduleS": null, "maxAgeS": null, "timeoutMs": null});
+    assert_eq!(changed["format"], "cloudevents");
+    let back = json!({"webhookId": id, "signingSecret": null, "retryScheduleS": null, "maxAgeS": null, "timeoutMs": null, "format": null});
     assert_eq!(program.call("i/webhooks/update", back).await.0, 204);
     let back = shown(&program, id).await;
     for name in ["signingSecret", "retryScheduleS", "maxAgeS", "timeoutMs"] {
         assert_eq!(back[name], Value::Null, "{name}");
     }
-    assert_eq!(back["sendSecret"], json!(false));
+    assert_eq!((&back["sendSecret"], &back["format"]), (&json!(false), &json!("misskey")));
     for (filter, count) in [
         (json!({"source": "second"}), 1),
         (json!({"source": "default"}), 0),
