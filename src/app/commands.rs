@@ -53,7 +53,7 @@ pub(super) async fn webhooks(
     };
     let deleted = deleted.map(|webhook| webhook.id.clone());
     let declared = if deleted.is_some() { Vec::new() } else { settings.webhooks.clone() };
-    let registry = Registry::open(store, declared, SystemClock::shared()).await?;
+    let registry = Registry::open(store, settings.store.seals.clone(), declared, SystemClock::shared()).await?;
     let latest = Arc::new(Latest::open(store).await?);
     if let WebhooksCommand::Test(args) = &command {
         let tester = management::tester(&settings, &latest, &SystemClock::shared(), &Telemetry::shared()?)?;
@@ -149,7 +149,13 @@ async fn connect(settings: Settings, args: &ConnectArgs, output: &mut Output) ->
     let here =
         here.ok_or_else(|| missing("misskey.ingest_url is not set, the address under which Misskey reaches hikyaku"))?;
     let misskey = Misskey::new(url)?;
-    let registry = Registry::open(&settings.store.path, settings.webhooks.clone(), SystemClock::shared()).await?;
+    let registry = Registry::open(
+        &settings.store.path,
+        settings.store.seals.clone(),
+        settings.webhooks.clone(),
+        SystemClock::shared(),
+    )
+    .await?;
     let with = Connecting {
         misskey: &misskey,
         here: &here.url,

@@ -60,7 +60,10 @@ impl Service {
         let telemetry = Telemetry::shared()?;
         let listeners = Listeners::bind(&settings).await?;
         let store = &settings.store.path;
-        let registry = Registry::open(store, settings.webhooks.clone(), Arc::clone(&clock)).await?.watch();
+        let registry =
+            Registry::open(store, settings.store.seals.clone(), settings.webhooks.clone(), Arc::clone(&clock))
+                .await?
+                .watch();
         let retention = Retention { age: settings.dead_letters.retention, count_max: settings.dead_letters.count_max };
         let letters = Arc::new(DeadLetters::open(store, retention, Arc::clone(&clock)).await?);
         let latest = Arc::new(Latest::open(store).await?);

@@ -1,10 +1,16 @@
-//! `[store]`: where registrations and dead letters are kept.
+//! `[store]`: where registrations and dead letters are kept, and with which key what is secret in them is sealed.
 
 use std::path::PathBuf;
 
+use crate::registry::{SealKey, Seals};
 use crate::sqlite::path_of_url;
 
 use super::reader::Section;
+use super::server::unless_empty;
+use super::values;
+
+/// Keys that may be replaced at a time: one each month for a year.
+const PREVIOUS_KEYS_MAX: usize = 12;
 
 /// Where registrations and dead letters are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,17 +18,27 @@ pub struct Store {
     /// `url`: `sqlite:PATH`, the file of the store, not the queue's; a relative path is one of the working directory.
     /// Default `sqlite:store.db`: nothing to install.
     pub path: PathBuf,
+    /// `encryption_key` (32 bytes in base64; empty, the default: none, since a key beside the file it seals is none) seals the
+    /// webhooks' secrets, options and URLs in the store. `previous_encryption_keys`, at most 12, open what they have
+    /// sealed, until it is sealed anew at the next start.
+    pub seals: Seals,
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Self { path: PathBuf::from("store.db") }
+        Self { path: PathBuf::from("store.db"), seals: Seals::default() }
     }
 }
 
 impl Store {
     pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
-        Self { path: section.text("url", store_file).unwrap_or_else(|| Self::default().path) }
+        let key = section.text("encryption_key", |text| unless_empty(text, SealKey::parse)).flatten();
+        let previous = section
+            .list("previous_encryption_keys", PREVIOUS_KEYS_MAX, |value| values::text(value).and_then(SealKey::parse));
+        Self {
+            path: section.text("url", store_file).unwrap_or_else(|| Self::default().path),
+            seals: Seals { current: key, previous: previous.unwrap_or_default() },
+        }
     }
 }
 

@@ -105,7 +105,7 @@ fn all_problems_are_reported_at_once_with_where_they_are() {
         "HIKYAKU__A: unknown variable; those of settings are HIKYAKU__SECTION__KEY, such as HIKYAKU__DELIVERY__CONCURRENCY",
         "hikyaku.toml: server.listen: \"localhost:8787\" is no IP address with a port, such as 127.0.0.1:8787 or [::1]:8787",
         "HIKYAKU__QUEUE__PREFETCH: queue.prefetch: must be a whole number from 64 to 65536, and this is a text that is no such number",
-        "HIKYAKU__STORE__PATH: store.path: unknown setting; here are known: url",
+        "HIKYAKU__STORE__PATH: store.path: unknown setting; here are known: encryption_key, previous_encryption_keys, url",
         "hikyaku.toml: delivery.timeout_ms: it is 99, and 100 to 600000 are allowed",
         "hikyaku.toml: delivery.retry_schedule_s[1]: must be a number of seconds from 0.01 to 604800, and this is a text that is no number",
         "hikyaku.toml: delivery.retry_schedule_s[2]: it is 0 s, and 0.01 to 604800 s are allowed",
@@ -228,6 +228,14 @@ fn texts_that_do_not_fit_are_refused_in_words() {
         ("[queue]\nurl = \"amqp://user:hunter2@host:x/\"", "a port is no number"),
         ("[queue]\nurl = \"redis://:hunter2@host/\"", "it must be `sqlite:PATH`"),
         ("[store]\nurl = \"postgres://user:hunter2@host/\"", "PostgreSQL is not in this version yet"),
+        (
+            "[store]\nencryption_key = \"hunter2!\"",
+            "store.encryption_key: it is no base64; `openssl rand -base64 32` makes",
+        ),
+        (
+            "[store]\nprevious_encryption_keys = [\"aHVudGVyMg==\"]",
+            "previous_encryption_keys[0]: it has 7 bytes, and 32",
+        ),
         ("[misskey]\nurl = \"https://misskey.example/api\"", "with nothing after the host and port"),
         ("[misskey]\ningest_url = \"http://u:hunter2@h/ingest/misskey\"", "without a user name"),
         ("[misskey]\ntoken = \"hunter2 hunter2\"", "no visible ASCII"),

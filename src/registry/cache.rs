@@ -21,6 +21,8 @@ pub(super) struct Loaded {
     pub(super) deactivated: HashMap<WebhookId, Deactivation>,
     /// Ids of webhooks deleted not long ago.
     pub(super) tombstones: HashSet<WebhookId>,
+    /// The names of keys that have sealed something and are not here.
+    pub(super) keys_missing: Vec<String>,
     /// What could not be read, in words.
     pub(super) problems: Vec<String>,
 }

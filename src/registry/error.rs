@@ -9,6 +9,17 @@ pub enum RegistryError {
     /// The store does not answer, or cannot write. Ours to mend, not the caller's.
     #[error("the webhooks' store did not do what was asked of it")]
     Store(#[from] SqliteError),
+    /// Something in the store was sealed with keys that are not here.
+    #[error(
+        "webhooks in the store are sealed with {} that the settings do not have ({}). Set `store.encryption_key` to it, or, if \
+         you have changed it, add the old one to `store.previous_encryption_keys` until hikyaku has started once",
+        if names.len() == 1 { "a key" } else { "keys" },
+        names.join(", ")
+    )]
+    KeysMissing {
+        /// Their names, at least one.
+        names: Vec<String>,
+    },
     /// Webhooks of the settings file have the ids of webhooks in the store.
     #[error(
         "declared in the settings file and also kept in the store: {}. Give {} another id in the settings file, or \

@@ -13,13 +13,17 @@
 //! - A declared webhook cannot be changed or deleted here. We can deactivate it, which outlives a restart, and its owner
 //!   can activate it again.
 //!
-//! Secrets lie in the store in clear text, and are never printed. This module sends nothing and decides nothing about
+//! - With a key, secrets, options and URLs lie in the store sealed, and nothing of their clear text stays in it. A store that
+//!   another key has sealed is not opened; if that happens under way, the last snapshot stays.
+//!
+//! Without a key they lie there in clear text. They are never printed. This module sends nothing and decides nothing about
 //! deliveries.
 
 mod asked;
 mod cache;
 mod error;
 mod row;
+mod seal;
 mod sqlite;
 
 use std::collections::HashMap;
@@ -40,6 +44,7 @@ use crate::sqlite::{Bell, ring};
 pub use asked::{Change, Filter, NewWebhook};
 pub use cache::{Known, Snapshot};
 pub use error::RegistryError;
+pub use seal::{SealKey, Seals};
 
 /// How long a deleted webhook's id stays known and taken: far longer than a delivery, or a dead letter by default, lives.
 pub const TOMBSTONE_AGE_MAX: Duration = Duration::from_secs(TOMBSTONE_DAYS * 24 * 60 * 60);
@@ -74,16 +79,25 @@ struct Shared {
 
 impl Registry {
     /// Opens the registry in the SQLite file at `path`, made if absent, beside the webhooks `declared` in the settings
-    /// file. The file is opened at once, on the caller's thread: at start, not while serving.
+    /// file. The file is opened at once, on the caller's thread: at start, not while serving. What lies there is sealed anew if
+    /// `seals` would seal it with another key, or with none.
     ///
     /// # Errors
-    /// [`RegistryError::DeclaredAndStored`] or [`RegistryError::DeclaredTwice`] when an id is not unique (who wants to
+    /// [`RegistryError::KeysMissing`] when there is something that no key here opens, [`RegistryError::DeclaredAndStored`] or [`RegistryError::DeclaredTwice`] when an id is not unique (who wants to
     /// delete the stored one opens the registry without the declared ones), or what the store says.
-    pub async fn open(path: &Path, declared: Vec<Webhook>, clock: SharedClock) -> Result<Self, RegistryError> {
+    pub async fn open(
+        path: &Path,
+        seals: Seals,
+        declared: Vec<Webhook>,
+        clock: SharedClock,
+    ) -> Result<Self, RegistryError> {
         let declared = by_id(declared)?;
-        let store = SqliteStore::open(path)?;
+        let store = SqliteStore::open(path, seals)?;
         store.prune_tombstones(clock.now().minus(TOMBSTONE_AGE_MAX)).await?;
         let loaded = store.load_unless(None).await?.unwrap_or_default();
+        if !loaded.keys_missing.is_empty() {
+            return Err(RegistryError::KeysMissing { names: loaded.keys_missing });
+        }
         check_apart(&declared, &loaded)?;
         let snapshot = watch::Sender::new(Arc::new(Snapshot::new(&declared, loaded)));
         let (trouble, turn) = (watch::Sender::new(None), Mutex::new(()));
@@ -277,6 +291,10 @@ impl Shared {
         let known = self.snapshot.borrow().revision();
         let trouble = match self.store.load_unless(Some(known)).await {
             Ok(None) => None,
+            Ok(Some(loaded)) if !loaded.keys_missing.is_empty() => {
+                let error = RegistryError::KeysMissing { names: loaded.keys_missing };
+                Some(format!("the webhooks last known are in use: {error}"))
+            }
             Ok(Some(loaded)) => {
                 self.snapshot.send_replace(Arc::new(Snapshot::new(&self.declared, loaded)));
                 None

@@ -6,7 +6,8 @@
 //! {"retryScheduleMs":[5000,30000],"maxAgeMs":345600000,"timeoutMs":10000,"format":"discord","sendSecret":true,"signingSecret":"whsec_..."}
 //! ```
 //!
-//! Absent or null is "as the settings say". What cannot be read back is told without the values: some are secret.
+//! Absent or null is "as the settings say". `url`, `secret` and `options` are sealed when `sealed_by` names a key: any of them
+//! can hold what only its receiver may know. What cannot be read back is told without the values.
 
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use rusqlite::types::FromSql;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::seal::{Place, Seals};
 use crate::model::{
     EventType, Format, IdError, Options, Origin, Owner, Secret, Source, Status, Timestamp, UserId, Webhook,
     WebhookError, WebhookId, check_format, check_name, check_signing_secret,
@@ -22,7 +24,9 @@ use crate::model::{
 
 /// The columns that [`read`] wants, in its order.
 pub(super) const COLUMNS: &str =
-    r#"id, user_id, source, name, url, secret, "on", active, options, created_at, updated_at"#;
+    r#"id, user_id, source, name, url, secret, "on", active, options, created_at, updated_at, sealed_by"#;
+/// Those of them that are sealed.
+pub(super) const SEALED: [&str; 3] = ["url", "secret", "options"];
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -75,7 +79,8 @@ fn to_json<T: Serialize>(value: &T) -> rusqlite::Result<String> {
 ///
 /// # Errors
 /// The column that cannot be read, and why, in words without the value of a secret.
-pub(super) fn read(row: &Row<'_>) -> Result<Webhook, String> {
+pub(super) fn read(row: &Row<'_>, seals: &Seals) -> Result<Webhook, String> {
+    let sealed = |name: &'static str| open(row, name, seals);
     let user: Option<String> = column(row, "user_id")?;
     Ok(Webhook {
         id: text(row, "id", WebhookId::new)?,
@@ -85,16 +90,22 @@ pub(super) fn read(row: &Row<'_>) -> Result<Webhook, String> {
         },
         source: text(row, "source", Source::new)?,
         name: check_name(&column::<String>(row, "name")?).map_err(|error| error.to_string())?,
-        url: read_url(&column::<String>(row, "url")?)?,
+        url: read_url(&sealed("url")?)?,
         // What may be a secret has become less over time; one that is stored stays in use.
-        secret: Secret::new(&column::<String>(row, "secret")?),
+        secret: Secret::new(&sealed("secret")?),
         on: read_on(&column::<String>(row, "on")?)?,
         status: if column::<bool>(row, "active")? { Status::Active } else { Status::Paused },
-        options: read_options(&column::<String>(row, "options")?)?,
+        options: read_options(&sealed("options")?)?,
         origin: Origin::Store,
         created_at: Timestamp::from_millis(column(row, "created_at")?),
         updated_at: Timestamp::from_millis(column(row, "updated_at")?),
     })
+}
+
+/// The text of a column that may be sealed.
+pub(super) fn open(row: &Row<'_>, name: &'static str, seals: &Seals) -> Result<String, String> {
+    let (id, by): (String, Option<String>) = (column(row, "id")?, column(row, "sealed_by")?);
+    seals.open(Place { webhook: &id, column: name }, by.as_deref(), column(row, name)?)
 }
 
 fn column<T: FromSql>(row: &Row<'_>, name: &str) -> Result<T, String> {

@@ -17,10 +17,14 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::Change;
 use super::cache::{Loaded, Step};
 use super::row;
+use super::seal::Seals;
 use crate::model::{Deactivation, DeactivationReason, Status, Timestamp, Webhook, WebhookId};
 use crate::sqlite::{self, SqliteError, SqliteThread};
 
-const STEPS: &[&str] = &[r#"
+mod sealing;
+
+const STEPS: &[&str] = &[
+    r#"
     CREATE TABLE webhooks (
         id TEXT PRIMARY KEY,
         user_id TEXT,
@@ -42,7 +46,9 @@ const STEPS: &[&str] = &[r#"
     CREATE TABLE webhook_tombstones (id TEXT PRIMARY KEY, deleted_at INTEGER NOT NULL) STRICT;
     CREATE TABLE registry_revision (one INTEGER PRIMARY KEY CHECK (one = 1), revision INTEGER NOT NULL) STRICT;
     INSERT INTO registry_revision VALUES (1, 0);
-"#];
+"#,
+    "ALTER TABLE webhooks ADD COLUMN sealed_by TEXT;",
+];
 
 /// Problems told of one reading; the rest are counted.
 const PROBLEMS_MAX: usize = 100;
@@ -71,24 +77,28 @@ pub(super) struct SqliteStore {
     reader: SqliteThread,
     /// The reader's data version when it last read.
     seen: Arc<AtomicI64>,
+    seals: Arc<Seals>,
 }
 
 impl SqliteStore {
-    /// Opens the file, making it and the tables where they are absent.
-    pub(super) fn open(path: &Path) -> Result<Self, SqliteError> {
+    /// Opens the file, making it and the tables where they are absent, and seals anew what `seals` would seal otherwise.
+    pub(super) fn open(path: &Path, seals: Seals) -> Result<Self, SqliteError> {
         let mut writer = sqlite::open(path)?;
         sqlite::migrate(&mut writer, path, "registry", STEPS)?;
+        sealing::seal_all_anew(&mut writer, &seals).map_err(|error| SqliteError::new(path, error))?;
+        let seals = Arc::new(seals);
         let reader = sqlite::open(path)?;
         Ok(Self {
             writer: SqliteThread::start("registry-write", path, writer)?,
             reader: SqliteThread::start("registry-read", path, reader)?,
             seen: Arc::new(AtomicI64::new(NOTHING_SEEN)),
+            seals,
         })
     }
 
     /// Reads everything, unless the registry is still at the revision `known`.
     pub(super) async fn load_unless(&self, known: Option<i64>) -> Result<Option<Loaded>, SqliteError> {
-        let seen = Arc::clone(&self.seen);
+        let (seen, seals) = (Arc::clone(&self.seen), Arc::clone(&self.seals));
         let job = move |connection: &mut Connection| {
             let version: i64 = connection.query_row("PRAGMA data_version", [], |row| row.get(0))?;
             if known.is_some() && seen.load(Ordering::Relaxed) == version {
@@ -97,10 +107,12 @@ impl SqliteStore {
             let transaction = connection.transaction()?;
             let loaded = match revision(&transaction)? {
                 now if known == Some(now) => None,
-                now => Some(load(&transaction, now)?),
+                now => Some(load(&transaction, now, &seals)?),
             };
-            // Noted last: what fails above is tried again.
-            seen.store(version, Ordering::Relaxed);
+            // Noted last: what fails above is tried again, and so is what cannot be opened, by which the snapshot stays.
+            if loaded.as_ref().is_none_or(|loaded: &Loaded| loaded.keys_missing.is_empty()) {
+                seen.store(version, Ordering::Relaxed);
+            }
             Ok(loaded)
         };
         self.reader.call(job).await
@@ -122,6 +134,7 @@ impl SqliteStore {
 
     /// Adds a webhook.
     pub(super) async fn create(&self, webhook: Arc<Webhook>) -> Result<Created, SqliteError> {
+        let seals = Arc::clone(&self.seals);
         let job = move |connection: &mut Connection| {
             let transaction = immediate(connection)?;
             let id = webhook.id.as_str();
@@ -131,7 +144,7 @@ impl SqliteStore {
             if exists(&transaction, "SELECT 1 FROM webhook_tombstones WHERE id = ?1", id)? {
                 return Ok(Created::Deleted);
             }
-            insert(&transaction, &webhook)?;
+            insert(&transaction, &webhook, &seals)?;
             // A webhook of the settings file may have had the id once, and been stopped.
             clear_state(&transaction, id)?;
             let step = bump(&transaction)?;
@@ -143,17 +156,18 @@ impl SqliteStore {
 
     /// Changes a webhook. What was not readable may be so afterwards; if it is not, nothing is changed.
     pub(super) async fn update(&self, id: &WebhookId, change: Change, now: Timestamp) -> Result<Updated, SqliteError> {
-        let id = id.clone();
+        let (id, seals) = (id.clone(), Arc::clone(&self.seals));
         let job = move |connection: &mut Connection| {
             let transaction = immediate(connection)?;
-            if !change_row(&transaction, &id, &change, now)? {
+            sealing::seal_anew(&transaction, id.as_str(), &seals)?;
+            if !change_row(&transaction, &id, &change, now, &seals)? {
                 return Ok(Updated::Absent);
             }
             if change.active == Some(true) {
                 clear_state(&transaction, id.as_str())?;
             }
             let select = format!("SELECT {} FROM webhooks WHERE id = ?1", row::COLUMNS);
-            let webhook = match transaction.query_row(&select, [id.as_str()], |row| Ok(row::read(row)))? {
+            let webhook = match transaction.query_row(&select, [id.as_str()], |row| Ok(row::read(row, &seals)))? {
                 Ok(webhook) => Box::new(webhook),
                 Err(why) => return Ok(Updated::Damaged(why)),
             };
@@ -255,20 +269,23 @@ fn clear_state(transaction: &Transaction<'_>, id: &str) -> rusqlite::Result<usiz
     transaction.execute("DELETE FROM webhook_state WHERE id = ?1", [id])
 }
 
-fn insert(transaction: &Transaction<'_>, webhook: &Webhook) -> rusqlite::Result<usize> {
-    let sql = format!("INSERT INTO webhooks ({}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)", row::COLUMNS);
+fn insert(transaction: &Transaction<'_>, webhook: &Webhook, seals: &Seals) -> rusqlite::Result<usize> {
+    let columns = row::COLUMNS;
+    let sql = format!("INSERT INTO webhooks ({columns}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)");
+    let sealed = |column, text: &str| sealing::seal(seals, webhook.id.as_str(), column, text);
     transaction.prepare_cached(&sql)?.execute((
         webhook.id.as_str(),
         webhook.owner.user().map(|user| user.as_str()),
         webhook.source.as_str(),
         &webhook.name,
-        webhook.url.as_str(),
-        webhook.secret.expose(),
+        sealed("url", webhook.url.as_str())?,
+        sealed("secret", webhook.secret.expose())?,
         row::write_on(&webhook.on)?,
         webhook.status == Status::Active,
-        row::write_options(&webhook.options)?,
+        sealed("options", &row::write_options(&webhook.options)?)?,
         webhook.created_at.as_millis(),
         webhook.updated_at.as_millis(),
+        seals.sealed_by(),
     ))
 }
 
@@ -279,28 +296,32 @@ fn change_row(
     id: &WebhookId,
     change: &Change,
     now: Timestamp,
+    seals: &Seals,
 ) -> rusqlite::Result<bool> {
+    let sealed = |column, text: &str| sealing::seal(seals, id.as_str(), column, text);
     let sql = r#"
         UPDATE webhooks SET name = coalesce(?2, name), url = coalesce(?3, url), secret = coalesce(?4, secret),
             "on" = coalesce(?5, "on"), active = coalesce(?6, active), options = coalesce(?7, options),
             updated_at = max(?8, updated_at + 1)
         WHERE id = ?1"#;
+    let options = change.options.as_ref().map(row::write_options).transpose()?;
     let changed = transaction.prepare_cached(sql)?.execute((
         id.as_str(),
         change.name.as_deref(),
-        change.url.as_ref().map(|url| url.as_str()),
-        change.secret.as_ref().map(|secret| secret.expose()),
+        change.url.as_ref().map(|url| sealed("url", url.as_str())).transpose()?,
+        change.secret.as_ref().map(|secret| sealed("secret", secret.expose())).transpose()?,
         change.on.as_deref().map(row::write_on).transpose()?,
         change.active,
-        change.options.as_ref().map(row::write_options).transpose()?,
+        options.as_deref().map(|options| sealed("options", options)).transpose()?,
         now.as_millis(),
     ))?;
     Ok(changed > 0)
 }
 
-fn load(connection: &Connection, revision: i64) -> rusqlite::Result<Loaded> {
+fn load(connection: &Connection, revision: i64, seals: &Seals) -> rusqlite::Result<Loaded> {
     let mut problems = Vec::new();
-    let webhooks = load_webhooks(connection, &mut problems)?;
+    let keys_missing = sealing::keys_missing(connection, seals)?;
+    let webhooks = load_webhooks(connection, &mut problems, seals)?;
     let deactivated = load_states(connection, &mut problems, None)?;
     let tombstones = load_tombstones(connection)?;
     if problems.len() > PROBLEMS_MAX {
@@ -308,16 +329,16 @@ fn load(connection: &Connection, revision: i64) -> rusqlite::Result<Loaded> {
         problems.truncate(PROBLEMS_MAX);
         problems.push(format!("and {more} more"));
     }
-    Ok(Loaded { revision, webhooks, deactivated, tombstones, problems })
+    Ok(Loaded { revision, webhooks, deactivated, tombstones, keys_missing, problems })
 }
 
-fn load_webhooks(connection: &Connection, problems: &mut Vec<String>) -> rusqlite::Result<Vec<Webhook>> {
+fn load_webhooks(connection: &Connection, problems: &mut Vec<String>, seals: &Seals) -> rusqlite::Result<Vec<Webhook>> {
     let mut webhooks = Vec::new();
     let mut statement =
         connection.prepare_cached(&format!("SELECT {} FROM webhooks ORDER BY created_at, id", row::COLUMNS))?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        match row::read(row) {
+        match row::read(row, seals) {
             Ok(webhook) => webhooks.push(webhook),
             Err(why) => {
                 let id: String = row.get("id").unwrap_or_else(|_| "(whose id is no text)".to_owned());

@@ -13,15 +13,18 @@ use crate::model::{EventType, Format, Options, Origin, Owner, Secret, Source};
 
 const START: Timestamp = Timestamp::from_millis(1_774_960_496_789);
 
+mod sealed;
+
 struct World {
     folder: TempDir,
     clock: Arc<ManualClock>,
+    seals: Seals,
 }
 
 impl World {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        Self { folder, clock: Arc::new(ManualClock::new(START, 0.5)) }
+        Self { folder, clock: Arc::new(ManualClock::new(START, 0.5)), seals: Seals::default() }
     }
 
     fn path(&self) -> PathBuf {
@@ -33,7 +36,7 @@ impl World {
     }
 
     async fn declaring(&self, declared: Vec<Webhook>) -> Result<Registry, RegistryError> {
-        Registry::open(&self.path(), declared, self.clock.clone()).await
+        Registry::open(&self.path(), self.seals.clone(), declared, self.clock.clone()).await
     }
 
     fn execute(&self, sql: &str) {

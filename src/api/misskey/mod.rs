@@ -235,6 +235,7 @@ impl Management {
             | RegistryError::Deleted { .. }
             | RegistryError::Damaged { .. }
             | RegistryError::DeclaredAndStored { .. }
+            | RegistryError::KeysMissing { .. }
             | RegistryError::DeclaredTwice { .. } => ApiError::internal(chain(error)),
             RegistryError::Store(_) => {
                 self.parts.telemetry.trouble("the management API cannot change a webhook", error);

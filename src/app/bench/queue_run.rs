@@ -20,7 +20,7 @@ use crate::deliver::Observer;
 use crate::ingest::Ingest;
 use crate::model::{Delivery, Event, EventType, Options, Owner, Secret, Source, UserId};
 use crate::queue::Access;
-use crate::registry::{NewWebhook, Registry};
+use crate::registry::{NewWebhook, Registry, Seals};
 use crate::telemetry::Telemetry;
 
 /// Events offered in one batch, and batches offered at a time.
@@ -82,7 +82,7 @@ async fn until_connected(service: &Service) -> anyhow::Result<()> {
 }
 
 pub(super) async fn register(settings: &Settings, url: &Url) -> anyhow::Result<()> {
-    let registry = Registry::open(&settings.store.path, Vec::new(), SystemClock::shared()).await?;
+    let registry = Registry::open(&settings.store.path, Seals::default(), Vec::new(), SystemClock::shared()).await?;
     let webhook = NewWebhook {
         id: None,
         owner: Owner::User(UserId::new("bench")?),

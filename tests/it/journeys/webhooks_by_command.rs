@@ -148,3 +148,34 @@ async fn a_webhook_of_the_settings_file_gets_events_and_cannot_be_changed_by_com
     assert_eq!(show(&home, "declared").await["status"], "active");
     program.stop().await;
 }
+
+#[tokio::test]
+async fn with_an_encryption_key_a_secret_arrives_and_stands_nowhere_in_the_store_and_the_key_can_change() {
+    const KEY: &str = "encryption_key = \"cGxlYXNlIGRvIG5vdCB1c2UgdGhpcyBrZXkgYXQgYWw=\"";
+    const OTHER: &str = "encryption_key = \"YW5vdGhlciBrZXkgdGhhdCBpcyBub3QgdG8gYmUgdSE=\"";
+    let receiver = Receiver::start(Behaviour::Answer(200)).await;
+    let home = Home::new("[store]\n");
+    let set = |store: &str| {
+        let settings = std::fs::read_to_string(home.path("hikyaku.toml")).expect("settings");
+        let begin = settings.split_once("[store]\n").expect("a section").0;
+        home.write("hikyaku.toml", &format!("{begin}[store]\n{store}\n"));
+    };
+    set("");
+    let create = ["webhooks", "create", "--id", "w", "--url", &receiver.url("/t0ken"), "--on", "note", "--secret"];
+    home.cli(&[&create[..], &["s3cr3t-of-w"]].concat()).await.ok();
+    set(KEY);
+    let program = home.serve().await;
+    reached(&program, &receiver, "/t0ken").await;
+    assert_eq!(receiver.book().arrived[0].header("x-misskey-hook-secret"), "s3cr3t-of-w");
+    program.stop().await;
+    let store = std::fs::read(home.path("store.db")).expect("the store");
+    for secret in ["s3cr3t-of-w", "t0ken"] {
+        assert!(!store.windows(secret.len()).any(|window| window == secret.as_bytes()), "{secret}");
+    }
+    set(OTHER);
+    home.cli(&["webhooks", "list"]).await.failed(1, &["are sealed with a key", "store.previous_encryption_keys"]);
+    set(&format!("{OTHER}\n{}", KEY.replace("encryption_key = ", "previous_encryption_keys = [") + "]"));
+    assert_eq!(home.cli(&["webhooks", "show", "w", "--json"]).await.json()["url"], json!(receiver.url("/t0ken")));
+    set(OTHER);
+    assert_eq!(show(&home, "w").await["url"], json!(receiver.url("/t0ken")));
+}

@@ -20,7 +20,7 @@ use hikyaku::model::{
 use hikyaku::outbound::Client;
 use hikyaku::queue::{Access, FileOptions, Prefetch, Queue};
 use hikyaku::record::{DeadLetter, DeadLetters, Latest, Retention};
-use hikyaku::registry::{NewWebhook, Registry};
+use hikyaku::registry::{NewWebhook, Registry, Seals};
 use hikyaku::telemetry::{SharedTelemetry, Telemetry};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -148,7 +148,8 @@ impl World {
         let folder = tempfile::tempdir().expect("a folder");
         let store = folder.path().join("store.db");
         let retention = Retention { age: Duration::from_secs(90 * 86400), count_max: 1_000_000 };
-        let registry = Registry::open(&store, Vec::new(), Arc::clone(&clock)).await.expect("a registry");
+        let registry =
+            Registry::open(&store, Seals::default(), Vec::new(), Arc::clone(&clock)).await.expect("a registry");
         let letters = DeadLetters::open(&store, retention, Arc::clone(&clock)).await.expect("dead letters");
         let mut world = Self {
             setup,
