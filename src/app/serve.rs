@@ -8,7 +8,7 @@ use rustix::process::{Resource, Rlimit};
 use super::service::Service;
 use super::signals::Signals;
 use super::{FAILED, logging};
-use crate::cli::ServeArgs;
+use crate::cli::{CliError, ServeArgs};
 use crate::config::Settings;
 
 /// File descriptors beside those of receivers: files, connections to us, the runtime's own.
@@ -30,6 +30,9 @@ fn raise_file_limit(concurrency: usize) -> Option<(u64, u64)> {
 pub(super) async fn run(mut settings: Settings, args: &ServeArgs) -> anyhow::Result<ExitCode> {
     if let Some(listen) = args.listen {
         settings.server.listen = listen;
+    }
+    if let Some(why) = settings.server.is_open() {
+        return Err(CliError::Usage(why).into());
     }
     logging::start(&settings.log);
     let few_files = raise_file_limit(settings.delivery.concurrency);

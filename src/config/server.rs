@@ -41,6 +41,19 @@ impl Default for Server {
 }
 
 impl Server {
+    /// Why nothing should be served with these settings: other machines would reach it, and there is no token that says who
+    /// is an admin. (`metrics_listen` is for other machines, and tells no secrets.)
+    pub fn is_open(&self) -> Option<String> {
+        let is_open = !self.listen.ip().to_canonical().is_loopback() && self.admin_token.is_none();
+        is_open.then(|| {
+            format!(
+                "server.listen is {}, where other machines reach hikyaku, and server.admin_token is not set. Set one \
+                 (`openssl rand -hex 32` makes it, and HIKYAKU__SERVER__ADMIN_TOKEN may hold it), or listen on 127.0.0.1",
+                self.listen
+            )
+        })
+    }
+
     pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
         let default = Self::default();
         Self {

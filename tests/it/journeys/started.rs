@@ -1,7 +1,7 @@
 //! What keeps the server from starting: each with its exit code, its words, and nothing done.
 
 use crate::support::journey_receiver::{Behaviour, Receiver};
-use crate::support::program::{Home, declared, event};
+use crate::support::program::{Home, TOKEN, declared, event};
 
 #[tokio::test]
 async fn everything_that_is_wrong_with_the_settings_is_told_at_once() {
@@ -39,6 +39,21 @@ async fn settings_that_cannot_be_read_are_named() {
     let wrong = "HIKYAKU__DELIVERY__CONCURRENCY=zero HIKYAKU__DELIVERY__SPEED=9 \"$HIKYAKU\" serve";
     home.shell(wrong).await.failed(2, &["HIKYAKU__DELIVERY__CONCURRENCY", "HIKYAKU__DELIVERY__SPEED"]);
     home.cli(&["serve", "--listen", "here"]).await.failed(2, &["--listen"]);
+}
+
+#[tokio::test]
+async fn where_others_reach_it_it_does_not_serve_without_a_token() {
+    let home = Home::bare("");
+    for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0", "[::ffff:192.0.2.1]:0"] {
+        let said = home.cli(&["serve", "--listen", address]).await;
+        said.failed(2, &["server.listen", "server.admin_token is not set", "openssl rand"]);
+    }
+    assert!(!home.path("queue.db").exists(), "nothing was started");
+    home.cli(&["dead", "list"]).await.ok();
+    let home = Home::bare(&format!("server.listen = \"0.0.0.0:0\"\nserver.admin_token = \"{TOKEN}\"\n"));
+    home.serve().await.stop().await;
+    let home = Home::bare("server.listen = \"127.0.0.1:0\"\n");
+    home.serve().await.stop().await;
 }
 
 #[tokio::test]
