@@ -175,7 +175,7 @@ fn hostile(length: usize) -> String {
 
 #[test]
 fn however_much_there_is_the_limits_hold() {
-    for length in [0, 1, 79, 80, 81, 255, 799, 3000, 4096, 20_000] {
+    for length in [0, 1, 79, 81, 255, 799, 4096, 9000] {
         let (long, file) =
             (hostile(length), json!({"type": "image/png", "url": format!("https://a.example/{}", hostile(length))}));
         let user = json!({"id": long, "name": long, "username": long, "host": long, "avatarUrl": format!("https://a.example/{long}")});
@@ -345,6 +345,10 @@ fn without_a_server_to_link_to_there_are_no_links_and_what_is_left_is_told() {
         let bare = message(Format::Discord, &json.replace("\"note\",", "\"x\","));
         assert_eq!(bare, json!({"content": "New event: x", "allowed_mentions": {"parse": []}}));
     }
+    // What the URL standard lets a host have and a chat takes for a mark.
+    let json = note(&json!({"text": "hi"})).replace("misskey.example", "mis`key.example");
+    let slack = message(Format::Slack, &json)["text"].to_string();
+    assert!(slack.contains("<https://mis%60key.example/notes/n1|") && !slack.contains('`'), "{slack}");
     // Discord refuses a whole message for a URL without a dot in its host.
     let json = note(&json!({"text": "hi"})).replace("misskey.example", "localhost:3000");
     assert_eq!(message(Format::Discord, &json)["embeds"][0].get("url"), None);
@@ -454,6 +458,9 @@ fn any_json() -> impl proptest::strategy::Strategy<Value = Value> {
 }
 
 proptest::proptest! {
+    // Each case makes three messages of up to 64 values, which takes its time without optimisation.
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
     #[test]
     fn whatever_is_in_a_body_there_is_a_message_within_the_limits(
         body in any_json(),

@@ -1,15 +1,23 @@
 //! A webhook's format through the program's front door: what arrives, how it is signed, and what is refused on each way in.
 
+use std::process::Stdio;
+
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
 
 use crate::support::journey_receiver::{Arrived, Behaviour, Receiver};
+use crate::support::npm::Package;
 use crate::support::program::{Home, declared};
 use crate::support::python::repository;
 
 const USER: &str = "9ks5o1w5k3x90001";
 const KEY: [u8; 24] = [7; 24];
+
+/// The CloudEvents SDK for JavaScript, unchanged.
+static SDK: Package = Package::new("cloudevents", &["read.mjs"]);
 
 fn signing_secret() -> String {
     format!("whsec_{}", data_encoding::BASE64.encode(&KEY))
@@ -174,4 +182,80 @@ async fn an_address_of_a_chat_that_refuses_the_format_is_told_and_taken() {
     ran.ok();
     let ran = home.cli(&["webhooks", "update", "w", "--format", "discord"]).await;
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+}
+
+/// What the SDK makes of each request: the event, or why it is none.
+async fn read_by_the_sdk(requests: &[Value]) -> Vec<Value> {
+    let mut node = Command::new("node")
+        .arg("read.mjs")
+        .current_dir(SDK.installed().await)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("node; tests/run installs it");
+    let lines: String = requests.iter().map(|request| format!("{request}\n")).collect();
+    node.stdin.take().expect("piped").write_all(lines.as_bytes()).await.expect("written");
+    let output = node.wait_with_output().await.expect("its end");
+    let said = String::from_utf8(output.stdout).expect("UTF-8");
+    let read: Vec<Value> = said.lines().map(|line| line.parse().expect("JSON")).collect();
+    assert_eq!(read.len(), requests.len(), "the SDK answers for each: {said}");
+    read
+}
+
+#[tokio::test]
+async fn the_cloudevents_sdk_takes_what_is_sent_whatever_the_event_has() {
+    let receiver = Receiver::start(Behaviour::Answer(200)).await;
+    let home = Home::new("");
+    let kinds = ["reply", "userCreated", "a type of nobody's 😀"];
+    for source in ["default", "my server:2 <é>", "//"] {
+        for owner in [&["--user", USER][..], &[]] {
+            let url = receiver.url("/");
+            let create = ["webhooks", "create", "--url", &url, "--on", &kinds.join(","), "--format", "cloudevents"];
+            home.cli(&[&create[..], &["--source", source], owner].concat()).await.ok();
+        }
+    }
+    let program = home.serve().await;
+    let mut sent: Vec<Value> = vec![reply().parse().expect("JSON")];
+    for (server, source) in [
+        (Value::Null, "default"),
+        (Value::Null, "my server:2 <é>"),
+        (json!("no URL at all"), "//"),
+        (json!("https://日本.example:8443/x y"), "default"),
+        (json!("HTTP://[::1]:3000"), "default"),
+    ] {
+        for (user, kind) in [(json!(USER), kinds[2]), (Value::Null, kinds[1])] {
+            sent.push(
+                json!({"type": kind, "userId": user, "eventId": format!("id {} \u{fdd0}", sent.len()), "server": server,
+                "source": source, "createdAt": 8_640_000_000_000_000_u64, "body": {"is": [kind, null, 1.5]}}),
+            );
+        }
+    }
+    for event in &sent {
+        assert_eq!(program.post(event.to_string()).await.0, 200);
+    }
+    receiver.until_distinct(sent.len()).await;
+    program.stop().await;
+
+    let request = |arrived: &Arrived| {
+        let body = std::str::from_utf8(&arrived.body).expect("UTF-8");
+        json!({"headers": {"content-type": arrived.header("content-type")}, "body": body})
+    };
+    let mut requests: Vec<Value> = receiver.book().arrived.iter().map(request).collect();
+    // What is none is told: the SDK looks.
+    let mut wrong = requests[0].clone();
+    wrong["body"] = json!(r#"{"specversion":"1.0","id":"x","type":"x","source":"my server","data":{}}"#);
+    requests.push(wrong);
+    let mut read = read_by_the_sdk(&requests).await;
+    assert!(read.pop().expect("the last")["error"].as_str().is_some_and(|error| error.contains("uri-reference")));
+    for event in &sent {
+        let id = event["eventId"].as_str().expect("a text").replace('\u{fdd0}', "\u{fffd}");
+        let one = read.iter().find(|one| one["ok"]["id"] == id.as_str());
+        let one = &one.unwrap_or_else(|| panic!("{event} was not read: {read:#?}"))["ok"];
+        assert_eq!(
+            (&one["data"], one.get("subject")),
+            (&event["body"], event.get("userId").filter(|user| !user.is_null()))
+        );
+        assert_eq!(one["type"], format!("net.misskey.{}", event["type"].as_str().expect("a text")));
+    }
 }

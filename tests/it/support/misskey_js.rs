@@ -1,44 +1,16 @@
 //! misskey-js, the client that Misskey itself and many bots use, unchanged from npm: `tests/misskey-js` has it with its lock
 //! file and a script that makes the calls it is given. It is installed once, below `target`.
 
-use std::path::PathBuf;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
-use tokio::sync::OnceCell;
 
+use super::npm::Package;
 use super::patience::soon;
-use super::python::repository;
 
-const FILES: [&str; 3] = ["package.json", "package-lock.json", "drive.mjs"];
-
-static INSTALLED: OnceCell<PathBuf> = OnceCell::const_new();
-
-/// The folder in which it is installed.
-async fn installed() -> &'static PathBuf {
-    INSTALLED.get_or_init(install).await
-}
-
-async fn install() -> PathBuf {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("misskey-js");
-    std::fs::create_dir_all(&folder).expect("a folder");
-    let lock = std::fs::read(repository("tests/misskey-js/package-lock.json")).expect("the lock file");
-    // npm writes this one when all else is there.
-    let is_there = folder.join("node_modules/.package-lock.json").exists()
-        && std::fs::read(folder.join("package-lock.json")).is_ok_and(|installed| installed == lock);
-    for file in FILES {
-        std::fs::copy(repository(&format!("tests/misskey-js/{file}")), folder.join(file)).expect("copied");
-    }
-    if !is_there {
-        let mut npm = Command::new("npm");
-        npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&folder);
-        let ran = npm.output().await.expect("npm; tests/run installs it");
-        assert!(ran.status.success(), "npm ci: {}", String::from_utf8_lossy(&ran.stderr));
-    }
-    folder
-}
+static PACKAGE: Package = Package::new("misskey-js", &["drive.mjs"]);
 
 /// A running client; killed when dropped.
 pub(crate) struct MisskeyJs {
@@ -51,7 +23,7 @@ impl MisskeyJs {
     pub(crate) async fn start(origin: &str, token: &str) -> Self {
         let mut child = Command::new("node")
             .arg("drive.mjs")
-            .current_dir(installed().await)
+            .current_dir(PACKAGE.installed().await)
             .env("ORIGIN", origin)
             .env("CREDENTIAL", token)
             .stdin(Stdio::piped())

@@ -7,6 +7,7 @@ pub(crate) mod journey_receiver;
 pub(crate) mod misskey;
 pub(crate) mod misskey_js;
 pub(crate) mod misskey_wire;
+pub(crate) mod npm;
 pub(crate) mod patience;
 pub(crate) mod program;
 pub(crate) mod python;
