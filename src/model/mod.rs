@@ -1,7 +1,7 @@
 //! The words of hikyaku as types: events, webhooks, deliveries, their ids, and what can become of them.
 //!
 //! Data comes in as bytes ([`Event::parse`]) or rows and goes out to every other module. The types refuse nonsense when
-//! they are made, so nobody downstream checks again. An event's body is opaque bytes here and everywhere else.
+//! they are made, so nobody downstream checks again. An event's body is opaque bytes here.
 //!
 //! This module does no I/O, reads no clock and draws no random numbers.
 

@@ -327,6 +327,10 @@ fn a_type_that_nobody_knows_and_a_body_that_is_not_of_its_type_are_told_by_name(
         let slack = format!("New event: {kind}\n<https://misskey.example/|Open the server>");
         assert_eq!(message(Format::Slack, &json)["text"], slack);
     }
+    for (kind, told) in [("a\u{202e} <!here>", "a \\<!here\\>"), ("\u{202e}", "")] {
+        let told = format!("New event: {told}");
+        assert_eq!(message(Format::Discord, &of(kind, &json!({})))["content"], told, "{kind:?}");
+    }
 }
 
 #[test]

@@ -132,7 +132,7 @@ const BODY: &[&str] = &["note", "user", "reaction", "emoji", "report", "updatedR
 pub(super) fn tell(event: &Event) -> Story {
     let server = Server::of(event);
     let known = known(event, &server).unwrap_or_else(|| Story {
-        headline: vec![Word::ours("New event: "), Word::Theirs(event.kind.as_str().to_owned())],
+        headline: [Some(Word::ours("New event: ")), Word::theirs(event.kind.as_str())].into_iter().flatten().collect(),
         link: server.link("Open the server", "/"),
         ..Story::default()
     });
