@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use super::{ConnectArgs, TestArgs};
+use super::{ConnectArgs, OptionArgs, TestArgs};
 
 /// hikyaku delivers Misskey's webhooks durably: it takes every event over, and does not let go of it until the receiver
 /// has it or a person can see why not.
@@ -229,30 +229,6 @@ pub struct UpdateArgs {
     /// Print a JSON document
     #[arg(long)]
     pub json: bool,
-}
-
-/// How a webhook's deliveries differ from the settings.
-#[derive(Debug, clap::Args)]
-pub struct OptionArgs {
-    /// Signs each request (Standard Webhooks): whsec_ and base64; `-` reads it from standard input (after the secret, if that
-    /// is read there too), `none` takes it away
-    #[arg(long, value_name = "SECRET")]
-    pub signing_secret: Option<String>,
-    /// In what form events are sent: misskey, discord, slack or cloudevents; `default` is misskey
-    #[arg(long, value_name = "FORMAT")]
-    pub format: Option<String>,
-    /// Whether the clear-text secret is sent; with the formats discord and slack it never is
-    #[arg(long, value_name = "BOOL")]
-    pub send_secret: Option<bool>,
-    /// Waits between attempts in seconds, comma-separated; `default` goes back to the settings
-    #[arg(long, value_name = "SECONDS,...")]
-    pub retry_schedule: Option<String>,
-    /// Age in seconds at which a delivery is given up; `default` goes back to the settings
-    #[arg(long, value_name = "SECONDS")]
-    pub max_age: Option<String>,
-    /// Milliseconds for one attempt; `default` goes back to the settings
-    #[arg(long, value_name = "MS")]
-    pub timeout: Option<String>,
 }
 
 /// What to do with dead letters.

@@ -5,6 +5,7 @@ mod args;
 mod connect;
 mod dead;
 mod misskey;
+mod option_args;
 mod output;
 mod publish;
 mod reconcile;
@@ -20,6 +21,7 @@ pub use args::{
 pub use connect::{Choices, ConnectArgs, Connecting, connect};
 pub use dead::dead;
 pub use misskey::misskey_secret;
+pub use option_args::OptionArgs;
 pub use output::{CliError, Output};
 pub use publish::{Published, publish};
 pub use reconcile::{reconcile, token_of};

@@ -20,6 +20,11 @@ impl Table {
         self.rows.push(cells.into_iter().map(|cell| cut(&cell)).collect());
     }
 
+    /// Adds a row of which nothing is cut.
+    pub fn whole_row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+
     /// The table's lines.
     pub fn lines(&self) -> impl Iterator<Item = String> {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -55,5 +60,7 @@ mod tests {
         let lines: Vec<String> = table.lines().collect();
         assert_eq!(lines[0], "id     what");
         assert_eq!(lines[1], format!("aaaaa  {}…", "x".repeat(59)));
+        table.whole_row(["a".to_owned(), "x".repeat(100)]);
+        assert_eq!(table.lines().nth(2), Some(format!("a      {}", "x".repeat(100))));
     }
 }

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::args::{CreateArgs, OptionArgs, UpdateArgs};
-use super::{CliError, Output, Table, WebhooksCommand};
+use super::args::{CreateArgs, UpdateArgs};
+use super::{CliError, OptionArgs, Output, Table, WebhooksCommand};
 use crate::model::{
-    EventType, Options, Origin, Owner, Secret, Source, Status, UserId, Webhook, WebhookId, check_format, check_name,
-    check_secret, check_signing_secret, check_url,
+    Condition, EventType, Options, Origin, Owner, Secret, Source, Status, UserId, Webhook, WebhookId, check_format,
+    check_name, check_secret, check_signing_secret, check_url,
 };
 use crate::record::{Latest, LatestAttempt};
 use crate::registry::{Change, Filter, NewWebhook, Registry};
@@ -148,7 +148,7 @@ fn change(args: &UpdateArgs, options_now: &Options) -> Result<Change, CliError> 
 
 /// The options with what `args` say, or nothing when they say nothing.
 fn options(args: &OptionArgs, mut options: Options) -> Result<Option<Options>, CliError> {
-    let OptionArgs { signing_secret, format, send_secret, retry_schedule, max_age, timeout } = args;
+    let OptionArgs { signing_secret, format, send_secret, retry_schedule, max_age, timeout, filter, no_filters } = args;
     if let Some(text) = signing_secret {
         options.signing_secret = match text.as_str() {
             "none" => None,
@@ -175,8 +175,25 @@ fn options(args: &OptionArgs, mut options: Options) -> Result<Option<Options>, C
     if let Some(text) = timeout {
         options.timeout = or_default(text, |text| seconds("--timeout", text, 100.0, 600_000.0))?.map(|ms| ms / 1000);
     }
+    if *no_filters || !filter.is_empty() {
+        options.filters = filters(filter)?;
+    }
     let any = signing_secret.is_some() || send_secret.is_some() || retry_schedule.is_some() || max_age.is_some();
-    Ok((any || timeout.is_some() || format.is_some()).then_some(options))
+    let any = any || timeout.is_some() || format.is_some() || *no_filters || !filter.is_empty();
+    Ok(any.then_some(options))
+}
+
+/// The conditions, each the JSON of one; `--filter[0]` is the first.
+fn filters(texts: &[String]) -> Result<Vec<Condition>, CliError> {
+    let mut all = Vec::with_capacity(texts.len());
+    for (index, text) in texts.iter().enumerate() {
+        let value: Value = serde_json::from_str(text).map_err(|error| {
+            let example = r#"'{"path":"/note/visibility","equals":"public"}'"#;
+            usage(&format!("--filter[{index}]"), &format!("it is no JSON ({error}); it must look like {example}"))
+        })?;
+        all.push(value);
+    }
+    Condition::read_all("--filter", &all.into()).map_err(|error| CliError::Usage(error.to_string()))
 }
 
 fn or_default<T>(text: &str, read: impl FnOnce(&str) -> Result<T, CliError>) -> Result<Option<T>, CliError> {
@@ -252,8 +269,14 @@ fn status_text(status: &Status) -> String {
     }
 }
 
+/// The event types, and whether they are all that decides.
 fn types_text(webhook: &Webhook) -> String {
-    webhook.on.iter().map(EventType::as_str).collect::<Vec<_>>().join(",")
+    let types = webhook.on.iter().map(EventType::as_str).collect::<Vec<_>>().join(",");
+    match webhook.options.filters.len() {
+        0 => types,
+        1 => format!("{types} (1 filter)"),
+        count => format!("{types} ({count} filters)"),
+    }
 }
 
 fn show(
@@ -270,16 +293,19 @@ fn show(
     let Value::Object(fields) = document else { return Ok(()) };
     let mut table = Table::new(&[]);
     for (name, value) in fields {
-        let text = match value {
-            Value::String(text) => text,
-            Value::Array(items) => items
-                .iter()
-                .map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned))
-                .collect::<Vec<_>>()
-                .join(","),
-            other => other.to_string(),
-        };
-        table.row([name, text]);
+        match value {
+            Value::String(text) => table.whole_row([name, text]),
+            Value::Array(items) if items.iter().any(Value::is_object) => {
+                let row =
+                    |(index, item): (usize, &Value)| table.whole_row([format!("{name}[{index}]"), item.to_string()]);
+                items.iter().enumerate().for_each(row);
+            }
+            Value::Array(items) => {
+                let texts = items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned));
+                table.whole_row([name, texts.collect::<Vec<_>>().join(",")]);
+            }
+            other => table.whole_row([name, other.to_string()]),
+        }
     }
     table.lines().skip(1).try_for_each(|line| output.line(&line))
 }
@@ -313,6 +339,7 @@ fn as_json(webhook: &Webhook, latest: Option<LatestAttempt>, reveal: bool) -> Va
         "retryScheduleS": options.retry_schedule.as_ref().map(|waits| waits.iter().map(seconds).collect::<Vec<_>>()),
         "maxAgeS": options.max_age.as_ref().map(seconds),
         "timeoutMs": options.timeout.map(|timeout| timeout.as_secs_f64() * 1000.0),
+        "filters": options.filters,
         "declaredIn": match webhook.origin { Origin::Store => "store", Origin::Settings => "settings file" },
         "latestSentAt": latest.map(|latest| latest.sent_at.to_rfc3339()),
         "latestStatus": latest.map(|latest| latest.status),

@@ -12,6 +12,7 @@
 mod check;
 mod dead_letters;
 mod delivery;
+mod filters;
 mod ingest;
 mod ingest_url;
 mod log;

@@ -120,6 +120,17 @@ impl<'v> Section<'_, 'v> {
         self.complain(key, self.path_of(key), what);
     }
 
+    /// Notes a problem of what lies at `place` in this section, e.g. `.in[2]`; of the section itself when that is empty.
+    pub(super) fn problem_below(&mut self, place: &str, what: String) {
+        let key = place.trim_start_matches('.').split('[').next().unwrap_or_default();
+        self.complain(key, format!("{}{place}", self.path), what);
+    }
+
+    /// A value of any kind, if `parse` takes it.
+    pub(super) fn value<T>(&mut self, key: &str, parse: impl FnOnce(&Value) -> Result<T, String>) -> Option<T> {
+        self.typed(key, parse)
+    }
+
     /// A whole number within `allowed`.
     pub(super) fn whole<T>(&mut self, key: &str, allowed: RangeInclusive<T>) -> Option<T>
     where

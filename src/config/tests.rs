@@ -333,6 +333,16 @@ fn a_declared_webhook_has_what_was_declared_and_defaults_for_the_rest() {
         retry_schedule_s = []
         max_age_s = 60
         timeout_ms = 5000
+        [[webhooks.filters]]
+        path = "/note/visibility"
+        not_equals = "specified"
+        [[webhooks.filters]]
+        path = "/note/text"
+        contains = ["misskey", "ミスキー"]
+        types = ["note"]
+        [[webhooks.filters]]
+        path = "/x"
+        not_in = [1, 2.5, "3", true]
     "#;
     let webhooks = load(file, &[]).expect("valid").webhooks;
     let [first, second] = webhooks.as_slice() else { panic!("{webhooks:?}") };
@@ -350,6 +360,52 @@ fn a_declared_webhook_has_what_was_declared_and_defaults_for_the_rest() {
     assert_eq!(second.options.timeout, Some(Duration::from_secs(5)));
     assert_eq!((first.options.format, second.options.format), (Format::Misskey, Format::Discord));
     assert!(!second.options.send_secret && second.options.signing_secret.is_some());
+    assert_eq!(
+        serde_json::to_value(&second.options.filters).expect("JSON"),
+        serde_json::json!([
+            {"path": "/note/visibility", "notEquals": "specified"},
+            {"path": "/note/text", "contains": ["misskey", "ミスキー"], "types": ["note"]},
+            {"path": "/x", "notIn": [1, 2.5, "3", true]},
+        ])
+    );
+    assert!(first.options.filters.is_empty());
+}
+
+#[test]
+fn a_condition_that_is_wrong_is_told_with_its_place_and_the_names_that_settings_have() {
+    let before = "[[webhooks]]\nid = \"w\"\nurl = \"https://a.example/\"\non = [\"note\"]\n";
+    for (condition, expected) in [
+        (
+            "",
+            "webhooks[0].filters[0]: it has no operator; give one of equals, not_equals, in, not_in, contains, not_contains, starts_with",
+        ),
+        ("equals = 1", "webhooks[0].filters[0].path: it is missing; it says where"),
+        ("path = \"note\"\nequals = 1", "webhooks[0].filters[0].path: it is \"note\", which does not begin with '/'"),
+        ("path = \"/a\"\nequals = 1\nnot_equals = 2", "webhooks[0].filters[0]: it has both equals and not_equals"),
+        (
+            "path = \"/a\"\nequals = 1\nnotEquals = 2",
+            "webhooks[0].filters[0].notEquals: unknown setting; did you mean `not_equals`?",
+        ),
+        ("path = \"/a\"\nnot_in = [1, []]", "webhooks[0].filters[0].not_in[1]: it must be a string, number"),
+        ("path = \"/a\"\nequals = nan", "webhooks[0].filters[0].equals: it is a number that cannot be compared with"),
+        (
+            "path = \"/a\"\nin = {}",
+            "webhooks[0].filters[0].in: must be a text, a number, true, false or a list, and this is a section",
+        ),
+    ] {
+        let path = if condition.is_empty() { "path = \"/a\"" } else { condition };
+        let problems = problems(&format!("{before}[[webhooks.filters]]\n{path}\n"), &[]);
+        assert!(problems.len() == 1 && problems[0].contains(expected), "{condition}: {problems:#?}");
+    }
+    let condition = "[[webhooks.filters]]\npath = \"/a\"\nexists = true\n";
+    assert!(load(&format!("{before}{}", condition.repeat(16)), &[]).is_ok());
+    let problems = problems(&format!("{before}{}", condition.repeat(17)), &[]);
+    assert!(
+        problems.len() == 1 && problems[0].contains("webhooks[0].filters: it has 17 conditions, and 16"),
+        "{problems:?}"
+    );
+    let none = load(&format!("{before}filters = 5\n"), &[]).expect_err("no sections").to_string();
+    assert!(none.contains("webhooks[0].filters: must be sections, each headed [[filters]]"), "{none}");
 }
 
 #[test]

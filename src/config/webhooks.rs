@@ -11,7 +11,7 @@ use crate::model::{
 };
 
 use super::reader::Section;
-use super::{delivery, values};
+use super::{delivery, filters, values};
 
 /// Event types of one webhook; Misskey knows about a dozen.
 const TYPES_MAX: usize = 100;
@@ -79,6 +79,7 @@ fn read_options(section: &mut Section<'_, '_>) -> Options {
         send_secret: section.flag("send_secret").unwrap_or(default.send_secret),
         signing_secret: section
             .text("signing_secret", |text| check_signing_secret(text).map_err(|error| bare_words(&error))),
+        filters: filters::read(section),
     }
 }
 

@@ -1,17 +1,21 @@
-//! The rules: who may post whose events, what an answer means, when to try again, what becomes of a delivery, how a
-//! request is signed.
+//! The rules: who may post whose events, which events a webhook's filters let through, what an answer means, when to try
+//! again, what becomes of a delivery, how a request is signed.
 //!
 //! Everything here is a plain function of its arguments: no clock, no chance, no logging, no waiting. Whoever calls it
 //! fetches the inputs (the time, a number for the jitter), asks once, and does what the answer says. A delivery's fate is
 //! decided by [`next_step`] alone (promise 4).
 
 mod classify;
+mod content;
+mod filter;
 mod ingest_scope;
 mod next_step;
 mod retry;
 mod signature;
 
 pub use classify::{Exchange, NoAnswer, Verdict, classify};
+pub use content::{Content, SEARCHED_BYTES_MAX};
+pub use filter::passes;
 pub use ingest_scope::{Admission, Credential, Gate, IngestScope, IngestScopeError, derived_secret};
 pub use next_step::{Happening, Policy, SkipReason, Standing, Step, Wait, next_step};
 pub use retry::{PARK_WAIT_MAX, park_wait, parse_retry_after, retry_wait, turn_wait};

@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Notify, watch};
 
-use super::pursuit::{Pursuer, Pursuit};
+use super::pursuit::{FanOut, Pursuer, Pursuit};
 use super::settle::settle;
 use super::worker::Observer;
 use crate::decide::{SkipReason, Step, Wait};
@@ -85,11 +85,13 @@ impl Engine {
 
     async fn message(&self, mut lease: Lease) {
         let event = Arc::clone(&lease.message.event);
-        let pursuits = match &lease.message.target {
+        let FanOut { pursuits, filtered } = match &lease.message.target {
             Target::Subscribers => self.pursuer.fan_out(&event),
-            Target::One(delivery) => vec![Pursuit::again(&event, delivery.clone())],
+            Target::One(delivery) => {
+                FanOut { pursuits: vec![Pursuit::again(&event, delivery.clone())], ..FanOut::default() }
+            }
         };
-        if pursuits.is_empty() {
+        if pursuits.is_empty() && filtered == 0 {
             self.pursuer.telemetry.event_unwanted();
         }
         let steps = self.pursue_all(&event, &pursuits).await;
@@ -100,11 +102,14 @@ impl Engine {
         let follow_ups: Vec<FollowUp> =
             each().filter_map(|(pursuit, step)| self.follow_up(&pursuit.delivery, step.as_ref())).collect();
         match settle(&mut lease, &follow_ups, &self.pursuer.telemetry).await {
-            Ok(()) => each().for_each(|(pursuit, step)| {
-                if let Some(step) = step {
-                    self.tell(&event, pursuit, step);
+            Ok(()) => {
+                self.pursuer.telemetry.deliveries_filtered(filtered);
+                for (pursuit, step) in each() {
+                    if let Some(step) = step {
+                        self.tell(&event, pursuit, step);
+                    }
                 }
-            }),
+            }
             Err(_closed) => self.queue_closed.notify_one(),
         }
     }

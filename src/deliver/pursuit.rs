@@ -11,7 +11,9 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::STATUS_OF_SILENCE;
 use super::slots::{NoSlot, Slot, Slots};
 use crate::clock::SharedClock;
-use crate::decide::{self, Happening, Policy as RetryPolicy, Standing, Step, Verdict, classify, next_step};
+use crate::decide::{
+    self, Content, Happening, Policy as RetryPolicy, Standing, Step, Verdict, classify, next_step, passes,
+};
 use crate::model::{DeactivationReason, Delivery, DeliveryId, Event, Outcome, Status, Webhook, WebhookId};
 use crate::outbound::{Attempt, Client};
 use crate::queue::Queue;
@@ -45,6 +47,15 @@ pub(super) struct Pursuit {
     pub(super) fresh: bool,
 }
 
+/// What a message asks for.
+#[derive(Debug, Default)]
+pub(super) struct FanOut {
+    /// Its deliveries.
+    pub(super) pursuits: Vec<Pursuit>,
+    /// The webhooks that subscribe to its event and whose filters do not let it through.
+    pub(super) filtered: u64,
+}
+
 impl Pursuit {
     /// A delivery that was made before.
     pub(super) fn again(event: &Event, delivery: Delivery) -> Self {
@@ -58,10 +69,19 @@ impl Pursuit {
 }
 
 impl Pursuer {
-    /// The deliveries of a fresh event: one for every webhook that subscribes to it.
-    pub(super) fn fan_out(&self, event: &Event) -> Vec<Pursuit> {
+    /// The deliveries of a fresh event: one for every webhook that subscribes to it and whose filters let it through.
+    pub(super) fn fan_out(&self, event: &Event) -> FanOut {
         let snapshot = self.registry.snapshot();
-        snapshot.subscribers(event).map(|webhook| Pursuit::fresh(event, webhook)).collect()
+        let content = Content::of(&event.body);
+        let mut fan_out = FanOut::default();
+        for webhook in snapshot.subscribers(event) {
+            if passes(&webhook.options.filters, &event.kind, &content) {
+                fan_out.pursuits.push(Pursuit::fresh(event, webhook));
+            } else {
+                fan_out.filtered = fan_out.filtered.saturating_add(1);
+            }
+        }
+        fan_out
     }
 
     /// Brings the delivery as far as it goes now, and tells what is next; nothing when the worker's end came before its turn.

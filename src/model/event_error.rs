@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// Why bytes are no event. Each names what is wrong and how it should be.
@@ -92,6 +93,17 @@ impl JsonKind {
             Some(b't' | b'f') => Self::Boolean,
             Some(b'n') => Self::Null,
             _ => Self::Number,
+        }
+    }
+
+    pub(super) fn of_value(value: &Value) -> Self {
+        match value {
+            Value::Object(_) => Self::Object,
+            Value::Array(_) => Self::Array,
+            Value::String(_) => Self::String,
+            Value::Number(_) => Self::Number,
+            Value::Bool(_) => Self::Boolean,
+            Value::Null => Self::Null,
         }
     }
 }

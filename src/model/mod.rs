@@ -6,10 +6,12 @@
 //! This module does no I/O, reads no clock and draws no random numbers.
 
 mod body;
+mod decimal;
 mod delivery;
 mod event;
 mod event_error;
 mod fate;
+mod filter;
 mod format;
 mod ids;
 mod known_types;
@@ -20,10 +22,15 @@ mod time;
 mod webhook;
 
 pub use body::Body;
+pub use decimal::Decimal;
 pub use delivery::{Delivery, LAST_ERROR_BYTES_MAX, LastFailure, Message, Target};
 pub use event::{Event, SERVER_BYTES_MAX};
 pub use event_error::{EventError, JsonKind};
 pub use fate::{DeactivationReason, DeathReason, DropReason, IngestRefusal, Outcome, ParkReason};
+pub use filter::{
+    Condition, FILTER_PATH_CHARS_MAX, FILTER_PATH_STEPS_MAX, FILTER_TEXT_CHARS_MAX, FILTER_TEXTS_MAX, FILTER_TYPES_MAX,
+    FILTER_VALUES_MAX, FILTERS_MAX, FilterError, Pointer, Scalar, Test, Texts,
+};
 pub use format::{Format, check_format};
 pub use ids::{DeliveryId, DeliveryIdError, EventId, EventType, ID_BYTES_MAX, IdError, Source, UserId, WebhookId};
 pub use known_types::{Audience, KnownType, Sender, known_type, known_types};

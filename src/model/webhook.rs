@@ -10,7 +10,7 @@ use secrecy::ExposeSecret;
 use subtle::ConstantTimeEq;
 use url::Url;
 
-use super::{DeactivationReason, Event, EventType, Format, Source, Timestamp, UserId, WebhookId};
+use super::{Condition, DeactivationReason, Event, EventType, Format, Source, Timestamp, UserId, WebhookId};
 
 /// Characters a URL may have at most (Misskey's column).
 pub const URL_CHARS_MAX: usize = 1024;
@@ -59,7 +59,7 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// Whether `event` is one that this webhook subscribes to, whatever its status.
+    /// Whether `event` is one that this webhook subscribes to, whatever its status and its filters.
     pub fn wants(&self, event: &Event) -> bool {
         self.source == event.source && self.owner.user() == event.user.as_ref() && self.on.contains(&event.kind)
     }
@@ -119,6 +119,8 @@ pub struct Options {
     pub send_secret: bool,
     /// Signs each request (Standard Webhooks); begins with `whsec_`.
     pub signing_secret: Option<Secret>,
+    /// What an event's content must be for this webhook to get it; empty: it gets them all.
+    pub filters: Vec<Condition>,
 }
 
 impl Default for Options {
@@ -130,6 +132,7 @@ impl Default for Options {
             format: Format::default(),
             send_secret: true,
             signing_secret: None,
+            filters: Vec::new(),
         }
     }
 }

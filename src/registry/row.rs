@@ -3,7 +3,8 @@
 //! `on` is a JSON array of event types; `options` a JSON object, to which later versions add keys:
 //!
 //! ```json
-//! {"retryScheduleMs":[5000,30000],"maxAgeMs":345600000,"timeoutMs":10000,"format":"discord","sendSecret":true,"signingSecret":"whsec_..."}
+//! {"retryScheduleMs":[5000,30000],"maxAgeMs":345600000,"timeoutMs":10000,"format":"discord","sendSecret":true,
+//!  "signingSecret":"whsec_...","filters":[{"path":"/note/visibility","equals":"public"}]}
 //! ```
 //!
 //! Absent or null is "as the settings say". `url`, `secret` and `options` are sealed when `sealed_by` names a key: any of them
@@ -14,11 +15,12 @@ use std::time::Duration;
 use rusqlite::Row;
 use rusqlite::types::FromSql;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use url::Url;
 
 use super::seal::{Place, Seals};
 use crate::model::{
-    EventType, Format, IdError, Options, Origin, Owner, Secret, Source, Status, Timestamp, UserId, Webhook,
+    Condition, EventType, Format, IdError, Options, Origin, Owner, Secret, Source, Status, Timestamp, UserId, Webhook,
     WebhookError, WebhookId, check_format, check_name, check_signing_secret,
 };
 
@@ -43,6 +45,8 @@ struct StoredOptions {
     send_secret: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     signing_secret: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    filters: Vec<Value>,
 }
 
 fn yes() -> bool {
@@ -55,6 +59,7 @@ fn ms_of(wait: Duration) -> u64 {
 
 /// The text of the column `options`.
 pub(super) fn write_options(options: &Options) -> rusqlite::Result<String> {
+    let filters: Result<_, serde_json::Error> = options.filters.iter().map(serde_json::to_value).collect();
     let stored = StoredOptions {
         retry_schedule_ms: options.retry_schedule.as_ref().map(|waits| waits.iter().copied().map(ms_of).collect()),
         max_age_ms: options.max_age.map(ms_of),
@@ -62,6 +67,7 @@ pub(super) fn write_options(options: &Options) -> rusqlite::Result<String> {
         format: (options.format != Format::default()).then(|| options.format.as_str().to_owned()),
         send_secret: options.send_secret,
         signing_secret: options.signing_secret.as_ref().map(|secret| secret.expose().to_owned()),
+        filters: filters.map_err(no_json)?,
     };
     to_json(&stored)
 }
@@ -72,7 +78,11 @@ pub(super) fn write_on(on: &[EventType]) -> rusqlite::Result<String> {
 }
 
 fn to_json<T: Serialize>(value: &T) -> rusqlite::Result<String> {
-    serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+    serde_json::to_string(value).map_err(no_json)
+}
+
+fn no_json(error: serde_json::Error) -> rusqlite::Error {
+    rusqlite::Error::ToSqlConversionFailure(error.into())
 }
 
 /// Reads a row of [`COLUMNS`], without its deactivation.
@@ -148,5 +158,6 @@ fn read_options(text: &str) -> Result<Options, String> {
         format: format.map_err(|error| format!("options: {error}"))?.unwrap_or_default(),
         send_secret: stored.send_secret,
         signing_secret: signing_secret.map_err(|error| format!("options: {error}"))?,
+        filters: Condition::read_all("filters", &stored.filters.into()).map_err(|error| format!("options: {error}"))?,
     })
 }

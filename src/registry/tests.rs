@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use serde_json::json;
 use tempfile::TempDir;
 use url::Url;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::model::{Body, Event, EventId, UserId, check_signing_secret};
+use crate::model::{Body, Condition, Event, EventId, UserId, check_signing_secret};
 use crate::model::{EventType, Format, Options, Origin, Owner, Secret, Source};
 
 const START: Timestamp = Timestamp::from_millis(1_774_960_496_789);
@@ -105,6 +106,11 @@ async fn followed(registry: &Registry, what: &str, fits: impl FnMut(&Arc<Snapsho
 #[tokio::test]
 async fn a_webhook_comes_back_as_it_was_made() {
     let world = World::new();
+    let filters = json!([
+        {"path": "/note/text", "contains": ["a", "B"], "types": ["note"]},
+        {"path": "/x", "in": [1.5, -3, "1", null, true]},
+        {"path": "/note/replyId", "exists": false},
+    ]);
     let options = Options {
         retry_schedule: Some(vec![Duration::from_secs(5), Duration::from_millis(30_500)]),
         max_age: Some(Duration::from_secs(86_400)),
@@ -112,6 +118,7 @@ async fn a_webhook_comes_back_as_it_was_made() {
         format: Format::CloudEvents,
         send_secret: false,
         signing_secret: Some(check_signing_secret("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD").expect("secret")),
+        filters: Condition::read_all("", &filters).expect("conditions"),
     };
     let system = NewWebhook { owner: Owner::System, options, active: false, on: Vec::new(), ..new("wh2") };
     let registry = world.open().await;
@@ -121,6 +128,7 @@ async fn a_webhook_comes_back_as_it_was_made() {
         assert_eq!(format!("{made:?}"), format!("{read:?}"));
         assert_eq!(made.secret, read.secret);
         assert_eq!(made.options.signing_secret, read.options.signing_secret);
+        assert_eq!(made.options.filters, read.options.filters);
     }
 }
 

@@ -48,6 +48,7 @@ pub(super) struct DeliveryMetrics {
     pub(super) dead: IntCounter,
     pub(super) dropped: IntCounter,
     pub(super) skipped: IntCounter,
+    pub(super) filtered: IntCounter,
     pub(super) unwanted: IntCounter,
     pub(super) retries: IntCounter,
     parked: IntCounterVec,
@@ -180,6 +181,10 @@ impl DeliveryMetrics {
             skipped: make.counter(
                 "deliveries_skipped_total",
                 "Fresh events not queued for a webhook that is paused or deactivated.",
+            )?,
+            filtered: make.counter(
+                "deliveries_filtered_total",
+                "Fresh events not queued for a webhook whose filters do not let them through.",
             )?,
             unwanted: make
                 .counter("events_without_subscriber_total", "Events taken up that no webhook subscribes to.")?,

@@ -117,6 +117,11 @@ impl Telemetry {
         self.metrics.delivery.skipped.inc();
     }
 
+    /// So many webhooks subscribe to a fresh event and have filters that do not let it through.
+    pub fn deliveries_filtered(&self, count: u64) {
+        self.metrics.delivery.filtered.inc_by(count);
+    }
+
     /// No webhook subscribes to an event.
     pub fn event_unwanted(&self) {
         self.metrics.delivery.unwanted.inc();

@@ -5,6 +5,7 @@
 
 mod delivery;
 mod documents;
+mod documents_filters;
 mod documents_misskey;
 mod journeys;
 mod misskey;

@@ -1,8 +1,9 @@
 //! What a registration is made of, read from a call's parameters. The limits are Misskey's; what may be in a URL, a secret
 //! and a name is the model's word.
 //!
-//! Hikyaku's own options: `format`, `sendSecret`, `signingSecret`, `retryScheduleS` (seconds), `maxAgeS` (seconds), `timeoutMs`. Each
-//! that is left out stays as it is; `null` goes back to the settings, and takes a signing secret away.
+//! Hikyaku's own options: `format`, `sendSecret`, `signingSecret`, `retryScheduleS` (seconds), `maxAgeS` (seconds), `timeoutMs`,
+//! `filters`. Each that is left out stays as it is; `null` goes back to the settings, and takes a signing secret and filters
+//! away.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -13,9 +14,9 @@ use url::Url;
 use super::error::ApiError;
 use super::params::{Params, required, wrong};
 use crate::model::{
-    ATTEMPT_TIMEOUT_MS, EventType, Format, MAX_AGE_S, Options, Owner, RETRIES_MAX, RETRY_WAIT_S, Secret, Source,
-    Subscribable, UserId, WebhookError, WebhookId, check_format, check_name, check_secret, check_signing_secret,
-    check_url,
+    ATTEMPT_TIMEOUT_MS, Condition, EventType, Format, MAX_AGE_S, Options, Owner, RETRIES_MAX, RETRY_WAIT_S, Secret,
+    Source, Subscribable, UserId, WebhookError, WebhookId, check_format, check_name, check_secret,
+    check_signing_secret, check_url,
 };
 
 /// Characters that the name of a user's webhook has.
@@ -68,8 +69,13 @@ pub(super) fn test_type(params: &Params, types: &Subscribable, owner: &Owner) ->
 fn kind(place: &str, item: &Value, types: &Subscribable, owner: &Owner) -> Result<EventType, ApiError> {
     let Value::String(text) = item else { return Err(wrong(place, "a string", item)) };
     let kind = EventType::new(text).map_err(|error| ApiError::param(place, error.to_string()))?;
+    known(place, text, types, owner).map(|()| kind)
+}
+
+/// Whether a registration may name `text`.
+fn known(place: &str, text: &str, types: &Subscribable, owner: &Owner) -> Result<(), ApiError> {
     if types.has(owner, text) {
-        return Ok(kind);
+        return Ok(());
     }
     Err(ApiError::param(
         place,
@@ -91,7 +97,12 @@ pub(super) fn source(params: &Params) -> Result<Option<Source>, ApiError> {
 }
 
 /// `options` with what the parameters say, or nothing when they say nothing.
-pub(super) fn options(params: &Params, mut options: Options) -> Result<Option<Options>, ApiError> {
+pub(super) fn options(
+    params: &Params,
+    mut options: Options,
+    types: &Subscribable,
+    owner: &Owner,
+) -> Result<Option<Options>, ApiError> {
     let mut any = false;
     if let Some(value) = params.value("format") {
         options.format = match value {
@@ -127,7 +138,26 @@ pub(super) fn options(params: &Params, mut options: Options) -> Result<Option<Op
         options.timeout = whole_or_null("timeoutMs", value, &ATTEMPT_TIMEOUT_MS)?.map(Duration::from_millis);
         any = true;
     }
+    if let Some(value) = params.value("filters") {
+        options.filters = filters(value, types, owner)?;
+        any = true;
+    }
     Ok(any.then_some(options))
+}
+
+/// The conditions; a type that one of them names is held against what is known, as in `on`, for a condition for a type that
+/// nobody sends would let everything through.
+fn filters(value: &Value, types: &Subscribable, owner: &Owner) -> Result<Vec<Condition>, ApiError> {
+    let filters = match value {
+        Value::Null => Vec::new(),
+        value => Condition::read_all("filters", value).map_err(|error| ApiError::param(&error.place, error.what))?,
+    };
+    for (at, condition) in filters.iter().enumerate() {
+        for (of, kind) in condition.types.iter().enumerate() {
+            known(&format!("filters[{at}].types[{of}]"), kind.as_str(), types, owner)?;
+        }
+    }
+    Ok(filters)
 }
 
 fn wait(place: &str, item: &Value) -> Result<Duration, ApiError> {

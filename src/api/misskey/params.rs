@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::error::ApiError;
 
 /// Options that hikyaku will have.
-const NOT_YET: [&str; 4] = ["filters", "rateLimit", "schedule", "headers"];
+const NOT_YET: [&str; 3] = ["rateLimit", "schedule", "headers"];
 /// What the settings call an option, and what it is called here.
 const SPELLINGS: [(&str, &str); 10] = [
     ("user_id", "userId"),

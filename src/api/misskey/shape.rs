@@ -3,7 +3,7 @@
 //! ```json
 //! {"id":"..","userId":"..","name":"..","on":["note"],"url":"..","secret":"..","active":true,"latestSentAt":null,"latestStatus":null,
 //!  "source":"default","deactivated":null,"format":"misskey","sendSecret":true,"signingSecret":null,"retryScheduleS":null,"maxAgeS":null,
-//!  "timeoutMs":null,"declared":false}
+//!  "timeoutMs":null,"filters":[],"declared":false}
 //! ```
 //!
 //! A webhook that hikyaku has deactivated is not active, and `deactivated` is `{"reason":"gone","at":".."}`.
@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::deliver::Tested;
-use crate::model::{EventType, Origin, Secret, Source, Status, UserId, Webhook, WebhookId};
+use crate::model::{Condition, EventType, Origin, Secret, Source, Status, UserId, Webhook, WebhookId};
 use crate::record::LatestAttempt;
 
 /// A successful answer.
@@ -89,6 +89,7 @@ struct OwnShape<'a> {
     retry_schedule_s: Option<Vec<f64>>,
     max_age_s: Option<u64>,
     timeout_ms: Option<u128>,
+    filters: &'a [Condition],
     declared: bool,
 }
 
@@ -149,6 +150,7 @@ impl<'a> OwnShape<'a> {
             retry_schedule_s: options.retry_schedule.as_ref().map(seconds),
             max_age_s: options.max_age.map(|age| age.as_secs()),
             timeout_ms: options.timeout.map(|timeout| timeout.as_millis()),
+            filters: &options.filters,
             declared: webhook.origin == Origin::Settings,
         }
     }

@@ -28,7 +28,7 @@ impl Management {
             on: required("on", fields::on(params, &self.types, &Owner::System)?)?,
             url: required("url", fields::url(params)?)?,
             secret: fields::secret(params)?.unwrap_or_else(|| Secret::new("")),
-            options: fields::options(params, Options::default())?.unwrap_or_default(),
+            options: fields::options(params, Options::default(), &self.types, &Owner::System)?.unwrap_or_default(),
         };
         let created = self.parts.registry.create(new).await;
         let webhook = created.map_err(|error| self.refused(&error, ApiError::internal(error.to_string())))?;
@@ -76,7 +76,7 @@ impl Management {
             on: Some(required("on", fields::on(params, &self.types, &Owner::System)?)?),
             url: Some(required("url", fields::url(params)?)?),
             secret: Some(fields::secret(params)?.unwrap_or_else(|| Secret::new(""))),
-            options: fields::options(params, webhook.options.clone())?,
+            options: fields::options(params, webhook.options.clone(), &self.types, &webhook.owner)?,
         };
         unmoved(params, &webhook)?;
         let updated = self.parts.registry.update(&id, change).await;

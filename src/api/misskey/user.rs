@@ -31,7 +31,8 @@ impl Management {
             secret: fields::secret(params)?.unwrap_or_else(|| Secret::new("")),
             on: required("on", fields::on(params, &self.types, &owner)?)?,
             active: params.flag("active")?.unwrap_or(true),
-            options: fields::options(params, crate::model::Options::default())?.unwrap_or_default(),
+            options: fields::options(params, crate::model::Options::default(), &self.types, &owner)?
+                .unwrap_or_default(),
             owner,
         };
         let _turn = self.creating.lock().await;
@@ -101,7 +102,7 @@ impl Management {
             secret: fields::secret(params)?,
             on: fields::on(params, &self.types, &webhook.owner)?,
             active: params.flag("active")?,
-            options: fields::options(params, webhook.options.clone())?,
+            options: fields::options(params, webhook.options.clone(), &self.types, &webhook.owner)?,
         };
         unmoved(params, &webhook)?;
         let none = ApiError::no_such_webhook(NONE_TO_UPDATE);

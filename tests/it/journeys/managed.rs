@@ -40,6 +40,7 @@ fn assert_misskeys(webhook: &Value, misskeys: &Value) {
         "retryScheduleS",
         "maxAgeS",
         "timeoutMs",
+        "filters",
         "declared",
     ];
     for (name, value) in given.iter().filter(|(name, _)| !own.contains(&name.as_str())) {
@@ -135,7 +136,7 @@ async fn hikyakus_own_options_are_set_shown_left_alone_and_taken_back() {
     let signing = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
     let own = json!({
         "source": "second", "sendSecret": false, "signingSecret": signing, "retryScheduleS": [0.5, 60.0], "maxAgeS": 3600,
-        "timeoutMs": 2500, "format": "cloudevents",
+        "timeoutMs": 2500, "format": "cloudevents", "filters": [{"path": "/note/visibility", "equals": "public"}],
     });
     let mut params = json!({"userId": USER, "name": "hook", "url": "https://a.example/", "on": ["note"]});
     let fields = own.as_object().expect("an object");
@@ -150,13 +151,20 @@ async fn hikyakus_own_options_are_set_shown_left_alone_and_taken_back() {
     let changed = shown(&program, id).await;
     assert_eq!((&changed["timeoutMs"], &changed["maxAgeS"]), (&json!(3000), &json!(3600)), "the others stay");
     assert_eq!(changed["format"], "cloudevents");
-    let back = json!({"webhookId": id, "signingSecret": null, "retryScheduleS": null, "maxAgeS": null, "timeoutMs": null, "format": null});
+    assert_eq!(changed["filters"], own["filters"], "the others stay");
+    let back = json!({
+        "webhookId": id, "signingSecret": null, "retryScheduleS": null, "maxAgeS": null, "timeoutMs": null, "format": null,
+        "filters": null,
+    });
     assert_eq!(program.call("i/webhooks/update", back).await.0, 204);
     let back = shown(&program, id).await;
     for name in ["signingSecret", "retryScheduleS", "maxAgeS", "timeoutMs"] {
         assert_eq!(back[name], Value::Null, "{name}");
     }
-    assert_eq!((&back["sendSecret"], &back["format"]), (&json!(false), &json!("misskey")));
+    assert_eq!(
+        (&back["sendSecret"], &back["format"], &back["filters"]),
+        (&json!(false), &json!("misskey"), &json!([]))
+    );
     for (filter, count) in [
         (json!({"source": "second"}), 1),
         (json!({"source": "default"}), 0),

@@ -63,7 +63,22 @@ fn mistakes() -> Vec<(&'static str, Value, &'static str, &'static str)> {
         ("maxAgeS", json!(0), "maxAgeS", "from 1 to 31536000"),
         ("maxAgeS", json!(1.5), "maxAgeS", "whole numbers"),
         ("timeoutMs", json!(99), "timeoutMs", "from 100 to 600000"),
-        ("filters", json!({}), "filters", "not have this option yet"),
+        ("filters", json!({}), "filters", "must be an array of conditions"),
+        (
+            "filters",
+            json!([{"path": "/a", "equals": 1}, {"path": "/a"}]),
+            "filters[1]",
+            "no operator; give one of equals",
+        ),
+        ("filters", json!([{"path": "note.text", "contains": "a"}]), "filters[0].path", "such as /note/user/username"),
+        ("filters", json!([{"path": "/a", "in": [1, {}]}]), "filters[0].in[1]", "and this is an object"),
+        (
+            "filters",
+            json!([{"path": "/a", "exists": true, "types": ["none of ours"]}]),
+            "filters[0].types[0]",
+            "no event type known here",
+        ),
+        ("filters", Value::from(vec![json!({"path": "/a", "exists": true}); 17]), "filters", "17 conditions, and 16"),
         ("rateLimit", json!(1), "rateLimit", "not have this option yet"),
         ("signing_secret", json!("x"), "signing_secret", "called signingSecret here"),
     ]

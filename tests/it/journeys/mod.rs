@@ -9,6 +9,7 @@ mod demonstrated_on_rabbitmq;
 mod deployed;
 mod events_by_http;
 mod exhausted;
+mod filtered;
 mod formatted;
 mod ingested;
 mod killed;

@@ -1,0 +1,32 @@
+//! The flags for a webhook's options, the same in `webhooks create` and `webhooks update`. What is not given stays.
+
+/// How a webhook's deliveries differ from the settings.
+#[derive(Debug, clap::Args)]
+pub struct OptionArgs {
+    /// Signs each request (Standard Webhooks): whsec_ and base64; `-` reads it from standard input (after the secret, if that
+    /// is read there too), `none` takes it away
+    #[arg(long, value_name = "SECRET")]
+    pub signing_secret: Option<String>,
+    /// In what form events are sent: misskey, discord, slack or cloudevents; `default` is misskey
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<String>,
+    /// Whether the clear-text secret is sent; with the formats discord and slack it never is
+    #[arg(long, value_name = "BOOL")]
+    pub send_secret: Option<bool>,
+    /// Waits between attempts in seconds, comma-separated; `default` goes back to the settings
+    #[arg(long, value_name = "SECONDS,...")]
+    pub retry_schedule: Option<String>,
+    /// Age in seconds at which a delivery is given up; `default` goes back to the settings
+    #[arg(long, value_name = "SECONDS")]
+    pub max_age: Option<String>,
+    /// Milliseconds for one attempt; `default` goes back to the settings
+    #[arg(long, value_name = "MS")]
+    pub timeout: Option<String>,
+    /// Only events whose content is so, e.g. '{"path":"/note/visibility","equals":"public"}' (docs/filters.md); give it again for
+    /// each further condition. All given take the place of those before
+    #[arg(long, value_name = "JSON", conflicts_with = "no_filters")]
+    pub filter: Vec<String>,
+    /// Events of any content
+    #[arg(long)]
+    pub no_filters: bool,
+}
