@@ -4,6 +4,10 @@
 //! tasks publish on. It keeps at most [`WINDOW`] messages unconfirmed and takes no further batch meanwhile. Every confirm
 //! is awaited for its own message; nothing is published with `mandatory`, since every exchange has an alternate.
 //!
+//! A channel that was told no is replaced. RabbitMQ 3.10 has a channel find a queue's leader once, at its first publish
+//! there: when the leader's node has just died and no other leads yet, that publish is nacked, and so is every later one of
+//! the same channel until that node is back, however long the queue has had another leader.
+//!
 //! An error means that the batch as a whole is not promised: some of it may be stored. Whoever asked keeps all of it and
 //! tries again with the same ids. While RabbitMQ is away or takes nothing, a batch is refused at once.
 
@@ -31,7 +35,7 @@ const WINDOW: usize = 1000;
 const BATCHES_WAITING_MAX: usize = 1024;
 /// How long a confirm may take before the connection is given up: a queue without its majority does not answer.
 const CONFIRM_WAIT_MAX: Duration = Duration::from_secs(30);
-/// How often it is looked at which batches have not been confirmed.
+/// How often it is looked at which batches have not been confirmed, and whether the channel was told no.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How long someone waits for the answer when RabbitMQ begins to take nothing.
@@ -135,11 +139,26 @@ enum Over {
 /// The publishing of one session.
 struct OnSession<'a> {
     session: &'a Arc<Session>,
-    in_flight: FuturesUnordered<BoxFuture<'static, (u64, Result<(), BrokerError>)>>,
+    channel: Channel,
+    /// How many channels were before it.
+    channels_before: u64,
+    /// Whether it was told no.
+    is_refused: bool,
+    /// At most one: the channel that is to take its place.
+    opening: FuturesUnordered<BoxFuture<'static, Result<Channel, BrokerError>>>,
+    in_flight: FuturesUnordered<BoxFuture<'static, Answer>>,
     /// Batches not yet answered, and messages of them not yet published.
     open: HashMap<u64, Open>,
     to_send: VecDeque<(u64, Outgoing)>,
     next: u64,
+}
+
+/// What became of one message.
+struct Answer {
+    batch: u64,
+    /// How many channels were before the one it was published on.
+    channels_before: u64,
+    result: Result<(), BrokerError>,
 }
 
 struct Open {
@@ -153,7 +172,17 @@ struct Open {
 
 impl<'a> OnSession<'a> {
     fn new(session: &'a Arc<Session>) -> Self {
-        Self { session, in_flight: FuturesUnordered::new(), open: HashMap::new(), to_send: VecDeque::new(), next: 0 }
+        Self {
+            session,
+            channel: session.confirm.clone(),
+            channels_before: 0,
+            is_refused: false,
+            opening: FuturesUnordered::new(),
+            in_flight: FuturesUnordered::new(),
+            open: HashMap::new(),
+            to_send: VecDeque::new(),
+            next: 0,
+        }
     }
 
     /// Publishes, `first` first, until the session is over or nobody will ask any more.
@@ -164,9 +193,8 @@ impl<'a> OnSession<'a> {
         loop {
             self.fill_window();
             tokio::select! {
-                Some((batch, result)) = self.in_flight.next(), if !self.in_flight.is_empty() => {
-                    self.confirmed(batch, result);
-                }
+                Some(answer) = self.in_flight.next(), if !self.in_flight.is_empty() => self.confirmed(answer),
+                Some(opened) = self.opening.next(), if !self.opening.is_empty() => self.replace_channel(opened),
                 batch = batches.recv(), if self.may_take() => {
                     match batch {
                         // It is not for this session any more, so it is not unknown what became of it.
@@ -221,12 +249,16 @@ impl<'a> OnSession<'a> {
             if let Some(batch) = self.open.get_mut(&batch) {
                 batch.progress = Instant::now();
             }
-            let channel = self.session.confirm.clone();
-            self.in_flight.push(Box::pin(async move { (batch, publish(&channel, message).await) }));
+            let (channel, channels_before) = (self.channel.clone(), self.channels_before);
+            self.in_flight.push(Box::pin(async move {
+                Answer { batch, channels_before, result: publish(&channel, message).await }
+            }));
         }
     }
 
-    fn confirmed(&mut self, number: u64, result: Result<(), BrokerError>) {
+    fn confirmed(&mut self, answer: Answer) {
+        let Answer { batch: number, channels_before, result } = answer;
+        self.is_refused |= channels_before == self.channels_before && result == Err(BrokerError::Nacked);
         let Some(batch) = self.open.get_mut(&number) else { return };
         batch.progress = Instant::now();
         batch.left -= 1;
@@ -279,6 +311,24 @@ impl<'a> OnSession<'a> {
         if self.open.values().any(|batch| batch.progress.elapsed() > CONFIRM_WAIT_MAX) {
             self.session.fail(BrokerError::too_slow("a publish", CONFIRM_WAIT_MAX));
         }
+        if self.is_refused && self.opening.is_empty() && !self.is_blocked() {
+            let session = Arc::clone(self.session);
+            self.opening.push(Box::pin(async move { session.confirm_channel().await }));
+        }
+    }
+
+    /// What is published from now on goes by the channel that was opened. The old one ends with its last confirm.
+    fn replace_channel(&mut self, opened: Result<Channel, BrokerError>) {
+        match opened {
+            Ok(channel) => {
+                self.channel = channel;
+                self.channels_before += 1;
+                self.is_refused = false;
+            }
+            // An alarm that began meanwhile: nothing is written until it is over.
+            Err(_) if self.is_blocked() => {}
+            Err(error) => self.session.fail(&error),
+        }
     }
 
     /// Nobody will ask any more, but some still wait for their answer.
@@ -286,8 +336,8 @@ impl<'a> OnSession<'a> {
         while !self.open.is_empty() {
             self.fill_window();
             let next = tokio::time::timeout(CONFIRM_WAIT_MAX, self.in_flight.next()).await;
-            let Ok(Some((batch, result))) = next else { return };
-            self.confirmed(batch, result);
+            let Ok(Some(answer)) = next else { return };
+            self.confirmed(answer);
         }
     }
 

@@ -25,7 +25,7 @@ pub(super) struct Session {
     pub(super) publish: Link,
     /// Workers only.
     pub(super) consume: Option<Link>,
-    /// The channel on which every publish is confirmed; after the probe the publisher's own.
+    /// The first channel on which every publish is confirmed; after the probe the publisher's own.
     pub(super) confirm: Channel,
     /// Why nothing is taken for now, if so.
     pub(super) blocked: watch::Sender<Option<String>>,
@@ -50,8 +50,7 @@ impl Session {
         };
         let publish = Link::open(url, index, Use::Publish, name).await?;
         declare::declare(&publish, topology).await?;
-        let confirm = publish.channel().await?;
-        within("asking for confirms", confirm.confirm_select(ConfirmSelectOptions::default())).await?;
+        let confirm = confirm_channel(&publish).await?;
         let consume = match access {
             Access::Worker => Some(Link::open(url, index, Use::Consume, "hikyaku consume").await?),
             Access::Producer => None,
@@ -82,6 +81,11 @@ impl Session {
             }
         });
         Ok(told.await.map_err(|_| BrokerError::too_slow("a publish that goes nowhere", CALL_WAIT_MAX))??)
+    }
+
+    /// One more channel on which every publish is confirmed.
+    pub(super) async fn confirm_channel(&self) -> Result<Channel, BrokerError> {
+        confirm_channel(&self.publish).await
     }
 
     /// Something about it does not work: it ends. The first reason stays.
@@ -147,4 +151,10 @@ impl Session {
         self.publish.cut();
         self.consume.iter().for_each(Link::cut);
     }
+}
+
+async fn confirm_channel(publish: &Link) -> Result<Channel, BrokerError> {
+    let channel = publish.channel().await?;
+    within("asking for confirms", channel.confirm_select(ConfirmSelectOptions::default())).await?;
+    Ok(channel)
 }
