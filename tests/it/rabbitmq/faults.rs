@@ -1,5 +1,6 @@
 //! A broker that is away, killed, frozen, or takes nothing.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -8,6 +9,9 @@ use hikyaku::queue::{Access, BrokerError, FollowUp, Lane, QueueError};
 
 use super::{PREFETCH, WAIT_MAX, delivery, fresh, next, open, open_worker, try_open, until};
 use crate::support::broker::Broker;
+
+/// How long nothing that an alarm interrupts may be answered: longer than the 30 s that a confirm may take without an alarm.
+const IN_THE_ALARM: Duration = Duration::from_secs(33);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_starts_without_the_broker_and_a_producer_fails_in_bounded_time() {
@@ -151,4 +155,50 @@ async fn during_a_memory_alarm_a_publish_is_refused_and_after_it_accepted() {
     until("the alarm is over", async || queue.health().is_empty()).await;
     queue.publish(vec![fresh("after")]).await.expect("accepted again");
     next(&mut work, "what waited").await.settle(&[]).await.expect("settled");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_alarm_interrupts_and_nobody_may_send_twice_is_confirmed_after_it_and_stored_once() {
+    const BATCH: usize = 2000;
+    let node = Broker::start().await;
+    let queue = open(&node.url(), "hikyaku.").await;
+    let over = Cell::new(false);
+    // So many that one of them is amid its batch whenever the alarm begins.
+    let publish = async |number: usize| {
+        let mut stored = 0;
+        loop {
+            let batch = (0..BATCH).map(|n| fresh(&format!("p{number}e{}", stored + n))).collect();
+            match queue.publish_patiently(batch).await {
+                Ok(()) if over.get() => return stored + BATCH,
+                Ok(()) => stored += BATCH,
+                Err(QueueError::Broker(BrokerError::Blocked { .. })) => return stored,
+                Err(other) => panic!("it waits, or is refused before anything of it was sent: {other:?}"),
+            }
+        }
+    };
+    let published = async || {
+        let (a, b, c) = tokio::join!(publish(0), publish(1), publish(2));
+        a + b + c
+    };
+    let mut publishing = std::pin::pin!(published());
+    let is_blocked = || queue.health().iter().any(|words| words.contains("takes no messages"));
+
+    let alarm = async {
+        until("some are confirmed", async || queue.depths().await.is_ok_and(|depths| depths.work > 0)).await;
+        node.control(&["set_vm_memory_high_watermark", "absolute", "20MB"]).await;
+        until("RabbitMQ takes nothing", async || is_blocked()).await;
+    };
+    tokio::select! {
+        () = alarm => {}
+        stored = &mut publishing => panic!("all were refused, none waits: {stored} stored"),
+    }
+    let waited = tokio::time::timeout(IN_THE_ALARM, &mut publishing).await;
+    assert!(waited.is_err(), "what was amid its batch was answered in the alarm");
+    assert!(is_blocked(), "the connection is the same: {:?}", queue.health());
+
+    over.set(true);
+    node.control(&["set_vm_memory_high_watermark", "0.4"]).await;
+    let stored = tokio::time::timeout(WAIT_MAX, publishing).await.expect("it is confirmed after the alarm");
+    until("each is stored", async || queue.depths().await.is_ok_and(|depths| depths.work >= stored as u64)).await;
+    assert_eq!(queue.depths().await.expect("counted").work, stored as u64, "none is stored twice");
 }
