@@ -79,6 +79,7 @@ mod tests {
         #[test]
         fn equal_as_decimals_is_equal_as_fractions_where_those_are_exact(a in -999_i32..999, b in -999_i32..999, shift in 0_u32..4) {
             let text = |number: i32| format!("{number}{}e-{shift}", "0".repeat(shift as usize));
+            proptest::prop_assert_eq!(Decimal::read(&text(a)), Decimal::read(&a.to_string()));
             proptest::prop_assert_eq!(Decimal::read(&text(a)) == Decimal::read(&b.to_string()), a == b);
         }
     }
