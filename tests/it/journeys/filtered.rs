@@ -87,7 +87,7 @@ async fn a_webhook_with_filters_gets_what_it_asks_for_byte_for_byte_and_one_with
     let bodies: Vec<String> = book.iter().map(|arrived| String::from_utf8_lossy(&arrived.body).into_owned()).collect();
     assert_eq!(bodies.iter().filter(|body| is_odd(body)).count(), 2, "to both with its very bytes: {bodies:?}");
     assert_eq!(program.metric("hikyaku_events_without_subscriber_total").await, 0.0);
-    assert_eq!(program.metric("hikyaku_deliveries_total{result=\"delivered\"}").await, 10.0);
+    program.metric_is("hikyaku_deliveries_total{result=\"delivered\"}", 10.0).await;
     program.stop().await;
 }
 
