@@ -1,10 +1,11 @@
 //! The rules: who may post whose events, which events a webhook's filters let through, what an answer means, when to try
-//! again, what becomes of a delivery, how a request is signed.
+//! again, what becomes of a delivery, how a request is signed, and which addresses it may go to.
 //!
 //! Everything here is a plain function of its arguments: no clock, no chance, no logging, no waiting. Whoever calls it
 //! fetches the inputs (the time, a number for the jitter), asks once, and does what the answer says. A delivery's fate is
 //! decided by [`next_step`] alone (promise 4).
 
+mod address;
 mod classify;
 mod content;
 mod filter;
@@ -13,6 +14,7 @@ mod next_step;
 mod retry;
 mod signature;
 
+pub use address::{AddressPolicy, AllowedNetwork, Forbidden};
 pub use classify::{Exchange, NoAnswer, Verdict, classify};
 pub use content::{Content, SEARCHED_BYTES_MAX};
 pub use filter::passes;
