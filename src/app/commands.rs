@@ -60,7 +60,7 @@ pub(super) async fn webhooks(
         let is_taken = cli::test_webhook(args, &registry, &latest, &tester, output).await?;
         return Ok(if is_taken { ExitCode::SUCCESS } else { ExitCode::from(FAILED) });
     }
-    let done = cli::webhooks(command, &registry, &latest, output).await;
+    let done = cli::webhooks(command, &registry, &latest, &settings.delivery.addresses(), output).await;
     match (done, deleted) {
         // What the store does not have is the settings file's alone, and stands in every list.
         (Err(CliError::Registry(RegistryError::NotFound { .. })), Some(id)) => {
@@ -163,6 +163,7 @@ async fn connect(settings: Settings, args: &ConnectArgs, output: &mut Output) ->
         credentials: &credentials(&settings),
         registry: &registry,
         webhook_limit: settings.misskey.webhook_limit,
+        addresses: &settings.delivery.addresses(),
     };
     let can_ask = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     Ok(cli::connect(args, &with, &Choices::new(args, can_ask), output).await?)

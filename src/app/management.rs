@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use axum::Router;
 
-use super::service::server_of;
+use super::service::{client, server_of};
 use crate::api::{self, ManagementParts, ManagementPolicy};
 use crate::clock::SharedClock;
 use crate::config::Settings;
 use crate::deliver::Tester;
 use crate::misskey::{Misskey, People};
 use crate::model::Subscribable;
-use crate::outbound::{Client, ClientError};
+use crate::outbound::ClientError;
 use crate::record::Latest;
 use crate::registry::Registry;
 use crate::telemetry::SharedTelemetry;
@@ -33,6 +33,7 @@ pub(super) fn router(
         admin_token: settings.server.admin_token.clone(),
         types: Subscribable::with(settings.misskey.extra_types.clone()),
         webhook_limit: settings.misskey.webhook_limit,
+        addresses: settings.delivery.addresses(),
     };
     Ok(api::management(ManagementParts { registry, latest, tester, people, clock, telemetry }, policy))
 }
@@ -44,7 +45,7 @@ pub(super) fn tester(
     clock: &SharedClock,
     telemetry: &SharedTelemetry,
 ) -> Result<Tester, ClientError> {
-    let client = Client::new(&settings.delivery.user_agent, settings.delivery.timeout)?;
+    let client = client(settings)?;
     let (latest, clock, telemetry) = (Arc::clone(latest), Arc::clone(clock), Arc::clone(telemetry));
     Ok(Tester::new(client, latest, clock, telemetry, server_of(settings)))
 }

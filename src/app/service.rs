@@ -23,7 +23,7 @@ use crate::decide::{self, Credential};
 use crate::deliver::{Drainer, Observer, Parts, Policy, Sampler, Worker};
 use crate::ingest::{self, HttpPolicy, Ingest, MisskeyPolicy, Reconciling};
 use crate::model::Source;
-use crate::outbound::Client;
+use crate::outbound::{Client, ClientError};
 use crate::queue::{Access, BrokerOptions, BrokerUrl, FileOptions, Prefetch, Queue, QueueError, UNACKNOWLEDGED_MAX};
 use crate::record::{DeadLetters, Latest, Receipts, Retention};
 use crate::registry::Registry;
@@ -68,7 +68,7 @@ impl Service {
         let letters = Arc::new(DeadLetters::open(store, retention, Arc::clone(&clock)).await?);
         let latest = Arc::new(Latest::open(store).await?);
         let queue = open_queue(&settings, &settings.queue.url, Access::Worker, &clock, &telemetry).await?;
-        let client = Client::new(&settings.delivery.user_agent, settings.delivery.timeout)?;
+        let client = client(&settings)?;
         let registry = Arc::new(registry);
         let management = management::router(&settings, &registry, &latest, &clock, &telemetry)?;
         let parts = Parts {
@@ -125,6 +125,12 @@ impl Service {
         }
         self.queue.close().await;
     }
+}
+
+/// What makes requests to receivers.
+pub(super) fn client(settings: &Settings) -> Result<Client, ClientError> {
+    let delivery = &settings.delivery;
+    Client::new(&delivery.user_agent, delivery.timeout, delivery.addresses())
 }
 
 /// Opens the queue at `url`, which is that of `settings` unless a flag names another.

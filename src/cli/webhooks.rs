@@ -6,9 +6,11 @@ use std::io::{BufRead, Read};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use url::Url;
 
 use super::args::{CreateArgs, UpdateArgs};
 use super::{CliError, OptionArgs, Output, Table, WebhooksCommand};
+use crate::decide::AddressPolicy;
 use crate::model::{
     Condition, EventType, Options, Origin, Owner, Secret, Source, Status, UserId, Webhook, WebhookId, check_format,
     check_name, check_secret, check_signing_secret, check_url,
@@ -24,6 +26,7 @@ pub async fn webhooks(
     command: WebhooksCommand,
     registry: &Registry,
     latest: &Latest,
+    addresses: &AddressPolicy,
     output: &mut Output,
 ) -> Result<(), CliError> {
     match command {
@@ -39,14 +42,14 @@ pub async fn webhooks(
         }
         WebhooksCommand::Create(args) => {
             let json = args.json;
-            let webhook = registry.create(new_webhook(args)?).await?;
+            let webhook = registry.create(new_webhook(args, addresses)?).await?;
             warn_of_misfit(&webhook, output);
             show(&webhook, None, false, json, output)
         }
         WebhooksCommand::Update(args) => {
             let id = webhook_id(&args.id)?;
             let json = args.json;
-            let change = change(&args, &registry.show(&id)?.options)?;
+            let change = change(&args, &registry.show(&id)?.options, addresses)?;
             let webhook = registry.update(&id, change).await?;
             warn_of_misfit(&webhook, output);
             let attempt = latest.of(&webhook.id).await?;
@@ -98,6 +101,13 @@ fn event_types(texts: &[String]) -> Result<Vec<EventType>, CliError> {
     types.collect::<Result<_, _>>().map_err(|error| usage("--on", &error))
 }
 
+/// The URL. One that is an address must not be forbidden; names are resolved, and checked, when something is sent.
+fn url_of(text: &str, addresses: &AddressPolicy) -> Result<Url, CliError> {
+    let url = check_url(text).map_err(|error| CliError::Usage(error.to_string()))?;
+    addresses.check_url(&url).map_err(|forbidden| usage("url", &forbidden))?;
+    Ok(url)
+}
+
 /// The secret; `-` stands for a line of standard input, so that it is in no history and no process list.
 pub(super) fn secret_of(text: &str) -> Result<Secret, CliError> {
     check_secret(&given_or_typed(text)?).map_err(|error| CliError::Usage(error.to_string()))
@@ -114,14 +124,14 @@ pub(super) fn given_or_typed(text: &str) -> Result<String, CliError> {
     Ok(typed.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-fn new_webhook(args: CreateArgs) -> Result<NewWebhook, CliError> {
+fn new_webhook(args: CreateArgs, addresses: &AddressPolicy) -> Result<NewWebhook, CliError> {
     let checked = |error: crate::model::WebhookError| CliError::Usage(error.to_string());
     Ok(NewWebhook {
         id: args.id.as_deref().map(webhook_id).transpose()?,
         owner: owner_of(args.user)?,
         source: source_of(&args.source)?,
         name: check_name(&args.name).map_err(checked)?,
-        url: check_url(&args.url).map_err(checked)?,
+        url: url_of(&args.url, addresses)?,
         secret: secret_of(&args.secret)?,
         on: event_types(&args.on)?,
         active: !args.paused,
@@ -129,11 +139,11 @@ fn new_webhook(args: CreateArgs) -> Result<NewWebhook, CliError> {
     })
 }
 
-fn change(args: &UpdateArgs, options_now: &Options) -> Result<Change, CliError> {
+fn change(args: &UpdateArgs, options_now: &Options, addresses: &AddressPolicy) -> Result<Change, CliError> {
     let checked = |error: crate::model::WebhookError| CliError::Usage(error.to_string());
     let change = Change {
         name: args.name.as_deref().map(check_name).transpose().map_err(checked)?,
-        url: args.url.as_deref().map(check_url).transpose().map_err(checked)?,
+        url: args.url.as_deref().map(|url| url_of(url, addresses)).transpose()?,
         secret: args.secret.as_deref().map(secret_of).transpose()?,
         on: args.on.as_deref().map(event_types).transpose()?,
         active: args.active,

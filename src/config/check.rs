@@ -5,6 +5,8 @@
 use std::path::{Component, Path};
 
 use super::{Problem, Settings};
+use crate::decide::Forbidden;
+use crate::model::Webhook;
 
 impl Settings {
     /// Everything that does not go together; to be asked again after flags have changed fields.
@@ -15,6 +17,7 @@ impl Settings {
         problems.extend(self.check_sizes());
         problems.extend(self.check_places());
         problems.extend(self.check_misskey());
+        problems.extend(self.check_webhooks());
         problems
     }
 
@@ -36,6 +39,17 @@ impl Settings {
             ));
         }
         problems
+    }
+
+    fn check_webhooks(&self) -> Vec<Problem> {
+        let addresses = self.delivery.addresses();
+        let forbidden =
+            self.webhooks.iter().filter_map(|webhook| Some((webhook, addresses.check_url(&webhook.url).err()?)));
+        let problem = |(webhook, forbidden): (&Webhook, Forbidden)| {
+            let what = format!("the url of the webhook {}: {forbidden}", webhook.id);
+            Problem::between(&["webhooks", "delivery.allowed_private_networks"], what)
+        };
+        forbidden.map(problem).collect()
     }
 
     fn check_delivery(&self) -> Vec<Problem> {

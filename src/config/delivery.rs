@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::decide::{AddressPolicy, AllowedNetwork};
 use crate::model::{ATTEMPT_TIMEOUT_MS, MAX_AGE_S, RETRIES_MAX, RETRY_WAIT_S};
 
 use super::reader::Section;
@@ -9,6 +10,9 @@ use super::values;
 
 /// Characters of the user agent, well within every server's limit on header lines (nginx: 8 KiB).
 const USER_AGENT_CHARS_MAX: usize = 256;
+
+/// Networks that an admin may open, each named by hand; with ports they may cost an HTTP client each.
+const NETWORKS_MAX: usize = 64;
 
 /// How deliveries are made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +29,10 @@ pub struct Delivery {
     /// `timeout_ms`: milliseconds that one attempt may take, from connecting to the end of the answer, 100 to 600000.
     /// Default 10000: receivers with much to do should answer first and work later.
     pub timeout: Duration,
+    /// `allowed_private_networks`: networks that webhooks may lead to though they are not reachable from everywhere, each an
+    /// address or a network, with ports or without (`10.0.0.5`, `172.28.0.0/16:8080`, `[fd00::/8]:8000-8099`), at most 64.
+    /// Default none: a webhook's URL is a stranger's choice, and its request leaves from inside.
+    pub allowed_private_networks: Vec<AllowedNetwork>,
     /// `user_agent`: what receivers see as `User-Agent`, 1 to 256 characters of visible ASCII and spaces. Default
     /// `Misskey-Hooks`: what Misskey sends, and receivers may ask for.
     pub user_agent: String,
@@ -47,6 +55,7 @@ impl Default for Delivery {
             slots_per_webhook: 64,
             patience: Duration::from_millis(500),
             timeout: Duration::from_secs(10),
+            allowed_private_networks: Vec::new(),
             user_agent: "Misskey-Hooks".to_owned(),
             retry_schedule: [5, 30, 120, 600, 1800, 3600, 10_800, 21_600, 43_200, 86_400]
                 .map(Duration::from_secs)
@@ -58,6 +67,11 @@ impl Default for Delivery {
 }
 
 impl Delivery {
+    /// Which addresses webhooks may lead to.
+    pub fn addresses(&self) -> AddressPolicy {
+        AddressPolicy::new(self.allowed_private_networks.clone())
+    }
+
     pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
         let default = Self::default();
         let concurrency = section.whole("concurrency", 1..=65_536).unwrap_or(default.concurrency);
@@ -69,6 +83,9 @@ impl Delivery {
                 .unwrap_or_else(|| default.slots_per_webhook.min(concurrency)),
             patience: section.millis("patience_ms", 0..=10_000).unwrap_or(default.patience),
             timeout: timeout(section).unwrap_or(default.timeout),
+            allowed_private_networks: section
+                .list("allowed_private_networks", NETWORKS_MAX, |value| AllowedNetwork::parse(values::text(value)?))
+                .unwrap_or(default.allowed_private_networks),
             user_agent: section.text("user_agent", user_agent).unwrap_or(default.user_agent),
             retry_schedule: retry_schedule(section).unwrap_or(default.retry_schedule),
             max_age: max_age(section).unwrap_or(default.max_age),

@@ -26,7 +26,7 @@ pub struct Misskey {
 }
 
 impl Misskey {
-    /// The Misskey at the origin of `url`; nothing is asked yet.
+    /// The Misskey at the origin of `url`; nothing is asked yet. Its addresses may be private: an admin has named it.
     ///
     /// # Errors
     /// When the system's certificates cannot be loaded.
@@ -34,7 +34,7 @@ impl Misskey {
         let user_agent = concat!("hikyaku/", env!("CARGO_PKG_VERSION"));
         let mut url = url.clone();
         url.set_path("/");
-        Ok(Self { caller: Caller::new(user_agent, DEADLINE)?, url })
+        Ok(Self { caller: Caller::new(user_agent, DEADLINE, &url)?, url })
     }
 
     /// Its origin, such as `https://misskey.example`: the `server` of its events.

@@ -3,19 +3,23 @@
 //! Unlike an attempt, a call needs what the server says, so an answer that breaks off or is too long is none. What the
 //! answer means is the caller's word.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::CONTENT_TYPE;
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, Request};
 use url::Url;
 
-use super::client::{ClientError, http};
-use super::failure::words;
+use super::client::ClientError;
+use super::failure::{ELSEWHERE, words};
+use super::guard::{Guarded, NotAnswered};
+use super::names::{Names, SystemNames};
 
 /// Makes calls. Clones share connections.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    http: reqwest::Client,
+    http: Guarded,
     deadline: Duration,
 }
 
@@ -43,15 +47,17 @@ pub enum CallError {
 }
 
 impl Caller {
-    /// Makes calls that say `user_agent`, each with `deadline` for all of it.
+    /// Makes calls to the origin of `server`, and nowhere else, that say `user_agent`, each with `deadline` for all of it.
+    /// An admin has named it, so its addresses may be private.
     ///
     /// # Errors
     /// When the system's certificates cannot be loaded.
-    pub fn new(user_agent: &str, deadline: Duration) -> Result<Self, ClientError> {
-        Ok(Self { http: http(user_agent)?, deadline })
+    pub fn new(user_agent: &str, deadline: Duration, server: &Url) -> Result<Self, ClientError> {
+        let names: Arc<dyn Names> = Arc::new(SystemNames);
+        Ok(Self { http: Guarded::to_server(user_agent, server, &names)?, deadline })
     }
 
-    /// Posts `json` to `url` and reads the answer to its end, at most `answer_bytes_max` bytes.
+    /// Posts `json` to `url`, which is on that server, and reads the answer to its end, at most `answer_bytes_max` bytes.
     ///
     /// # Errors
     /// When there is no whole answer within the deadline and the limit. The server may have done what was asked.
@@ -64,8 +70,14 @@ impl Caller {
 
     async fn exchange(&self, url: &Url, json: Vec<u8>, answer_bytes_max: usize) -> Result<Reply, CallError> {
         let no_answer = |error: reqwest::Error| CallError::NoAnswer(words(&error));
-        let request = self.http.post(url.clone()).header(CONTENT_TYPE, "application/json").body(json);
-        let mut response = request.send().await.map_err(no_answer)?;
+        let mut request = Request::new(Method::POST, url.clone());
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        *request.body_mut() = Some(json.into());
+        let mut response = self.http.execute(request).await.map_err(|error| match error {
+            NotAnswered::Failed(error) => no_answer(error),
+            NotAnswered::Elsewhere => CallError::NoAnswer(ELSEWHERE.to_owned()),
+            NotAnswered::Forbidden(forbidden) => CallError::NoAnswer(forbidden.to_string()),
+        })?;
         let status = response.status().as_u16();
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(no_answer)? {

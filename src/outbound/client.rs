@@ -1,15 +1,17 @@
 //! The one HTTP client: pooled connections, one deadline per attempt, a limit on what is read.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reqwest::header::RETRY_AFTER;
-use reqwest::{Method, Request, Response, redirect};
+use reqwest::{Method, Request, Response};
 
-use super::failure::no_answer;
+use super::failure::{no_answer, not_answered};
 use super::formats;
+use super::guard::Guarded;
+use super::names::{Names, SystemNames};
 use super::request::{self, Attempt};
-use super::resolver::Resolver;
-use crate::decide::{Exchange, NoAnswer};
+use crate::decide::{AddressPolicy, Exchange, NoAnswer};
 
 /// Bytes of an answer that are read; what comes after is not waited for.
 pub const RESPONSE_BYTES_MAX: usize = 64 * 1024;
@@ -17,12 +19,12 @@ pub const RESPONSE_BYTES_MAX: usize = 64 * 1024;
 const EXCERPT_BYTES_MAX: usize = 200;
 /// How long an idle connection is kept: less than the 5 s after which Node's servers close theirs (`keepAliveTimeout`), so
 /// that few requests go out on a connection that is just being closed.
-const IDLE_MAX: Duration = Duration::from_secs(4);
+pub(super) const IDLE_MAX: Duration = Duration::from_secs(4);
 
 /// Makes requests to receivers. Clones share connections.
 #[derive(Clone, Debug)]
 pub struct Client {
-    http: reqwest::Client,
+    http: Guarded,
     timeout: Duration,
 }
 
@@ -41,12 +43,27 @@ pub struct Answer {
 }
 
 impl Client {
-    /// A client that says `user_agent` and gives an attempt `timeout` unless its webhook says otherwise.
+    /// A client that says `user_agent`, gives an attempt `timeout` unless its webhook says otherwise, and requests no address
+    /// but those that `addresses` allows.
     ///
     /// # Errors
     /// When the system's certificates cannot be loaded.
-    pub fn new(user_agent: &str, timeout: Duration) -> Result<Self, ClientError> {
-        Ok(Self { http: http(user_agent)?, timeout })
+    pub fn new(user_agent: &str, timeout: Duration, addresses: AddressPolicy) -> Result<Self, ClientError> {
+        let names: Arc<dyn Names> = Arc::new(SystemNames);
+        Self::asking(&names, user_agent, timeout, addresses)
+    }
+
+    /// The same, which asks `names` for the addresses of names.
+    ///
+    /// # Errors
+    /// When the system's certificates cannot be loaded.
+    pub fn asking(
+        names: &Arc<dyn Names>,
+        user_agent: &str,
+        timeout: Duration,
+        addresses: AddressPolicy,
+    ) -> Result<Self, ClientError> {
+        Ok(Self { http: Guarded::by_policy(user_agent, addresses, names)?, timeout })
     }
 
     /// How long an attempt may take unless its webhook says otherwise.
@@ -79,27 +96,9 @@ impl Client {
         *request.body_mut() = Some(body.into_body());
         match self.http.execute(request).await {
             Ok(response) => read(response).await.unwrap_or_else(|error| no_answer(&error)),
-            Err(error) => no_answer(&error),
+            Err(error) => not_answered(&error),
         }
     }
-}
-
-/// The one HTTP stack: TLS by rustls, no redirects, no retries, no proxies of the environment.
-pub(super) fn http(user_agent: &str) -> Result<reqwest::Client, ClientError> {
-    // A provider that is there already is the same one.
-    let _already_there = rustls::crypto::ring::default_provider().install_default();
-    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
-    let http = reqwest::Client::builder()
-        .user_agent(user_agent)
-        .redirect(redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .referer(false)
-        .no_proxy()
-        .tcp_nodelay(true)
-        .pool_idle_timeout(IDLE_MAX)
-        .dns_resolver(Resolver)
-        .build()?;
-    Ok(http)
 }
 
 /// Reads the answer to its end or its limit. An answer that breaks off is none.

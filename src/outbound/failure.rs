@@ -7,17 +7,35 @@ use std::io;
 
 use rustix::io::Errno;
 
-use super::resolver::NameError;
+use super::guard::NotAnswered;
+use super::resolver::{ForbiddenName, NameError};
 use crate::decide::{Exchange, NoAnswer};
 
 /// System errors that are our own machine's doing.
 const OURS: &[Errno] = &[Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::NETDOWN];
 
+/// Words about a request to another server than the one that was named.
+pub(super) const ELSEWHERE: &str = "it is another server than the one that is to be asked";
+
 /// Links of an error's chain that are looked at.
 const LINKS_MAX: usize = 16;
 
 /// What `error` means.
+pub(super) fn not_answered(error: &NotAnswered) -> Exchange {
+    match error {
+        NotAnswered::Forbidden(forbidden) => {
+            Exchange::NoAnswer { kind: NoAnswer::Forbidden, words: forbidden.to_string() }
+        }
+        NotAnswered::Elsewhere => Exchange::NoAnswer { kind: NoAnswer::Forbidden, words: ELSEWHERE.to_owned() },
+        NotAnswered::Failed(error) => no_answer(error),
+    }
+}
+
+/// What `error` means.
 pub(super) fn no_answer(error: &reqwest::Error) -> Exchange {
+    if let Some(forbidden) = links(error).find_map(|link| link.downcast_ref::<ForbiddenName>()) {
+        return Exchange::NoAnswer { kind: NoAnswer::Forbidden, words: forbidden.to_string() };
+    }
     let words = words(error);
     Exchange::NoAnswer { kind: kind(error), words }
 }

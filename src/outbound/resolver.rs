@@ -1,12 +1,17 @@
-//! From a receiver's name to its addresses, by the system's resolver.
+//! From a receiver's name to the addresses that may be connected to.
 //!
-//! A resolver of our own, so that a name without an address is told apart from a connection that fails, and so that every
-//! address passes one place before it is connected to.
+//! The HTTP client asks it for each connection that it makes to a name, and connects to nothing else than what it gets from
+//! here: every address passes the guard, and those that are forbidden are left out. A name without an address is told apart
+//! from one whose addresses are all forbidden, and both from a connection that fails.
 
 use std::error::Error;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+use super::names::Names;
+use crate::decide::{AddressPolicy, Forbidden};
 
 /// A name that has no address.
 #[derive(Debug, thiserror::Error)]
@@ -16,22 +21,71 @@ pub(super) struct NameError {
     why: String,
 }
 
-#[derive(Debug, Default)]
-pub(super) struct Resolver;
+/// A name that has none but forbidden addresses.
+#[derive(Debug, thiserror::Error)]
+#[error("the name {name:?} leads to an address that is not allowed. {forbidden}")]
+pub(super) struct ForbiddenName {
+    name: String,
+    /// Its first address.
+    forbidden: Forbidden,
+}
+
+/// How addresses are checked.
+#[derive(Clone, Debug)]
+pub(super) enum Checks {
+    /// Not at all.
+    None,
+    /// For connections to `port`, or to one that is like it.
+    Policy { policy: Arc<AddressPolicy>, port: u16 },
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Resolver {
+    names: Arc<dyn Names>,
+    checks: Checks,
+}
+
+impl Resolver {
+    pub(super) fn new(names: Arc<dyn Names>, checks: Checks) -> Self {
+        Self { names, checks }
+    }
+}
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
+        let (names, checks) = (Arc::clone(&self.names), self.checks.clone());
         Box::pin(async move {
             let name = name.as_str().to_owned();
-            // The error itself in the box: a `Box<NameError>` made into a `Box<dyn Error>` is boxed twice, and not found again.
+            // The errors themselves in the box: a `Box<NameError>` made into a `Box<dyn Error>` is boxed twice, and not found again.
             let unresolved =
                 |why: String| -> Box<dyn Error + Send + Sync> { Box::new(NameError { name: name.clone(), why }) };
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await;
-            let addresses: Vec<SocketAddr> = found.map_err(|error| unresolved(error.to_string()))?.collect();
-            if addresses.is_empty() {
+            let found = names.look_up(name.clone()).await.map_err(|error| unresolved(error.to_string()))?;
+            if found.is_empty() {
                 return Err(unresolved("it has no address".to_owned()));
             }
-            Ok(Box::new(addresses.into_iter()) as Addrs)
+            match checks.allowed(found) {
+                Ok(allowed) => Ok(Box::new(allowed.into_iter().map(|address| SocketAddr::new(address, 0))) as Addrs),
+                Err(forbidden) => Err(Box::new(ForbiddenName { name, forbidden }) as Box<dyn Error + Send + Sync>),
+            }
         })
+    }
+}
+
+impl Checks {
+    /// Those of `found`, which has some, that may be connected to, in their order; or why none may.
+    fn allowed(&self, found: Vec<IpAddr>) -> Result<Vec<IpAddr>, Forbidden> {
+        let Self::Policy { policy, port } = self else { return Ok(found) };
+        let mut allowed = Vec::with_capacity(found.len());
+        let mut first_refusal = None;
+        for address in found {
+            match policy.check(address, *port) {
+                Ok(()) => allowed.push(address),
+                Err(forbidden) => first_refusal = first_refusal.or(Some(forbidden)),
+            }
+        }
+        match first_refusal {
+            Some(forbidden) if allowed.is_empty() => Err(forbidden),
+            _ => Ok(allowed),
+        }
     }
 }

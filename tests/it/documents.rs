@@ -82,6 +82,38 @@ fn every_link_between_documents_leads_somewhere() {
     assert!(dead.is_empty(), "links that lead nowhere:\n{}", dead.join("\n"));
 }
 
+/// Every file of Rust below `folder`, as one text.
+fn code(folder: &Path) -> String {
+    let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let text = entries.map(|path| match path.extension() {
+        _ if path.is_dir() => code(&path),
+        Some(extension) if extension == "rs" => read(&path),
+        _ => String::new(),
+    });
+    text.collect()
+}
+
+#[test]
+fn every_test_that_shows_a_promise_is_there() {
+    let code = code(&repository("src")) + &code(&repository("tests"));
+    let (mut count, mut missing) = (0, Vec::new());
+    for page in ["ARCHITECTURE.md", "SECURITY.md"] {
+        let text = read(&repository(page));
+        let is_name = |word: &&str| {
+            word.matches('_').count() >= 4
+                && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        };
+        for name in text.split('`').filter(is_name) {
+            count += 1;
+            if !code.contains(&format!("fn {name}(")) {
+                missing.push(format!("{page}: {name}"));
+            }
+        }
+    }
+    assert!(count > 60, "names of tests are found: {count}");
+    assert!(missing.is_empty(), "tests that are named and not there:\n{}", missing.join("\n"));
+}
+
 #[tokio::test]
 async fn the_runbooks_metrics_are_those_of_the_program() {
     let home = Home::new("");

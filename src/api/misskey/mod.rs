@@ -37,6 +37,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, post};
+use url::Url;
 
 use self::allowance::Allowance;
 use self::caller::{Caller, Callers};
@@ -46,6 +47,7 @@ use self::params::Params;
 use self::shape::Answer;
 use self::strikes::Strikes;
 use crate::clock::SharedClock;
+use crate::decide::AddressPolicy;
 use crate::deliver::Tester;
 use crate::incoming::{bearer, drain};
 use crate::misskey::{Need, People};
@@ -85,12 +87,15 @@ pub struct ManagementPolicy {
     pub types: Subscribable,
     /// Webhooks that a person may have.
     pub webhook_limit: usize,
+    /// The addresses that a webhook's URL may have as its host.
+    pub addresses: AddressPolicy,
 }
 
 struct Management {
     parts: ManagementParts,
     types: Subscribable,
     webhook_limit: usize,
+    addresses: AddressPolicy,
     door: Door,
     callers: Callers,
     allowance: Allowance,
@@ -153,6 +158,7 @@ pub fn management(parts: ManagementParts, policy: ManagementPolicy) -> Router {
     let management = Arc::new(Management {
         types: policy.types,
         webhook_limit: policy.webhook_limit,
+        addresses: policy.addresses,
         door: Door::new(),
         callers: Callers::new(policy.admin_token, parts.people.clone(), strikes),
         allowance: Allowance::default(),
@@ -202,6 +208,16 @@ impl Management {
             Endpoint::SystemDelete => self.system_delete(params).await,
             Endpoint::SystemTest => self.system_test(caller, params).await,
         }
+    }
+
+    /// The URL, if it is given. One that is an address must not be forbidden, unless it is that of the webhook `now`: who changes
+    /// something else, and has to give it, has not chosen it. Names are resolved, and checked, when something is sent.
+    fn url(&self, params: &Params, now: Option<&Webhook>) -> Result<Option<Url>, ApiError> {
+        let url = fields::url(params)?;
+        let chosen = url.as_ref().filter(|url| now.is_none_or(|now| now.url != **url));
+        let checked = chosen.map_or(Ok(()), |url| self.addresses.check_url(url));
+        checked.map_err(|forbidden| ApiError::param("url", forbidden.to_string()))?;
+        Ok(url)
     }
 
     /// The latest attempt for `webhook`.

@@ -26,7 +26,7 @@ impl Management {
             active: required("isActive", params.flag("isActive")?)?,
             name: required("name", fields::name(params, fields::SYSTEM_NAME_CHARS)?)?,
             on: required("on", fields::on(params, &self.types, &Owner::System)?)?,
-            url: required("url", fields::url(params)?)?,
+            url: required("url", self.url(params, None)?)?,
             secret: fields::secret(params)?.unwrap_or_else(|| Secret::new("")),
             options: fields::options(params, Options::default(), &self.types, &Owner::System)?.unwrap_or_default(),
         };
@@ -74,7 +74,7 @@ impl Management {
             active: Some(required("isActive", params.flag("isActive")?)?),
             name: Some(required("name", fields::name(params, fields::SYSTEM_NAME_CHARS)?)?),
             on: Some(required("on", fields::on(params, &self.types, &Owner::System)?)?),
-            url: Some(required("url", fields::url(params)?)?),
+            url: Some(required("url", self.url(params, Some(&webhook))?)?),
             secret: Some(fields::secret(params)?.unwrap_or_else(|| Secret::new(""))),
             options: fields::options(params, webhook.options.clone(), &self.types, &webhook.owner)?,
         };

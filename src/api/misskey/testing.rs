@@ -16,10 +16,14 @@ use super::fields;
 use super::params::Params;
 use super::shape::{Answer, TestedShape};
 use super::user::NONE_TO_TEST;
-use crate::model::Webhook;
+use crate::deliver::Tested;
+use crate::model::{Outcome, Webhook};
 
 /// The type that Misskey accepts and never sends.
 const NEVER_SENT: &str = "reaction";
+/// What a person is told of a forbidden address.
+const FORBIDDEN: &str =
+    "the host leads to an address that webhooks must not lead to; an admin of hikyaku can see which, and open it";
 /// Seconds after which one of the tests under way has ended.
 const BUSY_S: u64 = 10;
 
@@ -40,7 +44,7 @@ impl Management {
     async fn test(&self, caller: &Caller, params: &Params, webhook: &Arc<Webhook>) -> Result<Answer, ApiError> {
         let kind = fields::test_type(params, &self.types, &webhook.owner)?;
         let wait = params.flag("wait")?.unwrap_or(false);
-        let webhook = overridden(params, webhook)?;
+        let webhook = self.overridden(params, webhook)?;
         if let Caller::Person(user) = caller {
             self.allowance.take(user, self.parts.clock.now())?;
         }
@@ -57,23 +61,27 @@ impl Management {
             return Ok(Answer::Nothing);
         }
         match sending.await {
+            // To which address inside a name leads is not for everyone who has an account.
+            Ok(tested) if tested.outcome == Outcome::Forbidden && matches!(caller, Caller::Person(_)) => {
+                Ok(Answer::json(&TestedShape::of(&Tested { words: FORBIDDEN.to_owned(), ..tested })))
+            }
             Ok(tested) => Ok(Answer::json(&TestedShape::of(&tested))),
             Err(_) => Err(ApiError::internal("the test was not sent; this is a defect, and the log has more")),
         }
     }
-}
 
-/// The webhook as `override` wants it for this once.
-fn overridden(params: &Params, webhook: &Webhook) -> Result<Webhook, ApiError> {
-    let mut webhook = webhook.clone();
-    if let Some(overriding) = params.object("override")? {
-        let within = |error: ApiError| error.within("override");
-        if let Some(url) = fields::url(&overriding).map_err(within)? {
-            webhook.url = url;
+    /// The webhook as `override` wants it for this once.
+    fn overridden(&self, params: &Params, webhook: &Webhook) -> Result<Webhook, ApiError> {
+        let mut webhook = webhook.clone();
+        if let Some(overriding) = params.object("override")? {
+            let within = |error: ApiError| error.within("override");
+            if let Some(url) = self.url(&overriding, Some(&webhook)).map_err(within)? {
+                webhook.url = url;
+            }
+            if let Some(secret) = fields::secret(&overriding).map_err(within)? {
+                webhook.secret = secret;
+            }
         }
-        if let Some(secret) = fields::secret(&overriding).map_err(within)? {
-            webhook.secret = secret;
-        }
+        Ok(webhook)
     }
-    Ok(webhook)
 }

@@ -27,7 +27,7 @@ impl Management {
             id: None,
             source: source(caller, params)?.unwrap_or_default(),
             name: required("name", fields::name(params, fields::USER_NAME_CHARS)?)?,
-            url: required("url", fields::url(params)?)?,
+            url: required("url", self.url(params, None)?)?,
             secret: fields::secret(params)?.unwrap_or_else(|| Secret::new("")),
             on: required("on", fields::on(params, &self.types, &owner)?)?,
             active: params.flag("active")?.unwrap_or(true),
@@ -98,7 +98,7 @@ impl Management {
         let webhook = self.user_webhook(caller, &id, NONE_TO_UPDATE)?;
         let change = Change {
             name: fields::name(params, fields::USER_NAME_CHARS)?,
-            url: fields::url(params)?,
+            url: self.url(params, Some(&webhook))?,
             secret: fields::secret(params)?,
             on: fields::on(params, &self.types, &webhook.owner)?,
             active: params.flag("active")?,

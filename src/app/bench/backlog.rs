@@ -24,8 +24,8 @@ const DELIVERED_PART: u32 = 20;
 pub(super) async fn run(load: &Load, json: bool, output: &mut Output) -> anyhow::Result<ExitCode> {
     let folder = tempfile::tempdir()?;
     let receiver = Receiver::start()?;
-    let settings = settings(None, folder.path(), load)?;
-    register(&settings, receiver.url()).await?;
+    let mut settings = settings(None, folder.path(), load)?;
+    register(&mut settings, receiver.url()).await?;
     fill(&settings, load).await?;
     let after_filling = peak_kib()?;
     let settled = Arc::new(Settled::default());

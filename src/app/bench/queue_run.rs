@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use url::Url;
 
 use super::Load;
-use super::stage::settings;
+use super::stage::{allow, settings};
 use crate::app::own_queues::OwnQueues;
 use crate::app::service::{Service, ingest_of, open_queue};
 use crate::clock::SystemClock;
@@ -44,8 +44,8 @@ pub(super) struct Drained {
 /// Stores all, then delivers all.
 pub(super) async fn drain(own: Option<&OwnQueues>, load: &Load, url: &Url) -> anyhow::Result<Drained> {
     let folder = tempfile::tempdir()?;
-    let settings = settings(own, folder.path(), load)?;
-    register(&settings, url).await?;
+    let mut settings = settings(own, folder.path(), load)?;
+    register(&mut settings, url).await?;
     let began = Instant::now();
     fill(&settings, load).await?;
     let accept = f64::from(load.events) / began.elapsed().as_secs_f64();
@@ -59,8 +59,8 @@ pub(super) async fn drain(own: Option<&OwnQueues>, load: &Load, url: &Url) -> an
 /// Stores and delivers at the same time; deliveries a second, from the first event offered to the last one settled.
 pub(super) async fn end_to_end(own: Option<&OwnQueues>, load: &Load, url: &Url) -> anyhow::Result<f64> {
     let folder = tempfile::tempdir()?;
-    let settings = settings(own, folder.path(), load)?;
-    register(&settings, url).await?;
+    let mut settings = settings(own, folder.path(), load)?;
+    register(&mut settings, url).await?;
     let settled = Arc::new(Settled::default());
     let service = Service::start(settings, Some(Arc::clone(&settled) as Arc<dyn Observer>)).await?;
     until_connected(&service).await?;
@@ -81,7 +81,9 @@ async fn until_connected(service: &Service) -> anyhow::Result<()> {
     tokio::time::timeout(CONNECT_WAIT_MAX, connected).await.context("the queue cannot be used")
 }
 
-pub(super) async fn register(settings: &Settings, url: &Url) -> anyhow::Result<()> {
+/// Registers a webhook at `url`, and lets its requests through.
+pub(super) async fn register(settings: &mut Settings, url: &Url) -> anyhow::Result<()> {
+    allow(settings, url);
     let registry = Registry::open(&settings.store.path, Seals::default(), Vec::new(), SystemClock::shared()).await?;
     let webhook = NewWebhook {
         id: None,

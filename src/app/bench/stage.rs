@@ -1,9 +1,13 @@
 //! Where a run has its queue: a SQLite file in a temporary folder, or queues of its own in RabbitMQ.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
+
+use url::Url;
 
 use crate::app::own_queues::OwnQueues;
 use crate::config::{QueueUrl, Settings};
+use crate::decide::AllowedNetwork;
 
 use super::Load;
 
@@ -22,4 +26,10 @@ pub(super) fn settings(own: Option<&OwnQueues>, folder: &Path, load: &Load) -> a
     settings.delivery.concurrency = load.concurrency;
     settings.delivery.slots_per_webhook = load.concurrency;
     Ok(settings)
+}
+
+/// Has the address guard of `settings` let `receiver` through, and nothing else of this machine.
+pub(super) fn allow(settings: &mut Settings, receiver: &Url) {
+    let port = receiver.port_or_known_default().unwrap_or_default();
+    settings.delivery.allowed_private_networks = vec![AllowedNetwork::one(Ipv4Addr::LOCALHOST.into(), port)];
 }

@@ -25,6 +25,7 @@ use url::Url;
 
 use super::contract;
 use super::words::{DeliveryRef, ReceiverKind, Violations};
+use crate::decide::AllowedNetwork;
 
 /// The secret with which every webhook of the demo is registered.
 pub const SECRET: &str = "demo-secret";
@@ -105,6 +106,12 @@ impl Receivers {
         let address = self.listening(kind).map_or(self.dead.address, |one| one.address);
         #[expect(clippy::expect_used, reason = "an IPv4 address and a port always make a URL; a test makes each")]
         Url::parse(&format!("http://{address}{PATH}")).expect("a loopback URL")
+    }
+
+    /// What the address guard is to let through: these receivers, and nothing else of this machine.
+    pub fn networks(&self) -> Vec<AllowedNetwork> {
+        let listening = self.listening.iter().map(|one| one.address);
+        listening.chain([self.dead.address]).map(|at| AllowedNetwork::one(at.ip(), at.port())).collect()
     }
 
     /// Requests that the receiver of that kind has had; the dead one cannot know of any.

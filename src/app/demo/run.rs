@@ -87,9 +87,10 @@ struct Played {
 }
 
 impl Demo {
-    async fn start(settings: Settings) -> anyhow::Result<Self> {
+    async fn start(mut settings: Settings) -> anyhow::Result<Self> {
         let began = Instant::now();
         let receivers = Receivers::start().await.context("the receivers cannot be started")?;
+        settings.delivery.allowed_private_networks = receivers.networks();
         let account = Arc::new(Account::default());
         let observer = Arc::clone(&account) as Arc<dyn Observer>;
         let service = Service::start(settings, Some(observer)).await?;

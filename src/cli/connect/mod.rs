@@ -18,7 +18,7 @@ mod takeover;
 use url::Url;
 
 use super::{CliError, Output};
-use crate::decide::{Credential, IngestScope, derived_secret};
+use crate::decide::{AddressPolicy, Credential, IngestScope, derived_secret};
 use crate::misskey::{Granted, Misskey};
 use crate::model::{Secret, Source, UserId};
 use crate::registry::Registry;
@@ -63,6 +63,8 @@ pub struct Connecting<'a> {
     pub registry: &'a Registry,
     /// Webhooks that a person may have here.
     pub webhook_limit: usize,
+    /// The addresses that a webhook's URL may have as its host.
+    pub addresses: &'a AddressPolicy,
 }
 
 /// Connects one person.

@@ -119,6 +119,7 @@ fn as_ours(with: &Connecting<'_>, user: &UserId, webhook: &MisskeyWebhook) -> Re
     if is_ours(&url, with.here) {
         return Err("it points to hikyaku itself".to_owned());
     }
+    with.addresses.check_url(&url).map_err(|forbidden| forbidden.to_string())?;
     let on = webhook.on.iter().map(|name| EventType::new(name)).collect::<Result<Vec<_>, _>>();
     Ok(NewWebhook {
         id: WebhookId::new(&webhook.id).ok(),

@@ -11,6 +11,7 @@ mod events_by_http;
 mod exhausted;
 mod filtered;
 mod formatted;
+mod guarded;
 mod ingested;
 mod killed;
 mod locked_and_damaged;

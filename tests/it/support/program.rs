@@ -18,6 +18,8 @@ use tokio::task::JoinHandle;
 
 /// The admin token of every [`Home::new`].
 pub(crate) const TOKEN: &str = "a-token-for-journeys";
+/// Where the receivers of tests are.
+const RECEIVERS: &str = "127.0.0.1/32";
 /// How long anything that must happen may take, on a machine that has other things to do.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// How often a condition is looked at that nobody tells about.
@@ -90,6 +92,8 @@ impl Ran {
 #[derive(Debug)]
 pub(crate) struct Home {
     folder: TempDir,
+    /// What the address guard lets through; none: what the settings say.
+    allowed: Option<&'static str>,
 }
 
 impl Home {
@@ -101,9 +105,14 @@ impl Home {
 
     /// A home with these settings and no others.
     pub(crate) fn bare(settings: &str) -> Self {
-        let home = Self { folder: tempfile::tempdir().expect("a folder") };
+        let home = Self { folder: tempfile::tempdir().expect("a folder"), allowed: Some(RECEIVERS) };
         home.write("hikyaku.toml", settings);
         home
+    }
+
+    /// The same, with the address guard as `settings` have it: else it lets tests' receivers through, which are on loopback.
+    pub(crate) fn guarded(settings: &str) -> Self {
+        Self { allowed: None, ..Self::new(settings) }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -188,6 +197,9 @@ impl Home {
             if name.to_string_lossy().starts_with("HIKYAKU__") {
                 command.env_remove(name);
             }
+        }
+        if let Some(allowed) = self.allowed {
+            command.env("HIKYAKU__DELIVERY__ALLOWED_PRIVATE_NETWORKS", allowed);
         }
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
         command

@@ -3,7 +3,7 @@
 //! Plain TCP with a little HTTP/1.1, so that it can also do what no server library does: stop half-way, drip, never end.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,12 +79,13 @@ struct Shared {
 }
 
 impl Receiver {
-    /// Answers each request as `script` says, which is told how many came before.
-    pub(crate) async fn start(
+    /// Listens at `address`, and answers each request as `script` says, which is told how many came before.
+    pub(crate) async fn start_at(
+        address: SocketAddr,
         clock: SharedClock,
         script: impl Fn(usize, &Got) -> Answer + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        let listener = TcpListener::bind(address).await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let (got, released) = (watch::Sender::new(Vec::new()), watch::Sender::new(false));
         let shared = Arc::new(Shared { script: Box::new(script), clock, got, released });

@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hikyaku::clock::{ManualClock, SharedClock, SystemClock};
-use hikyaku::decide::{self, Step, Wait};
+use hikyaku::decide::{self, AddressPolicy, AllowedNetwork, Step, Wait};
 use hikyaku::deliver::{Drainer, Observer, Parts, Policy, Worker};
 use hikyaku::model::{
     Arrival, Delivery, DeliveryId, Event, EventId, EventType, Message, Options, Owner, ParkReason, Source, Target,
     Timestamp, UserId, WebhookId, check_secret, check_url,
 };
-use hikyaku::outbound::Client;
+use hikyaku::outbound::{Client, Names, SystemNames};
 use hikyaku::queue::{Access, FileOptions, Prefetch, Queue};
 use hikyaku::record::{DeadLetter, DeadLetters, Latest, Retention};
 use hikyaku::registry::{NewWebhook, Registry, Seals};
@@ -47,6 +47,10 @@ pub(crate) struct Setup {
     pub(crate) patience: Duration,
     pub(crate) prefetch: usize,
     pub(crate) grace: Duration,
+    /// Networks that the address guard lets through, as an admin writes them.
+    pub(crate) allowed: Vec<String>,
+    /// Who knows names.
+    pub(crate) names: Arc<dyn Names>,
 }
 
 impl Default for Setup {
@@ -62,6 +66,9 @@ impl Default for Setup {
             patience: Duration::from_millis(200),
             prefetch: 512,
             grace: Duration::from_secs(10),
+            // Where the receivers of tests are.
+            allowed: vec!["127.0.0.1/32".to_owned()],
+            names: Arc::new(SystemNames),
         }
     }
 }
@@ -181,7 +188,7 @@ impl World {
             queue: queue.clone(),
             registry: Arc::clone(&self.registry),
             latest: Arc::clone(&self.latest),
-            client: Client::new("Misskey-Hooks", self.setup.timeout).expect("a client"),
+            client: self.client(),
             clock: Arc::clone(&self.clock),
             telemetry: self.telemetry.clone(),
             observer: Some(Arc::clone(&self.ear) as Arc<dyn Observer>),
@@ -189,6 +196,12 @@ impl World {
         let worker = Worker::start(parts, self.policy()).await.expect("the worker starts");
         let drainer = Drainer::start(&queue, Arc::clone(&self.letters), self.telemetry.clone()).await;
         self.running = Some(Running { queue, worker, drainer: drainer.expect("the drainer starts") });
+    }
+
+    fn client(&self) -> Client {
+        let allowed = self.setup.allowed.iter().map(|network| AllowedNetwork::parse(network).expect("a network"));
+        let addresses = AddressPolicy::new(allowed.collect());
+        Client::asking(&self.setup.names, "Misskey-Hooks", self.setup.timeout, addresses).expect("a client")
     }
 
     fn policy(&self) -> Policy {
@@ -241,7 +254,16 @@ impl World {
         &mut self,
         script: impl Fn(usize, &Got) -> Answer + Send + Sync + 'static,
     ) -> Arc<Receiver> {
-        let receiver = Arc::new(Receiver::start(Arc::clone(&self.clock), script).await);
+        self.receiver_at((Ipv4Addr::LOCALHOST, 0).into(), script).await
+    }
+
+    /// The same, at that address.
+    pub(crate) async fn receiver_at(
+        &mut self,
+        address: SocketAddr,
+        script: impl Fn(usize, &Got) -> Answer + Send + Sync + 'static,
+    ) -> Arc<Receiver> {
+        let receiver = Arc::new(Receiver::start_at(address, Arc::clone(&self.clock), script).await);
         self.receivers.push(Arc::clone(&receiver));
         receiver
     }
