@@ -60,6 +60,12 @@ pub enum RegistryError {
         /// How long an id stays taken.
         days: u64,
     },
+    /// The owner has as many as allowed.
+    #[error("a person may have {max} webhooks here (misskey.webhook_limit)")]
+    Full {
+        /// How many are allowed.
+        max: usize,
+    },
     /// The webhook is kept in the settings file.
     #[error(
         "the webhook {id} is declared in the settings file: change it there and start hikyaku again. All that can be done \

@@ -22,6 +22,7 @@
 mod asked;
 mod cache;
 mod error;
+mod room;
 mod row;
 mod seal;
 mod sqlite;
@@ -179,6 +180,15 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::Taken`] or [`RegistryError::Deleted`] when it may not have its id, or what the store says.
     pub async fn create(&self, new: NewWebhook) -> Result<Arc<Webhook>, RegistryError> {
+        self.create_within(new, usize::MAX).await
+    }
+
+    /// As [`Self::create`], unless the owner has `max` webhooks of that source in the store already; whoever else adds one
+    /// at the same time, in this process or another. Declared ones do not count.
+    ///
+    /// # Errors
+    /// [`RegistryError::Full`], and those of [`Self::create`].
+    pub async fn create_within(&self, new: NewWebhook, max: usize) -> Result<Arc<Webhook>, RegistryError> {
         let shared = &self.shared;
         let webhook = Arc::new(new.into_webhook(shared.clock.now()));
         let id = &webhook.id;
@@ -186,13 +196,14 @@ impl Registry {
             return Err(RegistryError::Taken { id: id.clone() });
         }
         let _turn = shared.turn.lock().await;
-        match shared.store.create(Arc::clone(&webhook)).await? {
+        match shared.store.create(Arc::clone(&webhook), max).await? {
             Created::Done(step) => {
                 shared.follow(step, |snapshot| snapshot.put(Arc::clone(&webhook)));
                 Ok(webhook)
             }
             Created::Taken => Err(RegistryError::Taken { id: id.clone() }),
             Created::Deleted => Err(RegistryError::Deleted { id: id.clone(), days: TOMBSTONE_DAYS }),
+            Created::Full => Err(RegistryError::Full { max }),
         }
     }
 

@@ -16,6 +16,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::Change;
 use super::cache::{Loaded, Step};
+use super::room::is_full;
 use super::row;
 use super::seal::Seals;
 use crate::model::{Deactivation, DeactivationReason, Status, Timestamp, Webhook, WebhookId};
@@ -61,6 +62,7 @@ pub(super) enum Created {
     Done(Step),
     Taken,
     Deleted,
+    Full,
 }
 
 /// What became of a webhook to be changed.
@@ -132,8 +134,8 @@ impl SqliteStore {
         self.writer.call(job).await
     }
 
-    /// Adds a webhook.
-    pub(super) async fn create(&self, webhook: Arc<Webhook>) -> Result<Created, SqliteError> {
+    /// Adds a webhook, if its owner has fewer than `max`.
+    pub(super) async fn create(&self, webhook: Arc<Webhook>, max: usize) -> Result<Created, SqliteError> {
         let seals = Arc::clone(&self.seals);
         let job = move |connection: &mut Connection| {
             let transaction = immediate(connection)?;
@@ -143,6 +145,9 @@ impl SqliteStore {
             }
             if exists(&transaction, "SELECT 1 FROM webhook_tombstones WHERE id = ?1", id)? {
                 return Ok(Created::Deleted);
+            }
+            if is_full(&transaction, &webhook, max)? {
+                return Ok(Created::Full);
             }
             insert(&transaction, &webhook, &seals)?;
             // A webhook of the settings file may have had the id once, and been stopped.

@@ -482,3 +482,33 @@ async fn a_change_by_another_process_rings_and_is_followed_without_looking() {
     followed(&watching, "nobody rang for a deletion", |snapshot| matches!(snapshot.find(&id("first")), Known::Deleted))
         .await;
 }
+
+#[tokio::test]
+async fn two_processes_on_one_store_together_give_a_person_no_more_webhooks_than_allowed() {
+    let world = World::new();
+    // Neither follows the other: each knows in memory only of its own.
+    let (one, other) = (world.open().await, world.open().await);
+    let names: Vec<String> = (0..12).map(|number| format!("wh{number}")).collect();
+    let add = |(number, name): (usize, &String)| {
+        let registry = if number % 2 == 0 { &one } else { &other };
+        registry.create_within(new(name), 3)
+    };
+    let made = futures_util::future::join_all(names.iter().enumerate().map(add)).await;
+    let full = made.iter().filter(|made| matches!(made, Err(RegistryError::Full { max: 3 }))).count();
+    assert_eq!((made.iter().filter(|made| made.is_ok()).count(), full), (3, 9), "{made:?}");
+    assert_eq!(world.open().await.snapshot().count(), 3);
+    let elsewhere = NewWebhook { source: Source::new("second").expect("a source"), ..new("elsewhere") };
+    assert!(one.create_within(elsewhere, 3).await.is_ok(), "another source's count for themselves");
+    assert!(one.create_within(NewWebhook { owner: user("bob"), ..new("bobs") }, 3).await.is_ok(), "so do others'");
+    assert!(one.create(new("admins")).await.is_ok(), "without a limit there is room");
+}
+
+#[tokio::test]
+async fn declared_webhooks_take_none_of_a_persons_room() {
+    let world = World::new();
+    let declared = vec![declared("d1", Status::Active), declared("d2", Status::Active)];
+    let registry = world.declaring(declared).await.expect("opens");
+    assert!(registry.create_within(new("wh1"), 1).await.is_ok());
+    let refused = registry.create_within(new("wh2"), 1).await.expect_err("full");
+    assert!(matches!(refused, RegistryError::Full { max: 1 }), "{refused}");
+}

@@ -99,8 +99,6 @@ struct Management {
     door: Door,
     callers: Callers,
     allowance: Allowance,
-    /// Held while a person's webhooks are counted and one is added, so that two at once are not one too many.
-    creating: tokio::sync::Mutex<()>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,7 +160,6 @@ pub fn management(parts: ManagementParts, policy: ManagementPolicy) -> Router {
         door: Door::new(),
         callers: Callers::new(policy.admin_token, parts.people.clone(), strikes),
         allowance: Allowance::default(),
-        creating: tokio::sync::Mutex::default(),
         parts,
     });
     let mut router = Router::new();
@@ -247,6 +244,7 @@ impl Management {
         match error {
             RegistryError::NotFound { .. } => absent,
             RegistryError::Declared { .. } => ApiError::declared(error.to_string()),
+            RegistryError::Full { max } => ApiError::too_many_webhooks(*max),
             RegistryError::Taken { .. }
             | RegistryError::Deleted { .. }
             | RegistryError::Damaged { .. }

@@ -76,10 +76,17 @@ async fn take_over(
             return Ok(false);
         }
     };
-    let made = match with.registry.create(new.clone()).await {
+    let made = match with.registry.create_within(new.clone(), with.webhook_limit).await {
         // Another's, or one that was deleted here: then its receiver sees a new id.
         Err(RegistryError::Taken { .. } | RegistryError::Deleted { .. }) => {
-            with.registry.create(NewWebhook { id: None, ..new }).await?
+            with.registry.create_within(NewWebhook { id: None, ..new }, with.webhook_limit).await
+        }
+        made => made,
+    };
+    let made = match made {
+        Err(why @ RegistryError::Full { .. }) => {
+            output.note(&format!("not taken over: {name}: {why}"));
+            return Ok(false);
         }
         made => made?,
     };
@@ -111,10 +118,6 @@ fn find(with: &Connecting<'_>, user: &UserId, webhook: &MisskeyWebhook) -> Optio
 
 /// `webhook` as it is registered here, or why it cannot be.
 fn as_ours(with: &Connecting<'_>, user: &UserId, webhook: &MisskeyWebhook) -> Result<NewWebhook, String> {
-    let max = with.webhook_limit;
-    if of_person(with, user).len() >= max {
-        return Err(format!("a person may have {max} webhooks here (misskey.webhook_limit)"));
-    }
     let url = check_url(&webhook.url).map_err(|error| error.to_string())?;
     if is_ours(&url, with.here) {
         return Err("it points to hikyaku itself".to_owned());
