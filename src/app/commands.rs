@@ -8,12 +8,13 @@ use super::reconcile::reconciler;
 use super::service::{credentials, ingest_of, open_queue, remembering_ingest_of};
 use super::{FAILED, logging, management};
 use crate::cli::{
-    self, Choices, CliError, ConnectArgs, Connecting, DeadCommand, MisskeyCommand, Output, PublishArgs, ReconcileArgs,
-    RejectedCommand, WebhooksCommand,
+    self, Allowed, Choices, CliError, ConnectArgs, Connecting, DeadCommand, MisskeyCommand, Output, PublishArgs,
+    ReconcileArgs, RejectedCommand, WebhooksCommand,
 };
 use crate::clock::SystemClock;
 use crate::config::{Log, LogLevel, QueueUrl, Settings};
 use crate::misskey::Misskey;
+use crate::model::Subscribable;
 use crate::queue::{Access, QueueError};
 use crate::record::{DeadLetters, Latest, Retention};
 use crate::registry::{Registry, RegistryError};
@@ -60,7 +61,9 @@ pub(super) async fn webhooks(
         let is_taken = cli::test_webhook(args, &registry, &latest, &tester, output).await?;
         return Ok(if is_taken { ExitCode::SUCCESS } else { ExitCode::from(FAILED) });
     }
-    let done = cli::webhooks(command, &registry, &latest, &settings.delivery.addresses(), output).await;
+    let (types, addresses) = (Subscribable::with(settings.misskey.extra_types.clone()), settings.delivery.addresses());
+    let allowed = Allowed { types: &types, addresses: &addresses };
+    let done = cli::webhooks(command, &registry, &latest, &allowed, output).await;
     match (done, deleted) {
         // What the store does not have is the settings file's alone, and stands in every list.
         (Err(CliError::Registry(RegistryError::NotFound { .. })), Some(id)) => {

@@ -10,6 +10,7 @@ use super::signals::Signals;
 use super::{FAILED, logging};
 use crate::cli::{CliError, ServeArgs};
 use crate::config::Settings;
+use crate::model::{EventType, Subscribable, Webhook, WebhookId};
 
 /// File descriptors beside those of receivers: files, connections to us, the runtime's own.
 const OTHER_FILES: u64 = 1200;
@@ -38,8 +39,12 @@ pub(super) async fn run(mut settings: Settings, args: &ServeArgs) -> anyhow::Res
     let few_files = raise_file_limit(settings.delivery.concurrency);
     let mut signals = Signals::catch().context("signals cannot be caught")?;
     let (queue, store) = (settings.queue.url.clone(), settings.store.path.clone());
+    let doubts = doubtful_types(&settings);
     let mut service = Service::start(settings, None).await?;
     let telemetry = service.telemetry.clone();
+    for (webhook, why) in &doubts {
+        telemetry.doubtful_type(webhook, why);
+    }
     if let Some((given, needed)) = few_files {
         telemetry.few_file_descriptors(given, needed);
     }
@@ -64,6 +69,21 @@ pub(super) async fn run(mut settings: Settings, args: &ServeArgs) -> anyhow::Res
             Ok(ExitCode::from(FAILED))
         }
     }
+}
+
+/// Which declared webhooks ask for types that are not known, and what was probably meant. They are served all the same: a
+/// newer Misskey may send such events, and other producers any.
+fn doubtful_types(settings: &Settings) -> Vec<(WebhookId, String)> {
+    let types = Subscribable::with(settings.misskey.extra_types.clone());
+    let doubts = |webhook: &Webhook| {
+        let unknown = webhook.on.iter().map(EventType::as_str).filter(|kind| !types.has(&webhook.owner, kind));
+        let told = unknown.map(|kind| match types.of_others(&webhook.owner, kind) {
+            Some(others) => format!("Misskey sends {kind:?} to {others} webhooks only, and this is none"),
+            None => types.unknown(&webhook.owner, kind),
+        });
+        told.map(|why| (webhook.id.clone(), why)).collect::<Vec<_>>()
+    };
+    settings.webhooks.iter().flat_map(doubts).collect()
 }
 
 /// Waits for a signal.

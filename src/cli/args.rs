@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use super::{ConnectArgs, OptionArgs, TestArgs};
+use super::types::AnyTypeArgs;
+use super::{ConnectArgs, OptionArgs, ReconcileArgs, TestArgs};
 
 /// hikyaku delivers Misskey's webhooks durably: it takes every event over, and does not let go of it until the receiver
 /// has it or a person can see why not.
@@ -77,20 +78,6 @@ pub struct PublishArgs {
     #[arg(long, value_name = "URL")]
     pub queue: Option<String>,
     /// Print what became of each line as a JSON document of its own
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Arguments of `reconcile`.
-#[derive(Debug, clap::Args)]
-pub struct ReconcileArgs {
-    /// Only tell what would be taken in
-    #[arg(long)]
-    pub dry_run: bool,
-    /// A moderator's token on Misskey, instead of misskey.token; only `-`, which reads it from standard input
-    #[arg(long, value_name = "-")]
-    pub token: Option<String>,
-    /// Print a JSON document
     #[arg(long)]
     pub json: bool,
 }
@@ -177,6 +164,9 @@ pub struct CreateArgs {
     /// Event types, comma-separated, e.g. note,mention
     #[arg(long, value_delimiter = ',', required = true)]
     pub on: Vec<String>,
+    /// Whether types may be named that are not known.
+    #[command(flatten)]
+    pub any: AnyTypeArgs,
     /// Whose events it gets [default: a system webhook]
     #[arg(long, value_name = "ID")]
     pub user: Option<String>,
@@ -214,6 +204,9 @@ pub struct UpdateArgs {
     /// Event types, comma-separated
     #[arg(long, value_delimiter = ',')]
     pub on: Option<Vec<String>>,
+    /// Whether types may be named that are not known.
+    #[command(flatten)]
+    pub any: AnyTypeArgs,
     /// What to call it
     #[arg(long)]
     pub name: Option<String>,

@@ -12,11 +12,12 @@ mod reconcile;
 mod rejected;
 mod table;
 mod test_webhook;
+mod types;
 mod webhooks;
 
 pub use args::{
-    Args, BenchArgs, Command, DeadCommand, DemoArgs, MisskeyCommand, PublishArgs, ReconcileArgs, RejectedArgs,
-    RejectedCommand, ServeArgs, WebhooksCommand,
+    Args, BenchArgs, Command, DeadCommand, DemoArgs, MisskeyCommand, PublishArgs, RejectedArgs, RejectedCommand,
+    ServeArgs, WebhooksCommand,
 };
 pub use connect::{Choices, ConnectArgs, Connecting, connect};
 pub use dead::dead;
@@ -24,8 +25,8 @@ pub use misskey::misskey_secret;
 pub use option_args::OptionArgs;
 pub use output::{CliError, Output};
 pub use publish::{Published, publish};
-pub use reconcile::{reconcile, token_of};
+pub use reconcile::{ReconcileArgs, reconcile, token_of};
 pub use rejected::rejected;
 pub use table::Table;
 pub use test_webhook::{TestArgs, test_webhook};
-pub use webhooks::webhooks;
+pub use webhooks::{Allowed, webhooks};

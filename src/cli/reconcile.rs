@@ -3,10 +3,24 @@
 use serde_json::{Value, json};
 
 use super::webhooks::given_or_typed;
-use super::{CliError, Output, ReconcileArgs};
+use super::{CliError, Output};
 use crate::ingest::{Reconciled, Reconciler, RefusedJob};
 use crate::misskey::JobQueue;
 use crate::model::Secret;
+
+/// Arguments of `reconcile`.
+#[derive(Debug, clap::Args)]
+pub struct ReconcileArgs {
+    /// Only tell what would be taken in
+    #[arg(long)]
+    pub dry_run: bool,
+    /// A moderator's token on Misskey, instead of misskey.token; only `-`, which reads it from standard input
+    #[arg(long, value_name = "-")]
+    pub token: Option<String>,
+    /// Print a JSON document
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// The token that `args` give, if any.
 ///

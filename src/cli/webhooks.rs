@@ -9,14 +9,24 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::args::{CreateArgs, UpdateArgs};
+use super::types::event_types;
 use super::{CliError, OptionArgs, Output, Table, WebhooksCommand};
 use crate::decide::AddressPolicy;
 use crate::model::{
-    Condition, EventType, Options, Origin, Owner, Secret, Source, Status, UserId, Webhook, WebhookId, check_format,
-    check_name, check_secret, check_signing_secret, check_url,
+    Condition, EventType, Options, Origin, Owner, Secret, Source, Status, Subscribable, UserId, Webhook, WebhookId,
+    check_format, check_name, check_secret, check_signing_secret, check_url,
 };
 use crate::record::{Latest, LatestAttempt};
 use crate::registry::{Change, Filter, NewWebhook, Registry};
+
+/// What a registration may name.
+#[derive(Clone, Copy, Debug)]
+pub struct Allowed<'a> {
+    /// The event types.
+    pub types: &'a Subscribable,
+    /// The addresses.
+    pub addresses: &'a AddressPolicy,
+}
 
 /// Does what `command` says.
 ///
@@ -26,7 +36,7 @@ pub async fn webhooks(
     command: WebhooksCommand,
     registry: &Registry,
     latest: &Latest,
-    addresses: &AddressPolicy,
+    allowed: &Allowed<'_>,
     output: &mut Output,
 ) -> Result<(), CliError> {
     match command {
@@ -42,14 +52,14 @@ pub async fn webhooks(
         }
         WebhooksCommand::Create(args) => {
             let json = args.json;
-            let webhook = registry.create(new_webhook(args, addresses)?).await?;
+            let webhook = registry.create(new_webhook(args, allowed, output)?).await?;
             warn_of_misfit(&webhook, output);
             show(&webhook, None, false, json, output)
         }
         WebhooksCommand::Update(args) => {
             let id = webhook_id(&args.id)?;
             let json = args.json;
-            let change = change(&args, &registry.show(&id)?.options, addresses)?;
+            let change = change(&args, &*registry.show(&id)?, allowed, output)?;
             let webhook = registry.update(&id, change).await?;
             warn_of_misfit(&webhook, output);
             let attempt = latest.of(&webhook.id).await?;
@@ -96,11 +106,6 @@ fn owner_filter(user: Option<String>, system: bool) -> Result<Option<Owner>, Cli
     if user.is_none() && !system { Ok(None) } else { owner_of(user).map(Some) }
 }
 
-fn event_types(texts: &[String]) -> Result<Vec<EventType>, CliError> {
-    let types = texts.iter().map(|text| EventType::new(text.trim()));
-    types.collect::<Result<_, _>>().map_err(|error| usage("--on", &error))
-}
-
 /// The URL. One that is an address must not be forbidden; names are resolved, and checked, when something is sent.
 fn url_of(text: &str, addresses: &AddressPolicy) -> Result<Url, CliError> {
     let url = check_url(text).map_err(|error| CliError::Usage(error.to_string()))?;
@@ -124,30 +129,31 @@ pub(super) fn given_or_typed(text: &str) -> Result<String, CliError> {
     Ok(typed.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-fn new_webhook(args: CreateArgs, addresses: &AddressPolicy) -> Result<NewWebhook, CliError> {
+fn new_webhook(args: CreateArgs, allowed: &Allowed<'_>, output: &mut Output) -> Result<NewWebhook, CliError> {
     let checked = |error: crate::model::WebhookError| CliError::Usage(error.to_string());
+    let owner = owner_of(args.user)?;
     Ok(NewWebhook {
         id: args.id.as_deref().map(webhook_id).transpose()?,
-        owner: owner_of(args.user)?,
         source: source_of(&args.source)?,
         name: check_name(&args.name).map_err(checked)?,
-        url: url_of(&args.url, addresses)?,
+        url: url_of(&args.url, allowed.addresses)?,
         secret: secret_of(&args.secret)?,
-        on: event_types(&args.on)?,
+        on: event_types(&args.on, &owner, allowed.types, args.any, output)?,
+        owner,
         active: !args.paused,
         options: options(&args.options, Options::default())?.unwrap_or_default(),
     })
 }
 
-fn change(args: &UpdateArgs, options_now: &Options, addresses: &AddressPolicy) -> Result<Change, CliError> {
+fn change(args: &UpdateArgs, now: &Webhook, allowed: &Allowed<'_>, output: &mut Output) -> Result<Change, CliError> {
     let checked = |error: crate::model::WebhookError| CliError::Usage(error.to_string());
     let change = Change {
         name: args.name.as_deref().map(check_name).transpose().map_err(checked)?,
-        url: args.url.as_deref().map(|url| url_of(url, addresses)).transpose()?,
+        url: args.url.as_deref().map(|url| url_of(url, allowed.addresses)).transpose()?,
         secret: args.secret.as_deref().map(secret_of).transpose()?,
-        on: args.on.as_deref().map(event_types).transpose()?,
+        on: args.on.as_deref().map(|on| event_types(on, &now.owner, allowed.types, args.any, output)).transpose()?,
         active: args.active,
-        options: options(&args.options, options_now.clone())?,
+        options: options(&args.options, now.options.clone())?,
     };
     let Change { name, url, secret, on, active, options } = &change;
     if name.is_none() && url.is_none() && secret.is_none() && on.is_none() && active.is_none() && options.is_none() {

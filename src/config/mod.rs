@@ -24,7 +24,6 @@ mod reader;
 mod server;
 mod sources;
 mod store;
-mod suggest;
 mod values;
 mod webhooks;
 

@@ -13,7 +13,8 @@ use config::{Map, Value, ValueKind};
 
 use super::problem::Problem;
 use super::sources::variable_of;
-use super::{suggest, values};
+use super::values;
+use crate::model::nearest;
 
 /// What reading a tree came to.
 pub(super) struct Reading<T> {
@@ -246,7 +247,7 @@ impl<'v> Section<'_, 'v> {
         for (key, value) in unknown {
             let path = self.path_of(key);
             let kind = if table_of(value).is_some() { "section" } else { "setting" };
-            let what = match suggest::nearest(key, self.known_keys()) {
+            let what = match nearest(key, self.known_keys()) {
                 Some(meant) => format!("unknown {kind}; did you mean `{meant}`?"),
                 None => format!("unknown {kind}; here are known: {}", self.known_keys().collect::<Vec<_>>().join(", ")),
             };

@@ -4,7 +4,7 @@
 //! Events of other types pass everywhere (a newer Misskey may send them); only `on` is held against this, so that a slip of
 //! the pen does not make a webhook that never gets anything.
 
-use super::{Audience, EventType, Owner, known_type, known_types};
+use super::{Audience, EventType, Owner, known_type, known_types, nearest};
 
 /// What niri-la's types for one user's notes begin with; the user's name follows.
 const NOTE_OF: &str = "note@";
@@ -30,10 +30,33 @@ impl Subscribable {
             || self.extra.iter().any(|extra| extra.as_str() == kind)
     }
 
-    /// The types that a webhook of `owner` may name, for a message.
-    pub fn names(&self, owner: &Owner) -> String {
-        let known = known_types().iter().filter(|known| known.audience == audience(owner)).map(|known| known.name);
-        known.chain(self.extra.iter().map(EventType::as_str)).collect::<Vec<_>>().join(", ")
+    /// What is wrong with `kind`, which a webhook of `owner` may not name, and what was probably meant.
+    pub fn unknown(&self, owner: &Owner, kind: &str) -> String {
+        let names: Vec<&str> = self.names(owner).collect();
+        let meant = match nearest(kind, names.iter().copied()) {
+            Some(near) => format!(" did you mean {near:?}?"),
+            None => String::new(),
+        };
+        let known = names.join(", ");
+        format!(
+            "{kind:?} is no event type known here;{meant} known are {known}. An admin can add others with misskey.extra_types"
+        )
+    }
+
+    /// Whose webhooks, other than those of `owner`, may name `kind`; in a word.
+    pub fn of_others(&self, owner: &Owner, kind: &str) -> Option<&'static str> {
+        let (others, is_users) = match audience(owner) {
+            Audience::User => (Audience::System, false),
+            Audience::System => (Audience::User, true),
+        };
+        let is_theirs = known_type(others, kind).is_some() || (is_users && is_note_of(kind));
+        is_theirs.then_some(if is_users { "users'" } else { "system" })
+    }
+
+    fn names(&self, owner: &Owner) -> impl Iterator<Item = &str> {
+        let audience = audience(owner);
+        let known = known_types().iter().filter(move |known| known.audience == audience).map(|known| known.name);
+        known.chain(self.extra.iter().map(EventType::as_str))
     }
 }
 
@@ -72,7 +95,24 @@ mod tests {
         for kind in ["note", "note@alice", "edited"] {
             assert!(!types.has(&Owner::System, kind), "{kind}");
         }
-        assert!(types.names(&Owner::System).ends_with("clipped"));
-        assert!(!types.names(&Owner::System).contains("edited"));
+        let words = types.unknown(&Owner::System, "edited");
+        assert!(words.contains("contactDeleted, clipped. An admin") && !words.contains("edited,"), "{words}");
+    }
+
+    #[test]
+    fn a_slip_of_the_pen_is_told_with_what_was_meant_and_nonsense_without() {
+        let (types, user) = (Subscribable::default(), Owner::User(UserId::new("u").expect("an id")));
+        assert!(types.unknown(&user, "notes").contains("did you mean \"note\"?"));
+        assert!(types.unknown(&Owner::System, "userCreate").contains("did you mean \"userCreated\"?"));
+        assert!(!types.unknown(&user, "xyzzyxyzzy").contains("did you mean"));
+    }
+
+    #[test]
+    fn a_type_of_the_other_audience_is_told_apart_from_one_that_nobody_has() {
+        let (types, user) = (Subscribable::default(), Owner::User(UserId::new("u").expect("an id")));
+        assert_eq!(types.of_others(&Owner::System, "note"), Some("users'"));
+        assert_eq!(types.of_others(&Owner::System, "note@alice"), Some("users'"));
+        assert_eq!(types.of_others(&user, "userCreated"), Some("system"));
+        assert_eq!((types.of_others(&user, "note@alice"), types.of_others(&user, "notes")), (None, None));
     }
 }

@@ -298,6 +298,11 @@ impl Telemetry {
         );
     }
 
+    /// A webhook of the settings file asks for an event type that it may never get; `why`, in words.
+    pub fn doubtful_type(&self, webhook: &WebhookId, why: &str) {
+        tracing::warn!(%webhook, "a webhook of the settings file may wait in vain: on: {why}");
+    }
+
     /// The trouble `what` is over.
     pub fn recovered(&self, what: &str) {
         tracing::info!("over: {what}");

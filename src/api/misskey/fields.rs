@@ -77,13 +77,7 @@ fn known(place: &str, text: &str, types: &Subscribable, owner: &Owner) -> Result
     if types.has(owner, text) {
         return Ok(());
     }
-    Err(ApiError::param(
-        place,
-        format!(
-            "{text:?} is no event type known here; known are {}. An admin can add others with misskey.extra_types",
-            types.names(owner)
-        ),
-    ))
+    Err(ApiError::param(place, types.unknown(owner, text)))
 }
 
 pub(super) fn user_id(params: &Params) -> Result<Option<UserId>, ApiError> {

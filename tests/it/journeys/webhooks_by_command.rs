@@ -179,3 +179,42 @@ async fn with_an_encryption_key_a_secret_arrives_and_stands_nowhere_in_the_store
     set(OTHER);
     assert_eq!(show(&home, "w").await["url"], json!(receiver.url("/t0ken")));
 }
+
+#[tokio::test]
+async fn a_type_that_is_not_known_is_refused_with_what_was_meant_and_taken_when_asked_to() {
+    let home = Home::new("misskey.extra_types = [\"clipped\"]\n");
+    let create = ["webhooks", "create", "--url", "https://a.example/", "--id", "w", "--user", "u", "--on"];
+    let create = |on: &'static str| [&create[..], &[on]].concat();
+    let words = ["--on", "\"notes\" is no event type", "did you mean \"note\"?", "--any-type"];
+    home.cli(&create("mention,notes")).await.failed(2, &words);
+    assert_eq!(home.cli(&["webhooks", "list", "--json"]).await.json(), json!([]), "nothing is made");
+    home.cli(&create("note,clipped")).await.ok();
+
+    home.cli(&["webhooks", "update", "w", "--on", "userCreatd"]).await.failed(2, &["no event type", "--any-type"]);
+    home.cli(&["webhooks", "update", "w", "--on", "userCreatd", "--any-type"]).await.ok();
+    assert_eq!(show(&home, "w").await["on"], json!(["userCreatd"]));
+}
+
+#[tokio::test]
+async fn a_type_that_misskey_sends_to_others_only_is_taken_with_a_note() {
+    let home = Home::new("");
+    let create = ["webhooks", "create", "--url", "https://a.example/", "--id", "w", "--on", "note"];
+    let said = home.cli(&create).await;
+    assert_eq!(said.code, Some(0), "{said:#?}");
+    assert!(said.stderr.contains("Misskey sends note to users' webhooks only"), "{said:#?}");
+}
+
+#[tokio::test]
+async fn the_server_warns_of_a_declared_type_that_is_not_known_and_goes_on() {
+    let declared =
+        "[[webhooks]]\nid = \"d\"\nuser_id = \"u\"\nurl = \"https://a.example/\"\non = [\"notes\", \"mention\"]\n";
+    let home = Home::new(declared);
+    let program = home.serve().await;
+    let said = async || {
+        let said = program.said();
+        (said.contains("may wait in vain: on: \"notes\"") && said.contains("did you mean \"note\"?")).then_some(())
+    };
+    until("it warns of the type", said).await;
+    assert!(!program.said().contains("on: \"mention\""), "{}", program.said());
+    program.stop().await;
+}

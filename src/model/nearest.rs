@@ -5,7 +5,7 @@ const WORD_CHARS_MAX: usize = 64;
 
 /// The nearest of `known` to `word`, when it is near enough to have been meant: at most one mistake and one more for
 /// every three characters of `word`.
-pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let length = word.chars().count();
     if length > WORD_CHARS_MAX {
         return None;
