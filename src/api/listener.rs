@@ -6,15 +6,19 @@
 //! may take is the routes' affair.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::{HeaderName, HeaderValue};
+use axum::extract::ConnectInfo;
+use axum::http::{HeaderName, HeaderValue, Request};
 use axum::middleware::map_response;
 use axum::response::Response;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
@@ -67,11 +71,11 @@ impl Limited {
         let connections = GracefulShutdown::new();
         let mut stopped = pin!(stopped);
         loop {
-            let (stream, place) = tokio::select! {
+            let (stream, peer, place) = tokio::select! {
                 () = &mut stopped => break,
                 accepted = self.accept() => accepted,
             };
-            let connection = http.serve_connection(TokioIo::new(stream), service.clone());
+            let connection = http.serve_connection(TokioIo::new(stream), Told { peer, service: service.clone() });
             let connection = connections.watch(connection);
             tokio::spawn(async move {
                 // What breaks off is the peer's trouble; it has no answer to miss.
@@ -83,15 +87,32 @@ impl Limited {
         connections.shutdown().await;
     }
 
-    async fn accept(&self) -> (TcpStream, Option<OwnedSemaphorePermit>) {
+    async fn accept(&self) -> (TcpStream, SocketAddr, Option<OwnedSemaphorePermit>) {
         // The semaphore is never closed, so there is always a place.
         let place = Arc::clone(&self.places).acquire_owned().await.ok();
         loop {
-            if let Ok((stream, _peer)) = self.listener.accept().await {
-                return (stream, place);
+            if let Ok((stream, peer)) = self.listener.accept().await {
+                return (stream, peer, place);
             }
             tokio::time::sleep(ACCEPT_AGAIN).await;
         }
+    }
+}
+
+/// The routes for one connection: each request is told where that comes from.
+struct Told {
+    peer: SocketAddr,
+    service: TowerToHyperService<Router>,
+}
+
+impl Service<Request<Incoming>> for Told {
+    type Response = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Response;
+    type Error = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Error;
+    type Future = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Future;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(ConnectInfo(self.peer));
+        self.service.call(request)
     }
 }
 
@@ -107,8 +128,7 @@ fn tells_how_long_it_waits(router: Router, head_wait_max: Duration) -> Router {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
+    use axum::Extension;
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::{Notify, oneshot};
@@ -169,6 +189,16 @@ mod tests {
     #[tokio::test]
     async fn connections_that_idle_after_an_answer_are_closed_and_others_are_answered() {
         assert_places_come_back("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    }
+
+    #[tokio::test]
+    async fn every_request_is_told_where_its_connection_comes_from() {
+        let tell = async |Extension(ConnectInfo(peer)): Extension<ConnectInfo<SocketAddr>>| peer.to_string();
+        let (address, _stop, _serving) = started(LONGEST, Router::new().route("/", get(tell))).await;
+        let stream = connected(address, "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+        let ours = stream.local_addr().expect("an address").to_string();
+        let answer = rest(stream).await;
+        assert!(answer.ends_with(&ours), "{ours}: {answer:?}");
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ use crate::api::{self, ManagementParts, ManagementPolicy};
 use crate::clock::SharedClock;
 use crate::config::Settings;
 use crate::deliver::Tester;
+use crate::incoming::Proxies;
 use crate::misskey::{Misskey, People};
 use crate::model::Subscribable;
 use crate::outbound::ClientError;
@@ -34,6 +35,7 @@ pub(super) fn router(
         types: Subscribable::with(settings.misskey.extra_types.clone()),
         webhook_limit: settings.misskey.webhook_limit,
         addresses: settings.delivery.addresses(),
+        proxies: Proxies::new(settings.server.trusted_proxies.clone()),
     };
     Ok(api::management(ManagementParts { registry, latest, tester, people, clock, telemetry }, policy))
 }

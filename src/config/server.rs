@@ -3,13 +3,18 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use crate::incoming::Network;
 use crate::model::Secret;
 
 use super::reader::Section;
+use super::values;
 
 /// Characters of an admin token: 16 of base64 are 96 bits, out of reach of guessing; 1,024 fit into any server's
 /// header.
 const ADMIN_TOKEN_CHARS: std::ops::RangeInclusive<usize> = 16..=1024;
+
+/// Reverse proxies and networks of such.
+const TRUSTED_PROXIES_MAX: usize = 100;
 
 /// Where we listen, who may ask, and how we stop.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +28,9 @@ pub struct Server {
     /// `admin_token`: the bearer token of API and console, 16 to 1024 visible ASCII characters (a header must carry
     /// it). Empty, the default: there is no admin, since a token that everyone can read in the source would be none.
     pub admin_token: Option<Secret>,
+    /// `trusted_proxies`: IP addresses, or networks such as 10.0.0.0/8, of reverse proxies that say in `X-Forwarded-For` whom
+    /// they were asked by, at most 100. Default none: anyone else could write there what they like.
+    pub trusted_proxies: Vec<Network>,
     /// `shutdown_grace_s`: seconds that attempts in flight get to end at shutdown, 0 to 600, and not less than
     /// `delivery.timeout_ms`. Default 15: the 10 s that an attempt may take, and time to settle; Kubernetes kills after
     /// 30.
@@ -35,6 +43,7 @@ impl Default for Server {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8787),
             metrics_listen: None,
             admin_token: None,
+            trusted_proxies: Vec::new(),
             shutdown_grace: Duration::from_secs(15),
         }
     }
@@ -60,6 +69,9 @@ impl Server {
             listen: section.text("listen", address).unwrap_or(default.listen),
             metrics_listen: section.text("metrics_listen", |text| unless_empty(text, address)).flatten(),
             admin_token: section.text("admin_token", |text| unless_empty(text, admin_token)).flatten(),
+            trusted_proxies: section
+                .list("trusted_proxies", TRUSTED_PROXIES_MAX, |value| Network::parse(values::text(value)?.trim()))
+                .unwrap_or_default(),
             shutdown_grace: section.whole_seconds("shutdown_grace_s", 0..=600).unwrap_or(default.shutdown_grace),
         }
     }

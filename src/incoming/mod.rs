@@ -4,12 +4,16 @@
 //! The ways in (`ingest`) and the management API read requests by these functions, each with limits and refusals of its own.
 //! Nothing here knows what a request asks for.
 
+mod proxies;
+
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT};
 use axum::http::{HeaderMap, HeaderValue};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+pub use proxies::{Network, Proxies};
 
 /// What is read, and thrown away, of a request that is refused before its end: four times the default limit of the largest.
 const DRAINED_BYTES_MAX: usize = 64 * 1024 * 1024;

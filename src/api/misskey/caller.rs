@@ -11,7 +11,7 @@
 use super::error::ApiError;
 use super::strikes::Strikes;
 use crate::misskey::{Need, People, PeopleError};
-use crate::model::{Owner, Secret, Source, UserId, Webhook};
+use crate::model::{Owner, Peer, Secret, Source, UserId, Webhook};
 
 /// Who calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +35,8 @@ impl Callers {
         Self { admin_token, people, strikes }
     }
 
-    /// Who comes with `token`, after making sure that it is good for all of `needs`.
-    pub(super) async fn who(&self, token: Option<&str>, needs: &[Need]) -> Result<Caller, ApiError> {
+    /// Who comes from `peer` with `token`, after making sure that it is good for all of `needs`.
+    pub(super) async fn who(&self, peer: Peer, token: Option<&str>, needs: &[Need]) -> Result<Caller, ApiError> {
         if self.admin_token.is_none() && self.people.is_none() {
             return Err(ApiError::credential_required(
                 "nobody may manage webhooks here: set server.admin_token, or misskey.url, so that people can come with \
@@ -52,8 +52,8 @@ impl Callers {
             return Ok(Caller::Admin);
         }
         match &self.people {
-            Some(people) => self.person(people, &Secret::new(token), needs).await,
-            None => Err(self.strikes.strike().await),
+            Some(people) => self.person(people, peer, &Secret::new(token), needs).await,
+            None => Err(self.strikes.strike(peer).await),
         }
     }
 
@@ -62,12 +62,12 @@ impl Callers {
         self.admin_token.as_ref().is_some_and(|admin| admin.is(token))
     }
 
-    async fn person(&self, people: &People, token: &Secret, needs: &[Need]) -> Result<Caller, ApiError> {
+    async fn person(&self, people: &People, peer: Peer, token: &Secret, needs: &[Need]) -> Result<Caller, ApiError> {
         let mut user = None;
         for need in needs {
-            match people.check(token, *need).await {
+            match people.check(peer, token, *need).await {
                 Ok(account) => user = Some(account.id),
-                Err(PeopleError::WrongToken) => return Err(self.strikes.strike().await),
+                Err(PeopleError::WrongToken) => return Err(self.strikes.strike(peer).await),
                 Err(PeopleError::Denied(refusal)) => return Err(ApiError::of_misskey(refusal)),
                 Err(error @ PeopleError::Away { .. }) => return Err(ApiError::busy(&error.to_string())),
             }

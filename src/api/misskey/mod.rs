@@ -28,15 +28,16 @@ mod testing;
 mod user;
 
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, post};
+use axum::{Extension, Router};
 use url::Url;
 
 use self::allowance::Allowance;
@@ -49,9 +50,9 @@ use self::strikes::Strikes;
 use crate::clock::SharedClock;
 use crate::decide::AddressPolicy;
 use crate::deliver::Tester;
-use crate::incoming::{bearer, drain};
+use crate::incoming::{Proxies, bearer, drain};
 use crate::misskey::{Need, People};
-use crate::model::{Secret, Subscribable, Webhook, WebhookId};
+use crate::model::{Peer, Secret, Subscribable, Webhook, WebhookId};
 use crate::record::{Latest, LatestAttempt, RecordError};
 use crate::registry::{Registry, RegistryError};
 use crate::telemetry::{SharedTelemetry, chain};
@@ -89,6 +90,8 @@ pub struct ManagementPolicy {
     pub webhook_limit: usize,
     /// The addresses that a webhook's URL may have as its host.
     pub addresses: AddressPolicy,
+    /// Who may say whom a request comes from.
+    pub proxies: Proxies,
 }
 
 struct Management {
@@ -96,6 +99,7 @@ struct Management {
     types: Subscribable,
     webhook_limit: usize,
     addresses: AddressPolicy,
+    proxies: Proxies,
     door: Door,
     callers: Callers,
     allowance: Allowance,
@@ -157,6 +161,7 @@ pub fn management(parts: ManagementParts, policy: ManagementPolicy) -> Router {
         types: policy.types,
         webhook_limit: policy.webhook_limit,
         addresses: policy.addresses,
+        proxies: policy.proxies,
         door: Door::new(),
         callers: Callers::new(policy.admin_token, parts.people.clone(), strikes),
         allowance: Allowance::default(),
@@ -164,17 +169,24 @@ pub fn management(parts: ManagementParts, policy: ManagementPolicy) -> Router {
     });
     let mut router = Router::new();
     for (path, endpoint) in ENDPOINTS {
-        let take = move |State(management): State<Arc<Management>>, headers: HeaderMap, body: Body| async move {
-            management.take(endpoint, &headers, body).await
-        };
+        let take = async move |State(management): State<Arc<Management>>,
+                               from: Connection,
+                               headers: HeaderMap,
+                               body: Body| { management.take(endpoint, from, &headers, body).await };
         router = router.route(path, post(take));
     }
     router.route("/api/{*unknown}", any(async || ApiError::unknown_endpoint())).with_state(management)
 }
 
+/// Where a connection comes from, as the listener says.
+type Connection = Option<Extension<ConnectInfo<SocketAddr>>>;
+
 impl Management {
-    async fn take(&self, endpoint: Endpoint, headers: &HeaderMap, mut body: Body) -> Response {
-        match self.answer(endpoint, headers, &mut body).await {
+    async fn take(&self, endpoint: Endpoint, from: Connection, headers: &HeaderMap, mut body: Body) -> Response {
+        // Those of whom it is not said count together.
+        let address = from.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |Extension(ConnectInfo(socket))| socket.ip());
+        let peer = self.proxies.peer(address, headers);
+        match self.answer(endpoint, peer, headers, &mut body).await {
             Ok(answer) => answer.into_response(),
             Err(error) => {
                 drain(headers, body, DRAIN_WAIT_MAX).await;
@@ -183,10 +195,16 @@ impl Management {
         }
     }
 
-    async fn answer(&self, endpoint: Endpoint, headers: &HeaderMap, body: &mut Body) -> Result<Answer, ApiError> {
+    async fn answer(
+        &self,
+        endpoint: Endpoint,
+        peer: Peer,
+        headers: &HeaderMap,
+        body: &mut Body,
+    ) -> Result<Answer, ApiError> {
         let is_admin = bearer(headers).is_some_and(|token| self.callers.is_admin(token));
         let params = self.door.read(headers, body, is_admin).await?;
-        let caller = self.callers.who(door::token(headers, &params)?, endpoint.needs()).await?;
+        let caller = self.callers.who(peer, door::token(headers, &params)?, endpoint.needs()).await?;
         self.call(endpoint, &caller, &params).await
     }
 

@@ -10,30 +10,29 @@
 //! it, and is neither stored nor logged. So a token that is taken back on Misskey works here for at most a minute more. A no is
 //! remembered for less, and that Misskey is away for a moment only. Checks of one token at the same time wait for one answer.
 //!
-//! Everything is bounded: tokens that are remembered ([`TOKENS_MAX`]), calls to Misskey under way ([`ASKED_AT_ONCE_MAX`]), the
-//! wait for one of those. Slowing down whoever guesses tokens is left to the caller, who knows where a request came from.
+//! Everything is bounded: tokens that are remembered ([`TOKENS_MAX`]), calls to Misskey under way, of one peer and of all
+//! ([`turns`]), the wait for one of those. Slowing down whoever guesses tokens is left to the caller, who knows where a request came from.
 
 mod fact;
 mod memory;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
 
 use super::account::Account;
 use super::client::Misskey;
 use super::error::{MisskeyError, Refusal};
 use crate::clock::SharedClock;
-use crate::model::Secret;
+use crate::model::{Peer, Secret};
 use fact::Fact;
 use memory::Memory;
+use turns::Turns;
 
 /// Tokens that are remembered, right and wrong ones.
 pub(super) const TOKENS_MAX: usize = 10_000;
-/// Calls to Misskey under way at a time, so that a crowd here is none there.
-const ASKED_AT_ONCE_MAX: usize = 16;
 /// How long a check waits for its turn to call.
 const TURN_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Characters of a token: Misskey's own have 16, 32 or 64.
@@ -77,7 +76,7 @@ struct Inner {
     misskey: Misskey,
     clock: SharedClock,
     memory: Memory<Token>,
-    turns: Semaphore,
+    turns: Turns,
 }
 
 /// What is known of one token.
@@ -98,40 +97,39 @@ impl std::fmt::Debug for People {
 impl People {
     /// Checks tokens of `misskey`; answers grow old by `clock`.
     pub fn new(misskey: Misskey, clock: SharedClock) -> Self {
-        Self(Arc::new(Inner {
-            misskey,
-            clock,
-            memory: Memory::new(TOKENS_MAX),
-            turns: Semaphore::new(ASKED_AT_ONCE_MAX),
-        }))
+        Self(Arc::new(Inner { misskey, clock, memory: Memory::new(TOKENS_MAX), turns: Turns::new() }))
     }
 
-    /// Whose `token` is, after making sure that it is good for `need`. `Ok` promises that Misskey has said both within the
+    /// Whose `token` is, which `peer` came with, after making sure that it is good for `need`. `Ok` promises that Misskey has said both within the
     /// last minute.
     ///
     /// # Errors
     /// [`PeopleError`]; only [`PeopleError::WrongToken`] means that the token is wrong.
-    pub async fn check(&self, token: &Secret, need: Need) -> Result<Account, PeopleError> {
+    pub async fn check(&self, peer: Peer, token: &Secret, need: Need) -> Result<Account, PeopleError> {
         if !is_tokenlike(token.expose()) {
             return Err(PeopleError::WrongToken);
         }
         let Inner { misskey, clock, memory, .. } = &*self.0;
         let known = memory.of(Sha256::digest(token.expose()).into());
-        let account = known.account.get(clock, self.in_turn(misskey.whoami(token))).await?;
+        let account = known.account.get(clock, self.in_turn(peer, misskey.whoami(token))).await?;
         match need {
             Need::Identity => {}
-            Need::Write => known.write.get(clock, self.in_turn(misskey.may_write(token))).await?,
-            Need::ReadSecrets => known.read.get(clock, self.in_turn(misskey.may_read(token))).await?,
+            Need::Write => known.write.get(clock, self.in_turn(peer, misskey.may_write(token))).await?,
+            Need::ReadSecrets => known.read.get(clock, self.in_turn(peer, misskey.may_read(token))).await?,
             Need::SystemWebhooks => {
-                known.system.get(clock, self.in_turn(misskey.may_manage_system_webhooks(token))).await?;
+                known.system.get(clock, self.in_turn(peer, misskey.may_manage_system_webhooks(token))).await?;
             }
         }
         Ok(account)
     }
 
-    /// Makes `call` when it is its turn.
-    async fn in_turn<T>(&self, call: impl Future<Output = Result<T, MisskeyError>>) -> Result<T, PeopleError> {
-        let Ok(Ok(_turn)) = tokio::time::timeout(TURN_WAIT_MAX, self.0.turns.acquire()).await else {
+    /// Makes `call` when it is the turn of `peer`.
+    async fn in_turn<T>(
+        &self,
+        peer: Peer,
+        call: impl Future<Output = Result<T, MisskeyError>>,
+    ) -> Result<T, PeopleError> {
+        let Ok(Some(_turn)) = tokio::time::timeout(TURN_WAIT_MAX, self.0.turns.turn(peer)).await else {
             return Err(PeopleError::Away { why: "too many tokens are being checked at once".to_owned() });
         };
         call.await.map_err(PeopleError::from)

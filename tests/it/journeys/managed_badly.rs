@@ -255,3 +255,60 @@ async fn without_an_admin_token_the_api_says_what_to_set() {
     assert!(error["error"]["info"]["reason"].as_str().expect("words").contains("server.admin_token"), "{error}");
     program.stop().await;
 }
+
+/// Tries wrong tokens, each request made by `guesser`, until some are told that it is too much; and all the while a few by
+/// `other`, who has tried none before.
+async fn assert_guesser_slows_nobody(
+    guess: impl Fn() -> reqwest::RequestBuilder,
+    other: impl Fn() -> reqwest::RequestBuilder,
+) {
+    let wrong = async |request: reqwest::RequestBuilder| {
+        let answer = request.body(json!({"i": "a-wrong-token-for-journeys"}).to_string()).send().await;
+        answer.expect("an answer").status().as_u16()
+    };
+    let began = std::time::Instant::now();
+    loop {
+        let statuses = futures_util::future::join_all((0..100).map(|_| wrong(guess()))).await;
+        if statuses.contains(&429) {
+            break;
+        }
+        assert!(began.elapsed() < LONGEST, "the guesser is never told that it is too much");
+    }
+    let flood = futures_util::future::join_all((0..100).map(|_| wrong(guess())));
+    let others = async {
+        for _ in 0..5 {
+            assert_eq!(wrong(other()).await, 401, "another's first wrong tokens are answered");
+        }
+    };
+    let (statuses, ()) = futures_util::future::join(flood, others).await;
+    assert!(statuses.contains(&429), "the guesser was slowed down meanwhile: {statuses:?}");
+}
+
+#[tokio::test]
+async fn who_guesses_tokens_slows_down_nobody_at_another_address() {
+    let home = Home::new("");
+    let program = home.serve().await;
+    #[expect(clippy::disallowed_methods, reason = "a stranger's client, not ours")]
+    let client = |address: &str| {
+        let address: std::net::IpAddr = address.parse().expect("an address");
+        reqwest::Client::builder().local_address(address).build().expect("a client")
+    };
+    let (guesser, other, url) = (client("127.0.0.2"), client("127.0.0.3"), program.api_url("i/webhooks/list"));
+    assert_guesser_slows_nobody(|| guesser.post(&url), || other.post(&url)).await;
+    program.stop().await;
+}
+
+#[tokio::test]
+async fn behind_a_trusted_proxy_who_guesses_is_told_apart_whatever_he_writes_into_the_list_himself() {
+    let home = Home::new("server.trusted_proxies = [\"127.0.0.0/8\"]\n");
+    let program = home.serve().await;
+    let number = std::cell::Cell::new(0);
+    let guess = || {
+        number.set(number.get() + 1);
+        let list = format!("198.51.100.{}, 203.0.113.9", number.get() % 250);
+        program.api("i/webhooks/list").header("x-forwarded-for", list)
+    };
+    let other = || program.api("i/webhooks/list").header("x-forwarded-for", "203.0.113.10");
+    assert_guesser_slows_nobody(guess, other).await;
+    program.stop().await;
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hikyaku::clock::{ManualClock, SharedClock};
 use hikyaku::misskey::{Need, People, PeopleError};
-use hikyaku::model::Timestamp;
+use hikyaku::model::{Peer, Timestamp};
 use tokio::task::JoinSet;
 
 use super::{ALICE, client, secret};
@@ -20,6 +20,10 @@ struct World {
     native: String,
 }
 
+fn peer(number: u32) -> Peer {
+    Peer::of(std::net::Ipv4Addr::from_bits(number).into())
+}
+
 async fn world() -> World {
     let misskey = Misskey::start().await;
     let native = misskey.world(|world| world.person(ALICE, "alice"));
@@ -31,7 +35,7 @@ async fn world() -> World {
 impl World {
     /// Whose the token is, when it is good for `need`.
     async fn check(&self, token: &str, need: Need) -> Result<String, PeopleError> {
-        self.people.check(&secret(token), need).await.map(|account| account.id.to_string())
+        self.people.check(peer(1), &secret(token), need).await.map(|account| account.id.to_string())
     }
 
     fn app_token(&self, permissions: &[&str]) -> String {
@@ -163,10 +167,10 @@ async fn a_clock_that_is_set_back_makes_no_answer_young_again() {
     }
     let jumps = Arc::new(Jumps(std::sync::Mutex::new(clock(1_774_960_496_789))));
     let people = People::new(client(&misskey), Arc::clone(&jumps) as SharedClock);
-    people.check(&secret(&native), Need::Identity).await.expect("hers");
+    people.check(peer(1), &secret(&native), Need::Identity).await.expect("hers");
     *jumps.0.lock().unwrap() = clock(1_000_000_000_000);
     misskey.world(|world| world.revoke(&native));
-    assert_eq!(people.check(&secret(&native), Need::Identity).await, Err(PeopleError::WrongToken));
+    assert_eq!(people.check(peer(1), &secret(&native), Need::Identity).await, Err(PeopleError::WrongToken));
 }
 
 #[tokio::test]
@@ -176,7 +180,7 @@ async fn many_checks_of_one_token_at_once_are_one_question() {
     let mut checks = JoinSet::new();
     for _ in 0..50 {
         let (people, token) = (world.people.clone(), secret(&world.native));
-        checks.spawn(async move { people.check(&token, Need::Identity).await });
+        checks.spawn(async move { people.check(peer(1), &token, Need::Identity).await });
     }
     world.misskey.wait_for("i", 1).await;
     world.misskey.release();
@@ -191,7 +195,7 @@ async fn who_asks_first_and_goes_away_takes_nobodys_answer_with_him() {
     world.misskey.behave(Mood::Held);
     let check = || {
         let (people, token) = (world.people.clone(), secret(&world.native));
-        tokio::spawn(async move { people.check(&token, Need::Identity).await })
+        tokio::spawn(async move { people.check(peer(1), &token, Need::Identity).await })
     };
     let first = check();
     world.misskey.wait_for("i", 1).await;
@@ -209,7 +213,9 @@ async fn strangers_tokens_do_not_become_a_crowd_at_misskeys_door() {
     let mut checks = JoinSet::new();
     for number in 0..100 {
         let people = world.people.clone();
-        checks.spawn(async move { people.check(&secret(&format!("strange{number:09}")), Need::Identity).await });
+        checks.spawn(async move {
+            people.check(peer(number), &secret(&format!("strange{number:09}")), Need::Identity).await
+        });
     }
     world.misskey.wait_for("i", 16).await;
     never("a seventeenth is asked before one is answered", world.misskey.wait_for("i", 17)).await;
@@ -217,4 +223,24 @@ async fn strangers_tokens_do_not_become_a_crowd_at_misskeys_door() {
     let results = checks.join_all().await;
     assert!(results.iter().all(|result| *result == Err(PeopleError::WrongToken)), "{results:?}");
     assert_eq!(world.misskey.count("i"), 100);
+}
+
+#[tokio::test]
+async fn a_stranger_with_many_tokens_at_a_slow_misskey_leaves_room_for_others() {
+    let world = world().await;
+    world.misskey.behave(Mood::Held);
+    let mut strange = JoinSet::new();
+    for number in 0..100 {
+        let people = world.people.clone();
+        strange
+            .spawn(async move { people.check(peer(9), &secret(&format!("strange{number:09}")), Need::Identity).await });
+    }
+    world.misskey.wait_for("i", 8).await;
+    never("a ninth of one peer is asked at once", world.misskey.wait_for("i", 9)).await;
+    let (people, token) = (world.people.clone(), secret(&world.native));
+    let hers = tokio::spawn(async move { people.check(peer(1), &token, Need::Identity).await });
+    world.misskey.wait_for("i", 9).await;
+    world.misskey.release();
+    assert!(hers.await.expect("it ends").is_ok());
+    strange.abort_all();
 }

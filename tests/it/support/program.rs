@@ -357,7 +357,12 @@ impl Program {
 
     /// A request to an endpoint of the management API, without token and body.
     pub(crate) fn api(&self, endpoint: &str) -> reqwest::RequestBuilder {
-        self.http.post(format!("{}/api/{endpoint}", self.address))
+        self.http.post(self.api_url(endpoint))
+    }
+
+    /// Where an endpoint of the management API is.
+    pub(crate) fn api_url(&self, endpoint: &str) -> String {
+        format!("{}/api/{endpoint}", self.address)
     }
 
     /// A client that can publish in another task.
