@@ -8,6 +8,7 @@ mod misskey;
 mod option_args;
 mod output;
 mod publish;
+mod rate_limit;
 mod reconcile;
 mod rejected;
 mod table;

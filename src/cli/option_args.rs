@@ -22,6 +22,12 @@ pub struct OptionArgs {
     /// Milliseconds for one attempt; `default` goes back to the settings
     #[arg(long, value_name = "MS")]
     pub timeout: Option<String>,
+    /// Requests per second at most, such as 5/s or 0.2/s; what is more waits in the queue. `none` takes the limit away
+    #[arg(long, value_name = "NUMBER/s")]
+    pub rate_limit: Option<String>,
+    /// Requests that the rate limit lets go at once after a rest [default: as many as in a second]
+    #[arg(long, value_name = "COUNT")]
+    pub rate_burst: Option<u32>,
     /// Only events whose content is so, e.g. '{"path":"/note/visibility","equals":"public"}' (docs/filters.md); give it again for
     /// each further condition. All given take the place of those before
     #[arg(long, value_name = "JSON", conflicts_with = "no_filters")]

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::args::{CreateArgs, UpdateArgs};
+use super::rate_limit::limited;
 use super::types::event_types;
 use super::{CliError, OptionArgs, Output, Table, WebhooksCommand};
 use crate::decide::AddressPolicy;
@@ -164,7 +165,8 @@ fn change(args: &UpdateArgs, now: &Webhook, allowed: &Allowed<'_>, output: &mut 
 
 /// The options with what `args` say, or nothing when they say nothing.
 fn options(args: &OptionArgs, mut options: Options) -> Result<Option<Options>, CliError> {
-    let OptionArgs { signing_secret, format, send_secret, retry_schedule, max_age, timeout, filter, no_filters } = args;
+    let OptionArgs { signing_secret, format, send_secret, retry_schedule, max_age, timeout, .. } = args;
+    let OptionArgs { rate_limit, rate_burst, filter, no_filters, .. } = args;
     if let Some(text) = signing_secret {
         options.signing_secret = match text.as_str() {
             "none" => None,
@@ -194,7 +196,12 @@ fn options(args: &OptionArgs, mut options: Options) -> Result<Option<Options>, C
     if *no_filters || !filter.is_empty() {
         options.filters = filters(filter)?;
     }
-    let any = signing_secret.is_some() || send_secret.is_some() || retry_schedule.is_some() || max_age.is_some();
+    if let Some(limit) = limited(rate_limit.as_deref(), *rate_burst, options.rate_limit)? {
+        options.rate_limit = limit;
+    }
+    let limits = rate_limit.is_some() || rate_burst.is_some();
+    let any =
+        limits || signing_secret.is_some() || send_secret.is_some() || retry_schedule.is_some() || max_age.is_some();
     let any = any || timeout.is_some() || format.is_some() || *no_filters || !filter.is_empty();
     Ok(any.then_some(options))
 }
@@ -355,6 +362,7 @@ fn as_json(webhook: &Webhook, latest: Option<LatestAttempt>, reveal: bool) -> Va
         "retryScheduleS": options.retry_schedule.as_ref().map(|waits| waits.iter().map(seconds).collect::<Vec<_>>()),
         "maxAgeS": options.max_age.as_ref().map(seconds),
         "timeoutMs": options.timeout.map(|timeout| timeout.as_secs_f64() * 1000.0),
+        "rateLimit": options.rate_limit.map(|limit| json!({"perSecond": limit.per_second(), "burst": limit.burst()})),
         "filters": options.filters,
         "declaredIn": match webhook.origin { Origin::Store => "store", Origin::Settings => "settings file" },
         "latestSentAt": latest.map(|latest| latest.sent_at.to_rfc3339()),

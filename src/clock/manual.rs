@@ -8,6 +8,7 @@ use crate::model::Timestamp;
 /// A clock that moves only when told.
 #[derive(Debug)]
 pub struct ManualClock {
+    began: Timestamp,
     now: watch::Sender<Timestamp>,
     jitter: f64,
 }
@@ -15,7 +16,7 @@ pub struct ManualClock {
 impl ManualClock {
     /// A clock that shows `now`, and whose chance is always `jitter`, a number in [0, 1).
     pub fn new(now: Timestamp, jitter: f64) -> Self {
-        Self { now: watch::Sender::new(now), jitter }
+        Self { began: now, now: watch::Sender::new(now), jitter }
     }
 
     /// Moves it on; every wait up to the new moment ends.
@@ -27,6 +28,10 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         *self.now.borrow()
+    }
+
+    fn elapsed(&self) -> std::time::Duration {
+        self.now().since(self.began)
     }
 
     fn sleep_until(&self, at: Timestamp) -> Wait {

@@ -3,7 +3,7 @@
 //! [`SystemClock`] is the real one; [`ManualClock`] is in a test's hands. Latencies of requests are measured with the
 //! monotonic clock where they happen; they are shown, and decide nothing about when to send.
 //!
-//! A wall clock can jump. Waits are therefore cut into pieces of at most [`WAIT_PIECE_MAX`], after each of which the wall
+//! A wall clock can jump. What must not jump with it asks for [`Clock::elapsed`]. Waits are therefore cut into pieces of at most [`WAIT_PIECE_MAX`], after each of which the wall
 //! clock is read again.
 
 mod backoff;
@@ -11,8 +11,8 @@ mod manual;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub use backoff::Backoff;
 pub use manual::ManualClock;
@@ -29,6 +29,9 @@ pub type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub trait Clock: Send + Sync + std::fmt::Debug {
     /// This moment.
     fn now(&self) -> Timestamp;
+
+    /// How long it has been since a moment of the clock's own choice: a time that nobody sets, and that only moves on.
+    fn elapsed(&self) -> Duration;
 
     /// Ends when the clock shows `at` or later.
     fn sleep_until(&self, at: Timestamp) -> Wait;
@@ -61,6 +64,11 @@ fn wall() -> Timestamp {
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         wall()
+    }
+
+    fn elapsed(&self) -> Duration {
+        static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        BEGAN.elapsed()
     }
 
     fn sleep_until(&self, at: Timestamp) -> Wait {

@@ -26,8 +26,13 @@ fn keys_of(text: &str) -> BTreeSet<String> {
     for line in text.lines() {
         if let Some(header) = line.strip_prefix('[') {
             section = header.trim_start_matches('[').split(']').next().expect("a header");
-        } else if let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
-            keys.insert(format!("{section}.{key}"));
+        } else if let Some((key, value)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
+            // Of a section within braces, its settings.
+            let inner = value.strip_prefix('{').map(|inner| inner.split(',').filter_map(|pair| pair.split_once(" = ")));
+            match inner {
+                Some(pairs) => keys.extend(pairs.map(|(inner, _)| format!("{section}.{key}.{}", inner.trim()))),
+                None => drop(keys.insert(format!("{section}.{key}"))),
+            }
         }
     }
     keys

@@ -102,6 +102,11 @@ impl<'v> Section<'_, 'v> {
         outcomes
     }
 
+    /// Whether there is such a section.
+    pub(super) fn is_there(&self) -> bool {
+        self.table.is_some()
+    }
+
     /// Whether `key` is given, be it right or wrong.
     pub(super) fn has(&self, key: &str) -> bool {
         self.find(key).is_some()
@@ -138,6 +143,11 @@ impl<'v> Section<'_, 'v> {
         T: Copy + PartialOrd + Display + TryFrom<i128>,
     {
         self.typed(key, |value| values::whole(value, &allowed))
+    }
+
+    /// A number within `allowed`, fractions too.
+    pub(super) fn number(&mut self, key: &str, allowed: RangeInclusive<f64>) -> Option<f64> {
+        self.typed(key, |value| values::number(value, &allowed))
     }
 
     /// A whole number of seconds within `allowed`.

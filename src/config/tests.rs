@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::decide::{Credential, IngestScope};
-use crate::model::{EventType, Format, Origin, Owner, Secret, Status, Timestamp, UserId};
+use crate::model::{EventType, Format, Origin, Owner, RateLimit, Secret, Status, Timestamp, UserId};
 
 fn load(file: &str, env: &[(&str, &str)]) -> Result<Settings, SettingsError> {
     let folder = tempfile::tempdir().expect("a folder");
@@ -333,6 +333,7 @@ fn a_declared_webhook_has_what_was_declared_and_defaults_for_the_rest() {
         retry_schedule_s = []
         max_age_s = 60
         timeout_ms = 5000
+        rate_limit = { per_second = 0.2, burst = 10 }
         [[webhooks.filters]]
         path = "/note/visibility"
         not_equals = "specified"
@@ -359,6 +360,7 @@ fn a_declared_webhook_has_what_was_declared_and_defaults_for_the_rest() {
     assert_eq!(second.options.max_age, Some(Duration::from_secs(60)));
     assert_eq!(second.options.timeout, Some(Duration::from_secs(5)));
     assert_eq!((first.options.format, second.options.format), (Format::Misskey, Format::Discord));
+    assert_eq!((first.options.rate_limit, second.options.rate_limit), (None, RateLimit::new(0.2, Some(10)).ok()));
     assert!(!second.options.send_secret && second.options.signing_secret.is_some());
     assert_eq!(
         serde_json::to_value(&second.options.filters).expect("JSON"),
@@ -509,6 +511,35 @@ fn problems_of_webhooks_name_their_place() {
         "hikyaku.toml: webhooks[2].signing_secret: it must be `whsec_` followed by 24 to 64 bytes in base64",
     ];
     assert_eq!(problems(file, &[]), expected);
+}
+
+#[test]
+fn problems_of_a_rate_limit_are_told_where_they_are() {
+    let with = |limit: &str| {
+        format!("[[webhooks]]\nid = \"w\"\nurl = \"https://a.example/\"\non = [\"note\"]\nrate_limit = {limit}\n")
+    };
+    for (limit, expected) in [
+        ("5", "webhooks[0].rate_limit: must be a section headed [rate_limit], and this is a whole number"),
+        ("{}", "webhooks[0].rate_limit.per_second: it is missing"),
+        ("{ burst = 3 }", "webhooks[0].rate_limit.per_second: it is missing"),
+        ("{ per_second = 0 }", "webhooks[0].rate_limit.per_second: it is 0, and 0.001 to 10000 are allowed"),
+        (
+            "{ per_second = 10000.5 }",
+            "webhooks[0].rate_limit.per_second: it is 10000.5, and 0.001 to 10000 are allowed",
+        ),
+        (
+            "{ per_second = true }",
+            "webhooks[0].rate_limit.per_second: must be a number from 0.001 to 10000, and this is",
+        ),
+        ("{ per_second = 5, burst = 0 }", "webhooks[0].rate_limit.burst: it is 0, and 1 to 10000 are allowed"),
+        ("{ per_second = 5, burst = 1.5 }", "webhooks[0].rate_limit.burst: must be a whole number from 1 to 10000"),
+        ("{ per_second = 5, bursts = 2 }", "webhooks[0].rate_limit.bursts: unknown setting; did you mean `burst`?"),
+    ] {
+        let told = problems(&with(limit), &[]);
+        assert!(told.len() == 1 && told[0].contains(expected), "{limit}: {told:?}");
+    }
+    let limit = load(&with("{ per_second = 2.5 }"), &[]).expect("valid").webhooks[0].options.rate_limit;
+    assert_eq!(limit, RateLimit::new(2.5, Some(3)).ok(), "a second's worth at once");
 }
 
 #[test]

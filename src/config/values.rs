@@ -64,6 +64,23 @@ where
     }
 }
 
+/// A number within `allowed`, fractions too.
+pub(super) fn number(value: &Value, allowed: &RangeInclusive<f64>) -> Result<f64, String> {
+    let (least, most) = (allowed.start(), allowed.end());
+    let no_number = |found: &str| format!("must be a number from {least} to {most}, and this is {found}");
+    let number: f64 = match &value.kind {
+        ValueKind::Float(number) => *number,
+        ValueKind::I64(number) => number.to_string().parse().map_err(|_| no_number(kind(value)))?,
+        ValueKind::String(text) => text.trim().parse().map_err(|_| no_number("a text that is no number"))?,
+        _ => return Err(no_number(kind(value))),
+    };
+    if allowed.contains(&number) {
+        Ok(number)
+    } else {
+        Err(format!("it is {number}, and {least} to {most} are allowed"))
+    }
+}
+
 /// Seconds within `allowed`, fractions too.
 pub(super) fn seconds(value: &Value, allowed: &RangeInclusive<f64>) -> Result<Duration, String> {
     let (least, most) = (allowed.start(), allowed.end());

@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 
 use crate::model::{
-    EventType, Options, Origin, Owner, Secret, Source, Status, Timestamp, UserId, Webhook, WebhookError, WebhookId,
-    check_format, check_name, check_secret, check_signing_secret, check_url,
+    EventType, Options, Origin, Owner, RATE_BURST, RATE_PER_SECOND, RateLimit, Secret, Source, Status, Timestamp,
+    UserId, Webhook, WebhookError, WebhookId, check_format, check_name, check_secret, check_signing_secret, check_url,
 };
 
 use super::reader::Section;
@@ -79,8 +79,22 @@ fn read_options(section: &mut Section<'_, '_>) -> Options {
         send_secret: section.flag("send_secret").unwrap_or(default.send_secret),
         signing_secret: section
             .text("signing_secret", |text| check_signing_secret(text).map_err(|error| bare_words(&error))),
+        rate_limit: read_rate_limit(section),
         filters: filters::read(section),
     }
+}
+
+/// `rate_limit = { per_second = 5, burst = 10 }`.
+fn read_rate_limit(section: &mut Section<'_, '_>) -> Option<RateLimit> {
+    section.section("rate_limit", |section| {
+        let per_second = section.number("per_second", RATE_PER_SECOND);
+        let burst = section.whole("burst", RATE_BURST);
+        if section.is_there() {
+            section.require(&["per_second"]);
+        }
+        // What is out of range has been told.
+        RateLimit::new(per_second?, burst).ok()
+    })
 }
 
 /// The error's words without the field's name, which a problem shows already.

@@ -1,5 +1,6 @@
 //! The rules: who may post whose events, which events a webhook's filters let through, what an answer means, when to try
-//! again, what becomes of a delivery, how a request is signed, and which addresses it may go to.
+//! again, when a rate limit lets a request go, what becomes of a delivery, how a request is signed, and which addresses it
+//! may go to.
 //!
 //! Everything here is a plain function of its arguments: no clock, no chance, no logging, no waiting. Whoever calls it
 //! fetches the inputs (the time, a number for the jitter), asks once, and does what the answer says. A delivery's fate is
@@ -11,6 +12,7 @@ mod content;
 mod filter;
 mod ingest_scope;
 mod next_step;
+mod rate;
 mod retry;
 mod signature;
 
@@ -20,5 +22,6 @@ pub use content::{Content, SEARCHED_BYTES_MAX};
 pub use filter::passes;
 pub use ingest_scope::{Admission, Credential, Gate, IngestScope, IngestScopeError, derived_secret};
 pub use next_step::{Happening, Policy, SkipReason, Standing, Step, Wait, next_step};
-pub use retry::{PARK_WAIT_MAX, park_wait, parse_retry_after, retry_wait, turn_wait};
+pub use rate::Bucket;
+pub use retry::{PARK_WAIT_MAX, park_wait, parse_retry_after, retry_wait, token_wait, turn_wait};
 pub use signature::{SignatureError, sign_v1};

@@ -9,12 +9,12 @@
 //!                    |        +--> dead            gone, refused, forbidden, invalid; schedule spent; too old
 //!                    |        +--> later (retry)   the receiver failed
 //!                    |        +--> later (park)    we failed: costs no attempt (promise 5)
-//!                    +--> later (park)             no slot
+//!                    +--> later (park)             no slot, or no token of the rate limit
 //! ```
 
 use std::time::Duration;
 
-use super::{Verdict, park_wait, retry_wait, turn_wait};
+use super::{Verdict, park_wait, retry_wait, token_wait, turn_wait};
 use crate::model::{DeathReason, Delivery, DropReason, LastFailure, Outcome, ParkReason, Timestamp};
 
 /// How deliveries to one webhook are tried: the settings, or the webhook's own options.
@@ -55,6 +55,11 @@ pub enum Happening {
     },
     /// No slot of its webhook will be free within the patience.
     NoSlot {
+        /// How long until its turn, behind those that were put off before it.
+        turn: Duration,
+    },
+    /// Its webhook's rate limit lets it go no sooner than it is worth waiting.
+    NoToken {
         /// How long until its turn, behind those that were put off before it.
         turn: Duration,
     },
@@ -114,6 +119,7 @@ pub fn next_step(delivery: &Delivery, happening: &Happening, policy: &Policy, no
     match happening {
         Happening::Taken { standing, fresh } => taken(delivery, *standing, *fresh, policy, now, jitter),
         Happening::NoSlot { turn } => put_off(delivery, ParkReason::NoSlot, turn_wait(*turn, jitter), policy, now),
+        Happening::NoToken { turn } => put_off(delivery, ParkReason::RateLimit, token_wait(*turn, jitter), policy, now),
         Happening::Attempted(verdict) => attempted(delivery, verdict, policy, now, jitter),
     }
 }

@@ -3,7 +3,7 @@
 //! A retry waits as its schedule says, give or take a fifth, so that a thousand deliveries that failed together do not
 //! return together. `Retry-After` (RFC 9110 section 10.2.3: seconds, or a date) can lengthen that wait up to a limit, and
 //! never shortens it. A park waits one second, doubled with each park in a row, at most a quarter of an hour; for want of a
-//! slot it waits until its turn is expected, within the same limits.
+//! slot, or of a token of its webhook's rate limit, it waits until its turn is expected, within the same limits.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -42,6 +42,20 @@ pub fn park_wait(parks: u32, jitter: f64) -> Duration {
 /// How long a delivery is put off for which no slot is free, when its turn is expected after `turn`; `jitter` is in [0, 1).
 pub fn turn_wait(turn: Duration, jitter: f64) -> Duration {
     vary(turn.min(PARK_WAIT_MAX), jitter).clamp(PARK_WAIT_FIRST, PARK_WAIT_MAX)
+}
+
+/// How long a delivery is put off for which its webhook's rate limit has no token, when its turn is after `turn`; `jitter` is
+/// in [0, 1).
+///
+/// Turns lie apart already, so chance has no part in them: one that comes late is a token that nobody takes. Those that have none,
+/// because it would be further away than the limit, come back over the whole second half of it, and get one then.
+pub fn token_wait(turn: Duration, jitter: f64) -> Duration {
+    if turn < PARK_WAIT_MAX {
+        // Moments are whole milliseconds, and one before the turn is too early.
+        let turn_ms = u64::try_from(turn.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+        return Duration::from_millis(turn_ms).max(PARK_WAIT_FIRST);
+    }
+    PARK_WAIT_MAX.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0))
 }
 
 fn vary(wait: Duration, jitter: f64) -> Duration {
@@ -85,6 +99,18 @@ mod tests {
         assert_eq!(turn_wait(Duration::ZERO, 0.5), PARK_WAIT_FIRST);
         assert_eq!(turn_wait(Duration::from_secs(60), 0.5), Duration::from_secs(60));
         assert_eq!(turn_wait(DAY, 0.999), PARK_WAIT_MAX);
+    }
+
+    #[test]
+    fn a_token_is_waited_for_without_chance_unless_it_is_too_far_away() {
+        for jitter in [0.0, 0.5, 0.999] {
+            assert_eq!(token_wait(Duration::ZERO, jitter), PARK_WAIT_FIRST);
+            assert_eq!(token_wait(Duration::from_secs(899), jitter), Duration::from_secs(899));
+            let turn = Duration::from_nanos(2_000_000_001);
+            assert_eq!(token_wait(turn, jitter), Duration::from_millis(2001), "never before its turn");
+        }
+        let far: Vec<u64> = [0.0, 0.5, 1.0].map(|jitter| token_wait(DAY, jitter).as_secs()).to_vec();
+        assert_eq!(far, [450, 675, 900]);
     }
 
     #[test]

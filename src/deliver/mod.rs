@@ -14,6 +14,7 @@
 mod drainer;
 mod engine;
 mod pursuit;
+mod rates;
 mod sampler;
 mod settle;
 mod slots;

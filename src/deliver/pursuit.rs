@@ -1,4 +1,4 @@
-//! One delivery in the worker's hands: from how its webhook stands, over a slot and an attempt, to its next step.
+//! One delivery in the worker's hands: from how its webhook stands, over a token, a slot and an attempt, to its next step.
 //!
 //! Every decision is `decide::next_step`'s; here its inputs are fetched and its answers performed, up to but not including
 //! the settling of the message.
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::STATUS_OF_SILENCE;
+use super::rates::{NoToken, Place, Rates};
 use super::slots::{NoSlot, Slot, Slots};
 use crate::clock::SharedClock;
 use crate::decide::{
@@ -29,6 +30,7 @@ pub(super) struct Pursuer {
     pub(super) client: Client,
     pub(super) clock: SharedClock,
     pub(super) telemetry: SharedTelemetry,
+    pub(super) rates: Rates,
     pub(super) slots: Slots,
     /// Where outcomes go: while it takes none, no attempt is begun.
     pub(super) queue: Queue,
@@ -91,22 +93,43 @@ impl Pursuer {
             Ok(webhook) => webhook,
             Err(step) => return Some(step),
         };
-        let (slot, _turn) = match self.turn(&delivery.webhook).await? {
-            Ok(turn) => turn,
-            Err(NoSlot { turn }) => {
-                return Some(self.decide(delivery, &Happening::NoSlot { turn }, &self.policy_of(&webhook)));
+        let place = match self.rates.line_up(&webhook).await {
+            Ok(place) => place,
+            Err(no_token) => return Some(self.no_token(delivery, &webhook, no_token)),
+        };
+        let (slot, _turn, webhook) = loop {
+            let (slot, turn) = match self.turn(&delivery.webhook).await? {
+                Ok(turn) => turn,
+                Err(NoSlot { turn }) => {
+                    return Some(self.decide(delivery, &Happening::NoSlot { turn }, &self.policy_of(&webhook)));
+                }
+            };
+            // It may have been paused, changed or deactivated while this waited.
+            let webhook = match self.take_up(pursuit) {
+                Ok(webhook) => webhook,
+                Err(step) => return Some(step),
+            };
+            match self.rates.take(&webhook) {
+                Ok(()) => break (slot, turn, webhook),
+                Err(wait) => {
+                    // Nobody else waits for it with this.
+                    drop((slot, turn));
+                    if !wait_in(place.as_ref(), wait).await {
+                        return Some(self.no_token(delivery, &webhook, self.rates.put_off(&webhook)));
+                    }
+                }
             }
         };
-        // It may have been paused, changed or deactivated while this waited.
-        let webhook = match self.take_up(pursuit) {
-            Ok(webhook) => webhook,
-            Err(step) => return Some(step),
-        };
+        drop(place);
         let verdict = self.attempt(event, pursuit, &webhook, &slot).await;
         if verdict.outcome == Outcome::Gone {
             self.deactivate(&webhook).await;
         }
         Some(self.decide(delivery, &Happening::Attempted(verdict), &self.policy_of(&webhook)))
+    }
+
+    fn no_token(&self, delivery: &Delivery, webhook: &Webhook, NoToken { turn }: NoToken) -> Step {
+        self.decide(delivery, &Happening::NoToken { turn }, &self.policy_of(webhook))
     }
 
     /// A slot and a place among all requests, at a time when the outcome can be stored; nothing when the end came first.
@@ -132,6 +155,7 @@ impl Pursuer {
     /// The webhook, if an attempt is to be made now; else what is next.
     fn take_up(&self, pursuit: &Pursuit) -> Result<Arc<Webhook>, Step> {
         let snapshot = self.registry.snapshot();
+        self.rates.follow(&snapshot);
         let (standing, webhook) = match snapshot.find(&pursuit.delivery.webhook) {
             Known::Webhook(webhook) => (standing_of(webhook), Some(webhook)),
             Known::Deleted => (Standing::Deleted, None),
@@ -185,6 +209,14 @@ impl Pursuer {
             max_age: options.max_age.unwrap_or(self.retry.max_age),
             retry_after_max: self.retry.retry_after_max,
         })
+    }
+}
+
+/// Waits in `place` for a token that comes after `wait`; who has no place, because there was no limit, does not wait.
+async fn wait_in(place: Option<&Place<'_>>, wait: std::time::Duration) -> bool {
+    match place {
+        Some(place) => place.wait(wait).await,
+        None => false,
     }
 }
 

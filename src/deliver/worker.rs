@@ -8,6 +8,7 @@ use tokio::sync::{Notify, Semaphore, oneshot, watch};
 
 use super::engine::{End, Engine};
 use super::pursuit::Pursuer;
+use super::rates::{RatePolicy, Rates};
 use super::slots::{SlotPolicy, Slots};
 use crate::clock::SharedClock;
 use crate::decide::{Policy as RetryPolicy, Step};
@@ -53,7 +54,7 @@ pub struct Policy {
     pub concurrency: usize,
     /// Requests in flight to one webhook.
     pub slots_per_webhook: usize,
-    /// How long a delivery may wait in the worker for a slot.
+    /// How long a delivery may wait in the worker for a slot, or for a token of its webhook's rate limit.
     pub patience: Duration,
     /// What the worker may hold of each lane.
     pub prefetch: Prefetch,
@@ -129,12 +130,14 @@ fn engine(parts: Parts, policy: &Policy) -> Engine {
         patience: policy.patience,
         waiters_max: policy.prefetch.messages,
     };
+    let rates = RatePolicy { patience: policy.patience, waiters_max: policy.prefetch.messages };
     Engine {
         observer: parts.observer,
         pursuer: Pursuer {
             registry: parts.registry,
             latest: parts.latest,
             client: parts.client,
+            rates: Rates::new(rates, parts.clock.clone()),
             clock: parts.clock,
             telemetry: parts.telemetry,
             slots: Slots::new(slots),

@@ -94,6 +94,8 @@ closed_list!(
         Paused = "paused",
         /// The webhook's slots are taken for longer than it is worth waiting.
         NoSlot = "no_slot",
+        /// The webhook's rate limit lets it go no sooner than it is worth waiting.
+        RateLimit = "rate_limit",
         /// We could not try.
         OurFault = "our_fault",
     }

@@ -10,7 +10,7 @@ use secrecy::ExposeSecret;
 use subtle::ConstantTimeEq;
 use url::Url;
 
-use super::{Condition, DeactivationReason, Event, EventType, Format, Source, Timestamp, UserId, WebhookId};
+use super::{Condition, DeactivationReason, Event, EventType, Format, RateLimit, Source, Timestamp, UserId, WebhookId};
 
 /// Characters a URL may have at most (Misskey's column).
 pub const URL_CHARS_MAX: usize = 1024;
@@ -119,6 +119,8 @@ pub struct Options {
     pub send_secret: bool,
     /// Signs each request (Standard Webhooks); begins with `whsec_`.
     pub signing_secret: Option<Secret>,
+    /// How many requests it gets at most; none: as many as there are.
+    pub rate_limit: Option<RateLimit>,
     /// What an event's content must be for this webhook to get it; empty: it gets them all.
     pub filters: Vec<Condition>,
 }
@@ -132,6 +134,7 @@ impl Default for Options {
             format: Format::default(),
             send_secret: true,
             signing_secret: None,
+            rate_limit: None,
             filters: Vec::new(),
         }
     }

@@ -4,7 +4,8 @@
 //!
 //! ```json
 //! {"retryScheduleMs":[5000,30000],"maxAgeMs":345600000,"timeoutMs":10000,"format":"discord","sendSecret":true,
-//!  "signingSecret":"whsec_...","filters":[{"path":"/note/visibility","equals":"public"}]}
+//!  "signingSecret":"whsec_...","rateLimit":{"perSecond":5.0,"burst":10},
+//!  "filters":[{"path":"/note/visibility","equals":"public"}]}
 //! ```
 //!
 //! Absent or null is "as the settings say". `url`, `secret` and `options` are sealed when `sealed_by` names a key: any of them
@@ -20,8 +21,8 @@ use url::Url;
 
 use super::seal::{Place, Seals};
 use crate::model::{
-    Condition, EventType, Format, IdError, Options, Origin, Owner, Secret, Source, Status, Timestamp, UserId, Webhook,
-    WebhookError, WebhookId, check_format, check_name, check_signing_secret,
+    Condition, EventType, Format, IdError, Options, Origin, Owner, RateLimit, Secret, Source, Status, Timestamp,
+    UserId, Webhook, WebhookError, WebhookId, check_format, check_name, check_signing_secret,
 };
 
 /// The columns that [`read`] wants, in its order.
@@ -47,6 +48,15 @@ struct StoredOptions {
     signing_secret: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     filters: Vec<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rate_limit: Option<StoredRateLimit>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StoredRateLimit {
+    per_second: f64,
+    burst: u32,
 }
 
 fn yes() -> bool {
@@ -67,6 +77,9 @@ pub(super) fn write_options(options: &Options) -> rusqlite::Result<String> {
         format: (options.format != Format::default()).then(|| options.format.as_str().to_owned()),
         send_secret: options.send_secret,
         signing_secret: options.signing_secret.as_ref().map(|secret| secret.expose().to_owned()),
+        rate_limit: options
+            .rate_limit
+            .map(|limit| StoredRateLimit { per_second: limit.per_second(), burst: limit.burst() }),
         filters: filters.map_err(no_json)?,
     };
     to_json(&stored)
@@ -151,6 +164,7 @@ fn read_options(text: &str) -> Result<Options, String> {
     let format: Result<Option<Format>, WebhookError> = stored.format.as_deref().map(check_format).transpose();
     let signing_secret: Result<Option<Secret>, WebhookError> =
         stored.signing_secret.as_deref().map(check_signing_secret).transpose();
+    let rate_limit = stored.rate_limit.map(|limit| RateLimit::new(limit.per_second, Some(limit.burst))).transpose();
     Ok(Options {
         retry_schedule: stored.retry_schedule_ms.map(|waits| waits.into_iter().map(Duration::from_millis).collect()),
         max_age: stored.max_age_ms.map(Duration::from_millis),
@@ -158,6 +172,7 @@ fn read_options(text: &str) -> Result<Options, String> {
         format: format.map_err(|error| format!("options: {error}"))?.unwrap_or_default(),
         send_secret: stored.send_secret,
         signing_secret: signing_secret.map_err(|error| format!("options: {error}"))?,
+        rate_limit: rate_limit.map_err(|error| format!("options: rateLimit: {error}"))?,
         filters: Condition::read_all("filters", &stored.filters.into()).map_err(|error| format!("options: {error}"))?,
     })
 }

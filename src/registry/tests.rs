@@ -10,7 +10,7 @@ use url::Url;
 use super::*;
 use crate::clock::ManualClock;
 use crate::model::{Body, Condition, Event, EventId, UserId, check_signing_secret};
-use crate::model::{EventType, Format, Options, Origin, Owner, Secret, Source};
+use crate::model::{EventType, Format, Options, Origin, Owner, RateLimit, Secret, Source};
 
 const START: Timestamp = Timestamp::from_millis(1_774_960_496_789);
 
@@ -118,6 +118,7 @@ async fn a_webhook_comes_back_as_it_was_made() {
         format: Format::CloudEvents,
         send_secret: false,
         signing_secret: Some(check_signing_secret("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD").expect("secret")),
+        rate_limit: Some(RateLimit::new(0.2, Some(7)).expect("allowed")),
         filters: Condition::read_all("", &filters).expect("conditions"),
     };
     let system = NewWebhook { owner: Owner::System, options, active: false, on: Vec::new(), ..new("wh2") };
@@ -409,6 +410,7 @@ async fn a_damaged_row_is_told_and_costs_no_other() {
         (r#"options = '{"signingSecret":"hunter3"}'"#, "options: "),
         (r#"options = '{"maxAgeMs":"hunter3"}'"#, "options: "),
         (r#"options = '{"format":"teams"}'"#, "options: format: \"teams\" is none"),
+        (r#"options = '{"rateLimit":{"perSecond":0,"burst":1}}'"#, "options: rateLimit: it is 0, and 0.001 to"),
         ("user_id = ''", "user_id: "),
         ("name = CAST(x'ff' AS TEXT)", "name: "),
     ];

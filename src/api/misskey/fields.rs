@@ -2,8 +2,8 @@
 //! and a name is the model's word.
 //!
 //! Hikyaku's own options: `format`, `sendSecret`, `signingSecret`, `retryScheduleS` (seconds), `maxAgeS` (seconds), `timeoutMs`,
-//! `filters`. Each that is left out stays as it is; `null` goes back to the settings, and takes a signing secret and filters
-//! away.
+//! `rateLimit`, `filters`. Each that is left out stays as it is; `null` goes back to the settings, and takes a signing secret,
+//! a rate limit and filters away.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -14,9 +14,9 @@ use url::Url;
 use super::error::ApiError;
 use super::params::{Params, required, wrong};
 use crate::model::{
-    ATTEMPT_TIMEOUT_MS, Condition, EventType, Format, MAX_AGE_S, Options, Owner, RETRIES_MAX, RETRY_WAIT_S, Secret,
-    Source, Subscribable, UserId, WebhookError, WebhookId, check_format, check_name, check_secret,
-    check_signing_secret, check_url,
+    ATTEMPT_TIMEOUT_MS, Condition, EventType, Format, MAX_AGE_S, Options, Owner, RATE_BURST, RETRIES_MAX, RETRY_WAIT_S,
+    RateLimit, RateLimitError, Secret, Source, Subscribable, UserId, WebhookError, WebhookId, check_format, check_name,
+    check_secret, check_signing_secret, check_url,
 };
 
 /// Characters that the name of a user's webhook has.
@@ -132,6 +132,10 @@ pub(super) fn options(
         options.timeout = whole_or_null("timeoutMs", value, &ATTEMPT_TIMEOUT_MS)?.map(Duration::from_millis);
         any = true;
     }
+    if let Some(value) = params.value("rateLimit") {
+        options.rate_limit = rate_limit(value)?;
+        any = true;
+    }
     if let Some(value) = params.value("filters") {
         options.filters = filters(value, types, owner)?;
         any = true;
@@ -152,6 +156,37 @@ fn filters(value: &Value, types: &Subscribable, owner: &Owner) -> Result<Vec<Con
         }
     }
     Ok(filters)
+}
+
+/// `{"perSecond":5,"burst":10}`; without `burst` the model's own.
+fn rate_limit(value: &Value) -> Result<Option<RateLimit>, ApiError> {
+    let fields = match value {
+        Value::Null => return Ok(None),
+        Value::Object(fields) => fields,
+        other => return Err(wrong("rateLimit", "an object such as {\"perSecond\":5,\"burst\":10}, or null", other)),
+    };
+    // All of it is ours, so a name that nobody knows is a slip.
+    if let Some(name) = fields.keys().find(|name| !matches!(name.as_str(), "perSecond" | "burst")) {
+        return Err(ApiError::param(
+            format!("rateLimit.{name}"),
+            "nothing is called so; known are perSecond and burst",
+        ));
+    }
+    let per_second = match required("rateLimit.perSecond", fields.get("perSecond"))? {
+        Value::Number(number) => number.as_f64().unwrap_or(f64::NAN),
+        other => return Err(wrong("rateLimit.perSecond", "a number", other)),
+    };
+    let burst = match fields.get("burst") {
+        None | Some(Value::Null) => None,
+        Some(burst) => {
+            let allowed = u64::from(*RATE_BURST.start())..=u64::from(*RATE_BURST.end());
+            whole_or_null("rateLimit.burst", burst, &allowed)?.and_then(|burst| u32::try_from(burst).ok())
+        }
+    };
+    RateLimit::new(per_second, burst).map(Some).map_err(|error| match error {
+        RateLimitError::PerSecond { .. } => ApiError::param("rateLimit.perSecond", error.to_string()),
+        RateLimitError::Burst { .. } => ApiError::param("rateLimit.burst", error.to_string()),
+    })
 }
 
 fn wait(place: &str, item: &Value) -> Result<Duration, ApiError> {

@@ -11,9 +11,9 @@ use serde_json::{Map, Value};
 use super::error::ApiError;
 
 /// Options that hikyaku will have.
-const NOT_YET: [&str; 3] = ["rateLimit", "schedule", "headers"];
+const NOT_YET: [&str; 2] = ["schedule", "headers"];
 /// What the settings call an option, and what it is called here.
-const SPELLINGS: [(&str, &str); 10] = [
+const SPELLINGS: [(&str, &str); 11] = [
     ("user_id", "userId"),
     ("signing_secret", "signingSecret"),
     ("send_secret", "sendSecret"),
@@ -23,6 +23,7 @@ const SPELLINGS: [(&str, &str); 10] = [
     ("maxAge", "maxAgeS"),
     ("timeout_ms", "timeoutMs"),
     ("timeout", "timeoutMs"),
+    ("rate_limit", "rateLimit"),
     ("webhook_id", "webhookId"),
 ];
 

@@ -3,7 +3,7 @@
 //! ```json
 //! {"id":"..","userId":"..","name":"..","on":["note"],"url":"..","secret":"..","active":true,"latestSentAt":null,"latestStatus":null,
 //!  "source":"default","deactivated":null,"format":"misskey","sendSecret":true,"signingSecret":null,"retryScheduleS":null,"maxAgeS":null,
-//!  "timeoutMs":null,"filters":[],"declared":false}
+//!  "timeoutMs":null,"rateLimit":null,"filters":[],"declared":false}
 //! ```
 //!
 //! A webhook that hikyaku has deactivated is not active, and `deactivated` is `{"reason":"gone","at":".."}`.
@@ -89,8 +89,16 @@ struct OwnShape<'a> {
     retry_schedule_s: Option<Vec<f64>>,
     max_age_s: Option<u64>,
     timeout_ms: Option<u128>,
+    rate_limit: Option<RateLimitShape>,
     filters: &'a [Condition],
     declared: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RateLimitShape {
+    per_second: f64,
+    burst: u32,
 }
 
 #[derive(Serialize)]
@@ -150,6 +158,9 @@ impl<'a> OwnShape<'a> {
             retry_schedule_s: options.retry_schedule.as_ref().map(seconds),
             max_age_s: options.max_age.map(|age| age.as_secs()),
             timeout_ms: options.timeout.map(|timeout| timeout.as_millis()),
+            rate_limit: options
+                .rate_limit
+                .map(|limit| RateLimitShape { per_second: limit.per_second(), burst: limit.burst() }),
             filters: &options.filters,
             declared: webhook.origin == Origin::Settings,
         }

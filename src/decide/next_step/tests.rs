@@ -60,9 +60,20 @@ fn no_slot_spends_no_attempt() {
 }
 
 #[test]
+fn no_token_of_the_rate_limit_spends_no_attempt() {
+    let no_token = Happening::NoToken { turn: Duration::from_secs(40) };
+    let Step::Later { delivery, wait, due } = step(&delivery(2, 3, NOW), &no_token) else {
+        panic!("not later");
+    };
+    assert_eq!(due, NOW.plus(Duration::from_secs(40)), "when its turn is");
+    assert_eq!((delivery.attempts, delivery.parks, wait), (2, 4, Wait::Park(ParkReason::RateLimit)));
+}
+
+#[test]
 fn a_park_at_or_past_its_age_is_expired_and_not_put_off_to_now() {
     let old = delivery(1, 0, NOW.minus(Duration::from_secs(3600)));
-    for happening in [Happening::NoSlot { turn: Duration::ZERO }, verdict(Outcome::OurFault)] {
+    let turn = Duration::ZERO;
+    for happening in [Happening::NoSlot { turn }, Happening::NoToken { turn }, verdict(Outcome::OurFault)] {
         let step = step(&old, &happening);
         assert!(matches!(step, Step::Dead { reason: DeathReason::Expired, .. }), "{step:?}");
     }
@@ -141,6 +152,7 @@ fn happenings() -> impl Strategy<Value = Happening> {
     prop_oneof![
         (standings, any::<bool>()).prop_map(|(standing, fresh)| Happening::Taken { standing, fresh }),
         (0_u64..10_000).prop_map(|seconds| Happening::NoSlot { turn: Duration::from_secs(seconds) }),
+        (0_u64..10_000).prop_map(|seconds| Happening::NoToken { turn: Duration::from_secs(seconds) }),
         (outcomes(), proptest::option::of(0_u64..1_000_000)).prop_map(|(outcome, seconds)| {
             Happening::Attempted(Verdict {
                 outcome,

@@ -6,6 +6,7 @@
 mod guarded;
 mod hostile;
 mod isolation;
+mod limited;
 mod outcomes;
 mod retrying;
 mod routing;

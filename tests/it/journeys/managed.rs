@@ -40,6 +40,7 @@ fn assert_misskeys(webhook: &Value, misskeys: &Value) {
         "retryScheduleS",
         "maxAgeS",
         "timeoutMs",
+        "rateLimit",
         "filters",
         "declared",
     ];
@@ -136,7 +137,8 @@ async fn hikyakus_own_options_are_set_shown_left_alone_and_taken_back() {
     let signing = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
     let own = json!({
         "source": "second", "sendSecret": false, "signingSecret": signing, "retryScheduleS": [0.5, 60.0], "maxAgeS": 3600,
-        "timeoutMs": 2500, "format": "cloudevents", "filters": [{"path": "/note/visibility", "equals": "public"}],
+        "timeoutMs": 2500, "format": "cloudevents", "rateLimit": {"perSecond": 0.5, "burst": 3},
+        "filters": [{"path": "/note/visibility", "equals": "public"}],
     });
     let mut params = json!({"userId": USER, "name": "hook", "url": "https://a.example/", "on": ["note"]});
     let fields = own.as_object().expect("an object");
@@ -150,15 +152,25 @@ async fn hikyakus_own_options_are_set_shown_left_alone_and_taken_back() {
     assert_eq!(program.call("i/webhooks/update", json!({"webhookId": id, "timeoutMs": 3000})).await.0, 204);
     let changed = shown(&program, id).await;
     assert_eq!((&changed["timeoutMs"], &changed["maxAgeS"]), (&json!(3000), &json!(3600)), "the others stay");
+    assert_eq!(changed["rateLimit"], own["rateLimit"], "the others stay");
+    assert_eq!(
+        program.call("i/webhooks/update", json!({"webhookId": id, "rateLimit": {"perSecond": 2.5}})).await.0,
+        204
+    );
+    assert_eq!(
+        shown(&program, id).await["rateLimit"],
+        json!({"perSecond": 2.5, "burst": 3}),
+        "a second's worth at once"
+    );
     assert_eq!(changed["format"], "cloudevents");
     assert_eq!(changed["filters"], own["filters"], "the others stay");
     let back = json!({
         "webhookId": id, "signingSecret": null, "retryScheduleS": null, "maxAgeS": null, "timeoutMs": null, "format": null,
-        "filters": null,
+        "rateLimit": null, "filters": null,
     });
     assert_eq!(program.call("i/webhooks/update", back).await.0, 204);
     let back = shown(&program, id).await;
-    for name in ["signingSecret", "retryScheduleS", "maxAgeS", "timeoutMs"] {
+    for name in ["signingSecret", "retryScheduleS", "maxAgeS", "timeoutMs", "rateLimit"] {
         assert_eq!(back[name], Value::Null, "{name}");
     }
     assert_eq!(

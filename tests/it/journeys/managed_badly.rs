@@ -79,7 +79,24 @@ fn mistakes() -> Vec<(&'static str, Value, &'static str, &'static str)> {
             "no event type known here",
         ),
         ("filters", Value::from(vec![json!({"path": "/a", "exists": true}); 17]), "filters", "17 conditions, and 16"),
-        ("rateLimit", json!(1), "rateLimit", "not have this option yet"),
+        (
+            "rateLimit",
+            json!(1),
+            "rateLimit",
+            "an object such as {\"perSecond\":5,\"burst\":10}, or null, and this is a number",
+        ),
+        ("rateLimit", json!({}), "rateLimit.perSecond", "it is missing"),
+        ("rateLimit", json!({"perSecond": 0}), "rateLimit.perSecond", "0.001 to 10000 requests per second"),
+        ("rateLimit", json!({"perSecond": "5"}), "rateLimit.perSecond", "a number, and this is a string"),
+        ("rateLimit", json!({"perSecond": 5, "burst": 0}), "rateLimit.burst", "from 1 to 10000"),
+        ("rateLimit", json!({"perSecond": 5, "burst": 1.5}), "rateLimit.burst", "whole numbers from 1 to 10000"),
+        (
+            "rateLimit",
+            json!({"perSecond": 5, "per_second": 5}),
+            "rateLimit.per_second",
+            "known are perSecond and burst",
+        ),
+        ("rate_limit", json!({}), "rate_limit", "called rateLimit here"),
         ("signing_secret", json!("x"), "signing_secret", "called signingSecret here"),
     ]
 }

@@ -14,6 +14,7 @@ mod formatted;
 mod guarded;
 mod ingested;
 mod killed;
+mod limited;
 mod locked_and_damaged;
 mod managed;
 mod managed_badly;

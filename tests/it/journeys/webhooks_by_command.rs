@@ -218,3 +218,31 @@ async fn the_server_warns_of_a_declared_type_that_is_not_known_and_goes_on() {
     assert!(!program.said().contains("on: \"mention\""), "{}", program.said());
     program.stop().await;
 }
+
+#[tokio::test]
+async fn a_rate_limit_is_set_changed_and_taken_away_by_command_and_a_bad_one_refused_in_words() {
+    let home = Home::new("");
+    let create = ["webhooks", "create", "--url", "https://a.example/", "--on", "note", "--id", "w", "--rate-limit"];
+    for (limit, words) in [
+        (&["5 a second"][..], "--rate-limit: \"5 a second\" is no number per second such as 5/s, nor `none`"),
+        (&["0/s"], "--rate-limit: it is 0, and 0.001 to 10000 requests per second are allowed"),
+        (&["NaN"], "0.001 to 10000 requests per second are allowed"),
+        (&["5/s", "--rate-burst", "0"], "--rate-burst: it is 0, and 1 to 10000 requests at once are allowed"),
+        (&["none", "--rate-burst", "3"], "there is no burst without a rate limit"),
+    ] {
+        home.cli(&[&create[..], limit].concat()).await.failed(2, &["error: ", words]);
+    }
+    home.cli(&[&create[..], &["5/s"]].concat()).await.ok();
+    assert_eq!(show(&home, "w").await["rateLimit"], json!({"perSecond": 5.0, "burst": 5}));
+    let update = ["webhooks", "update", "w"];
+    for (change, limit) in [
+        (&["--rate-burst", "10"][..], json!({"perSecond": 5.0, "burst": 10})),
+        (&["--name", "x"], json!({"perSecond": 5.0, "burst": 10})),
+        (&["--rate-limit", "0.2"], json!({"perSecond": 0.2, "burst": 1})),
+        (&["--rate-limit", "none"], Value::Null),
+    ] {
+        home.cli(&[&update[..], change].concat()).await.ok();
+        assert_eq!(show(&home, "w").await["rateLimit"], limit, "{change:?}");
+    }
+    home.cli(&[&update[..], &["--rate-burst", "3"]].concat()).await.failed(2, &["there is no rate limit yet"]);
+}

@@ -158,6 +158,9 @@ async fn a_clock_that_is_set_back_makes_no_answer_young_again() {
         fn now(&self) -> Timestamp {
             self.0.lock().unwrap().now()
         }
+        fn elapsed(&self) -> Duration {
+            Duration::ZERO
+        }
         fn sleep_until(&self, at: Timestamp) -> hikyaku::clock::Wait {
             self.0.lock().unwrap().sleep_until(at)
         }

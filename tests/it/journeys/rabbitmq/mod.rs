@@ -9,6 +9,7 @@ mod alarmed;
 mod delayed;
 mod disturbed;
 mod killed;
+mod limited;
 mod producers;
 mod shared;
 
