@@ -268,6 +268,11 @@ impl World {
         receiver
     }
 
+    /// Counts what a receiver that was there before the world has got.
+    pub(crate) fn knows(&mut self, receiver: &Arc<Receiver>) {
+        self.receivers.push(Arc::clone(receiver));
+    }
+
     /// A receiver that gives these answers in turn, the last for ever.
     pub(crate) async fn answering(&mut self, answers: &[Answer]) -> Arc<Receiver> {
         let answers = answers.to_vec();
