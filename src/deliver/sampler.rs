@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use crate::clock::SharedClock;
 use crate::queue::Queue;
 use crate::record::Latest;
-use crate::telemetry::{QueueGauges, SharedTelemetry};
+use crate::telemetry::{QueueGauges, SharedTelemetry, Trouble};
 
 /// How old a sample may be when it is scraped.
 const SAMPLE_EVERY: Duration = Duration::from_secs(2);
@@ -23,6 +23,7 @@ impl Sampler {
         Self(tokio::spawn(async move {
             let mut ticks = tokio::time::interval(SAMPLE_EVERY);
             let mut dropped_before = 0;
+            let trouble = Trouble::none("the queue's depth cannot be read");
             loop {
                 ticks.tick().await;
                 let dropped = latest.dropped();
@@ -38,8 +39,9 @@ impl Sampler {
                             oldest: depths.oldest,
                         };
                         telemetry.queue_sampled(gauges, clock.now());
+                        trouble.succeeded(&telemetry);
                     }
-                    Err(error) => telemetry.trouble("the queue's depth cannot be read", &error),
+                    Err(error) => trouble.failed_by_the_clock(&error, &telemetry),
                 }
             }
         }))

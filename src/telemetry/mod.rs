@@ -288,6 +288,15 @@ impl Telemetry {
         }
     }
 
+    /// As [`Self::trouble`], of a part that tells its trouble only when it `begins`: that line is not held back for others.
+    fn trouble_by_the_clock(&self, what: &str, error: &dyn Error, begins: bool) {
+        self.metrics.parts.troubles.inc();
+        if begins {
+            let error = chain(error);
+            tracing::error!("{what}: {error}");
+        }
+    }
+
     /// The system gives us fewer file descriptors than the settings can need.
     pub fn few_file_descriptors(&self, given: u64, needed: u64) {
         tracing::warn!(

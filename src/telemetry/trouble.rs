@@ -26,6 +26,17 @@ impl Trouble {
     /// Something of the part's failed. Tells whether its trouble has only now begun.
     pub fn failed(&self, error: &dyn Error, telemetry: &Telemetry) -> bool {
         telemetry.trouble(self.what, error);
+        self.begins(error)
+    }
+
+    /// The part was tried by the clock, and failed. The log has a line when that begins, not one for each time.
+    pub fn failed_by_the_clock(&self, error: &dyn Error, telemetry: &Telemetry) {
+        let begins = self.begins(error);
+        telemetry.trouble_by_the_clock(self.what, error, begins);
+    }
+
+    /// Takes the words; true when there were none.
+    fn begins(&self, error: &dyn Error) -> bool {
         let words = format!("{}: {}", self.what, chain(error));
         self.words.lock().unwrap_or_else(PoisonError::into_inner).replace(words).is_none()
     }

@@ -1,4 +1,4 @@
-//! RabbitMQ away for a minute: nothing is lost, and work goes on within 5 s of its return.
+//! RabbitMQ away for a minute: nothing is lost, work goes on within 5 s of its return, and the log is no longer for it.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -16,6 +16,8 @@ const EVENTS: usize = 4000;
 const AWAY: Duration = Duration::from_secs(60);
 /// Within what time work goes on, from when RabbitMQ takes connections.
 const GOES_ON_WITHIN: Duration = Duration::from_secs(5);
+/// What the log says of it.
+const DEPTH: &str = "the queue's depth cannot be read";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_minute_without_the_broker_nothing_is_lost_and_work_goes_on_within_five_seconds() {
@@ -42,6 +44,8 @@ async fn after_a_minute_without_the_broker_nothing_is_lost_and_work_goes_on_with
     tokio::time::sleep(AWAY).await;
     let before = receiver.book().arrived.len();
     assert!(before < EVENTS, "it was killed too late to matter");
+    let told = |words: &str| program.said().lines().filter(|line| line.contains(words)).count();
+    assert_eq!(told(DEPTH), 1, "it is told once, not each time that it is looked: {}", program.said());
     broker.restart().await;
     let back = until("RabbitMQ takes connections", async || {
         let connected = Connection::connect(&broker.url(), ConnectionProperties::default()).await;
@@ -55,6 +59,7 @@ async fn after_a_minute_without_the_broker_nothing_is_lost_and_work_goes_on_with
     producers.finish().await;
     receiver.until_within(LONG, "everything arrives", |book| book.distinct() >= ids.len()).await;
     until_all_is_done(&program).await;
+    until("the log says that it is over", async || (told(&format!("over: {DEPTH}")) > 0).then_some(())).await;
     program.stop().await;
     assert_nothing_is_left(&broker.url(), "hikyaku.").await;
     assert_all_arrived(&receiver, &ids);
