@@ -10,8 +10,9 @@ use hikyaku::queue::{Access, BrokerError, FollowUp, Lane, QueueError};
 use super::{PREFETCH, WAIT_MAX, delivery, fresh, next, open, open_worker, try_open, until};
 use crate::support::broker::Broker;
 
-/// How long nothing that an alarm interrupts may be answered: longer than the 30 s that a confirm may take without an alarm.
-const IN_THE_ALARM: Duration = Duration::from_secs(33);
+/// How long nothing that an alarm interrupts may be answered: longer than the 30 s that a confirm may take without an alarm,
+/// by as much as a busy RabbitMQ may need to confirm what it had taken before.
+const IN_THE_ALARM: Duration = Duration::from_secs(45);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_starts_without_the_broker_and_a_producer_fails_in_bounded_time() {

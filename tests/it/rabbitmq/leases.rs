@@ -10,6 +10,9 @@ use hikyaku::queue::{Access, Death, FollowUp, Lane, Prefetch, QueueError};
 use super::{PREFETCH, delivery, fresh, next, open, try_open};
 use crate::support::broker;
 
+/// What a busy machine may add to a wait.
+const BUSY_MAX: Duration = Duration::from_secs(10);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_is_taken_with_its_bytes_and_gone_once_it_is_settled() {
     let (url, prefix) = (broker::shared_url().await, broker::own_prefix());
@@ -65,7 +68,7 @@ async fn follow_ups_come_back_whole_on_their_lane_and_never_early() {
         let due = waits[delivery.webhook.as_str()];
         assert!(arrived >= due, "{} came {:?} early", delivery.webhook, due.since(arrived));
         let asked = due.since(now).max(Duration::from_secs(1));
-        assert!(arrived.since(now) < asked * 2 + Duration::from_secs(2), "{} came too late", delivery.webhook);
+        assert!(arrived.since(now) < asked * 2 + BUSY_MAX, "{} came too late", delivery.webhook);
         assert_eq!(lease.message.event, message.event);
         lease.settle(&[]).await.expect("settled");
     }

@@ -21,7 +21,7 @@ use hikyaku::queue::{
 use hikyaku::telemetry::Telemetry;
 
 const PREFETCH: Prefetch = Prefetch { messages: 500, bytes: 16 << 20 };
-const WAIT_MAX: Duration = Duration::from_secs(60);
+const WAIT_MAX: Duration = Duration::from_secs(120);
 
 fn options(url: &str, prefix: &str) -> BrokerOptions {
     BrokerOptions {

@@ -21,7 +21,7 @@ pub(crate) const TOKEN: &str = "a-token-for-journeys";
 /// Where the receivers of tests are.
 const RECEIVERS: &str = "127.0.0.1/32";
 /// How long anything that must happen may take, on a machine that has other things to do.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// How often a condition is looked at that nobody tells about.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 

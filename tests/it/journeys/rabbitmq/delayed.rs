@@ -10,6 +10,8 @@ use crate::support::program::{declared, event, events};
 
 /// Seconds of the schedule, each give or take a fifth.
 const SCHEDULE_S: [u64; 3] = [1, 5, 12];
+/// What a busy machine may add to a wait.
+const BUSY_MAX: Duration = Duration::from_secs(15);
 const EVENTS: usize = 60;
 const WAVE: usize = 5000;
 const SLOTS: usize = 32;
@@ -40,7 +42,7 @@ async fn a_retry_is_never_early_and_at_most_its_wait_again_too_late() {
             let (took, wait) = (pair[1].duration_since(pair[0]), Duration::from_secs(*wait));
             assert!(took >= wait.mul_f64(0.8), "{took:?} is early for {wait:?}");
             // The bucket may hold it for its wait again; a busy machine for longer.
-            assert!(took <= wait.mul_f64(2.4) + Duration::from_secs(5), "{took:?} is late for {wait:?}");
+            assert!(took <= wait.mul_f64(2.4) + BUSY_MAX, "{took:?} is late for {wait:?}");
         }
     }
 }
