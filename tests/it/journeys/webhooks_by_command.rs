@@ -9,8 +9,6 @@ use crate::support::program::{Home, Program, declared, event, until};
 
 /// What the registry promises.
 const LIVE_WITHIN: Duration = Duration::from_secs(1);
-/// What a busy machine may add to that.
-const BUSY_MAX: Duration = Duration::from_secs(4);
 
 /// Publishes notes until one arrives at `path`, and tells how long that took.
 async fn reached(program: &Program, receiver: &Receiver, path: &str) -> Duration {
@@ -45,7 +43,7 @@ async fn a_webhook_created_beside_a_running_server_gets_events_within_a_second()
     assert_eq!((&created["id"], &created["url"], &created["status"]), (&json!("w"), &json!(url), &json!("active")));
     assert_eq!((&created["on"], &created["userId"]), (&json!(["note", "mention"]), &Value::Null));
     let took = reached(&program, &receiver, "/created").await;
-    assert!(took < LIVE_WITHIN + BUSY_MAX, "it took {took:?}");
+    assert!(took < LIVE_WITHIN * 2, "it took {took:?}");
 
     let listed = home.cli(&["webhooks", "list", "--json"]).await.json();
     assert_eq!(listed.as_array().map(Vec::len), Some(1));
@@ -66,7 +64,7 @@ async fn an_updated_webhook_gets_its_events_at_its_new_address() {
     reached(&program, &receiver, "/old").await;
     home.cli(&["webhooks", "update", "w", "--url", &receiver.url("/new")]).await.ok();
     let took = reached(&program, &receiver, "/new").await;
-    assert!(took < LIVE_WITHIN + BUSY_MAX, "it took {took:?}");
+    assert!(took < LIVE_WITHIN * 2, "it took {took:?}");
 
     let updated = home.cli(&["webhooks", "update", "w", "--active", "false", "--json"]).await.json();
     assert_eq!((&updated["status"], &updated["url"]), (&json!("paused"), &json!(receiver.url("/new"))));

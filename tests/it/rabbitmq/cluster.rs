@@ -1,11 +1,15 @@
 //! Several nodes: on to the next when the one we are on is gone, and a cluster that has lost its majority.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use hikyaku::queue::{Lane, Queue};
 
-use super::{PREFETCH, WAIT_MAX, fresh, next, open, until};
+use super::{PREFETCH, fresh, next, open, until};
 use crate::support::broker::Cluster;
+
+/// How long a publish may wait for an answer where nobody can promise to keep it.
+const REFUSED_WITHIN: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn when_its_node_is_killed_a_worker_goes_on_with_another_and_nothing_is_lost() {
@@ -75,7 +79,7 @@ async fn without_a_majority_a_publish_is_refused_in_bounded_time_and_with_it_eve
     for node in &nodes[1..] {
         node.kill().await;
     }
-    let refused = tokio::time::timeout(WAIT_MAX, queue.publish(vec![fresh("during")])).await;
+    let refused = tokio::time::timeout(REFUSED_WITHIN, queue.publish(vec![fresh("during")])).await;
     refused.expect("refused in bounded time").expect_err("nobody can promise to keep it");
     for node in &nodes[1..] {
         node.restart().await;
