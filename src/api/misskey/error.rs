@@ -9,7 +9,7 @@
 
 use std::borrow::Cow;
 
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -188,6 +188,13 @@ impl ApiError {
             .because("the request has a Content-Encoding; send its JSON as it is, not compressed")
     }
 
+    /// Another method than POST.
+    pub(super) fn not_post() -> Self {
+        let id = "7d2f1a0c-9b1e-4c53-8a39-5e1f0d6b2a47";
+        Self::client(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed.", "METHOD_NOT_ALLOWED", id)
+            .because("send POST, with the parameters as a JSON object in the body")
+    }
+
     /// No such endpoint.
     pub(super) fn unknown_endpoint() -> Self {
         let id = "2ca3b769-540a-4f08-9dd5-b5a825b6d0f1";
@@ -223,6 +230,9 @@ impl IntoResponse for ApiError {
         let headers = response.headers_mut();
         if inner.status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"Misskey\""));
+        }
+        if inner.status == StatusCode::METHOD_NOT_ALLOWED {
+            headers.insert(ALLOW, HeaderValue::from_static("POST"));
         }
         if let Some(seconds) = inner.retry_after_s {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));

@@ -173,7 +173,7 @@ pub fn management(parts: ManagementParts, policy: ManagementPolicy) -> Router {
                                from: Connection,
                                headers: HeaderMap,
                                body: Body| { management.take(endpoint, from, &headers, body).await };
-        router = router.route(path, post(take));
+        router = router.route(path, post(take).fallback(async || ApiError::not_post()));
     }
     router.route("/api/{*unknown}", any(async || ApiError::unknown_endpoint())).with_state(management)
 }

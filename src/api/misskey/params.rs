@@ -1,14 +1,15 @@
 //! The parameters of a call: one JSON object, from which each endpoint takes what it knows.
 //!
 //! As in Misskey, names that nobody knows are passed over. Not so names that somebody who knows hikyaku could have meant:
-//! options of ours that are not there yet, and our settings' spelling of those that are. To pass over those would hide a
-//! mistake.
+//! options of ours that are not there yet, our settings' spelling of those that are, and slips of the pen in their names. To
+//! pass over those would hide a mistake: without its `filters` a webhook gets everything.
 
 use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
 use super::error::ApiError;
+use crate::model::nearest;
 
 /// Options that hikyaku will have.
 const NOT_YET: [&str; 2] = ["schedule", "headers"];
@@ -25,6 +26,19 @@ const SPELLINGS: [(&str, &str); 11] = [
     ("timeout", "timeoutMs"),
     ("rate_limit", "rateLimit"),
     ("webhook_id", "webhookId"),
+];
+
+/// Names of ours that nobody else has anything near.
+const OURS: [&str; 9] = [
+    "override",
+    "format",
+    "filters",
+    "sendSecret",
+    "signingSecret",
+    "retryScheduleS",
+    "maxAgeS",
+    "timeoutMs",
+    "rateLimit",
 ];
 
 /// The parameters of a call.
@@ -54,6 +68,9 @@ impl Params {
             }
             if let Some((_, meant)) = SPELLINGS.iter().find(|(spelling, _)| spelling == name) {
                 return Err(ApiError::param(name, format!("it is called {meant} here")));
+            }
+            if let Some(meant) = nearest(name, OURS.into_iter()).filter(|meant| *meant != name) {
+                return Err(ApiError::param(name, format!("it is not known here; did you mean {meant}?")));
             }
         }
         Ok(())

@@ -98,6 +98,8 @@ fn mistakes() -> Vec<(&'static str, Value, &'static str, &'static str)> {
         ),
         ("rate_limit", json!({}), "rate_limit", "called rateLimit here"),
         ("signing_secret", json!("x"), "signing_secret", "called signingSecret here"),
+        ("filter", json!([]), "filter", "did you mean filters?"),
+        ("sendsecret", json!(false), "sendsecret", "did you mean sendSecret?"),
     ]
 }
 
@@ -176,7 +178,19 @@ async fn a_name_at_the_limit_counts_characters_and_not_bytes() {
 }
 
 #[tokio::test]
-async fn what_is_no_json_object_and_what_is_no_endpoint_is_told_in_misskeys_shape() {
+async fn what_a_webhook_is_answered_with_can_be_sent_back_as_it_is() {
+    let home = Home::new("");
+    let program = home.serve().await;
+    let id = created(&program, "https://a.example/").await;
+    let (_, mut webhook) = program.call("i/webhooks/show", json!({"webhookId": id})).await;
+    webhook["webhookId"] = json!(id);
+    let (status, error) = program.call("i/webhooks/update", webhook).await;
+    assert_eq!(status, 204, "{error}");
+    program.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_no_json_object_no_post_or_no_endpoint_is_told_in_misskeys_shape() {
     let home = Home::new("");
     let program = home.serve().await;
     for (body, words) in
@@ -190,6 +204,10 @@ async fn what_is_no_json_object_and_what_is_no_endpoint_is_told_in_misskeys_shap
     }
     let (status, error) = program.call("notes/create", json!({})).await;
     assert_eq!((status, &error["error"]["code"]), (404, &json!("UNKNOWN_API_ENDPOINT")));
+    let asked = reqwest::get(program.api_url("i/webhooks/list")).await.expect("an answer");
+    assert_eq!((asked.status().as_u16(), asked.headers()["allow"].to_str().expect("text")), (405, "POST"));
+    let error: Value = serde_json::from_str(&asked.text().await.expect("a body")).expect("JSON");
+    assert_eq!(error["error"]["code"], "METHOD_NOT_ALLOWED");
     let compressed = program.api("i/webhooks/list").header("content-encoding", "gzip").body("x").send().await;
     assert_eq!(compressed.expect("an answer").status().as_u16(), 415);
     program.stop().await;
