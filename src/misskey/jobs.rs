@@ -141,3 +141,15 @@ impl Job {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_that_cannot_be_read_fill_the_list_too() {
+        let failed = |unreadable| FailedJobs { jobs: Vec::new(), unreadable };
+        assert!(failed(JOBS_KEPT).is_full());
+        assert!(!failed(JOBS_KEPT - 1).is_full());
+    }
+}

@@ -163,6 +163,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_token_is_wrong_when_misskey_knows_none_such_or_sees_none_and_denied_for_any_other_refusal() {
+        let refused = |code: &str| {
+            let (message, id) = (String::new(), String::new());
+            PeopleError::from(MisskeyError::Refused(Refusal {
+                status: 401,
+                code: code.to_owned(),
+                message,
+                id,
+                kind: None,
+            }))
+        };
+        for code in ["AUTHENTICATION_FAILED", "CREDENTIAL_REQUIRED"] {
+            assert_eq!(refused(code), PeopleError::WrongToken, "{code}");
+        }
+        assert!(matches!(refused("YOUR_ACCOUNT_SUSPENDED"), PeopleError::Denied(_)));
+    }
+
+    #[test]
     fn what_cannot_be_a_token_is_told_without_asking() {
         for token in ["", "with space", "with\nbreak", "日本", &"x".repeat(TOKEN_CHARS_MAX + 1)] {
             assert!(!is_tokenlike(token), "{token:?}");

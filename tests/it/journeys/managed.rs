@@ -255,6 +255,36 @@ async fn when_nobody_answers_the_latest_status_is_1() {
 }
 
 #[tokio::test]
+async fn a_system_webhook_that_is_updated_without_a_secret_has_none_as_in_misskey() {
+    let home = Home::new("");
+    let program = home.serve().await;
+    let mut params =
+        json!({"isActive": true, "name": "n", "url": "https://a.example/", "secret": "s", "on": ["userCreated"]});
+    let (_, made) = program.call("admin/system-webhook/create", params.clone()).await;
+    assert_eq!(made["secret"], "s");
+    let webhook = params.as_object_mut().expect("an object");
+    webhook.remove("secret");
+    webhook.insert("id".to_owned(), made["id"].clone());
+    let (status, updated) = program.call("admin/system-webhook/update", params).await;
+    assert_eq!((status, &updated["secret"]), (200, &json!("")));
+    program.stop().await;
+}
+
+#[tokio::test]
+async fn of_a_deleted_webhook_no_latest_attempt_is_kept() {
+    let home = Home::new("");
+    let program = home.serve().await;
+    let id = created(&program, "http://127.0.0.1:1/").await;
+    let latest = hikyaku::record::Latest::open(&home.path("store.db")).await.expect("the store");
+    assert_eq!(program.post(note("e")).await.0, 200);
+    let noted = async || (!latest.all().await.expect("read").is_empty()).then_some(());
+    until("an attempt is noted", noted).await;
+    assert_eq!(program.call("i/webhooks/delete", json!({"webhookId": id})).await.0, 204);
+    program.stop().await;
+    assert!(latest.all().await.expect("read").is_empty());
+}
+
+#[tokio::test]
 async fn a_declared_webhook_is_shown_and_can_be_neither_changed_nor_deleted() {
     let home = Home::new(&declared("w", "https://a.example/", "userCreated"));
     let program = home.serve().await;

@@ -243,9 +243,11 @@ async fn a_missing_and_a_wrong_token_are_told_as_misskey_does_and_many_wrong_one
 {
     let home = Home::new("");
     let program = home.serve().await;
-    let answer = program.call_raw("i/webhooks/list", "{}").await;
-    let error: Value = serde_json::from_str(&answer.1).expect("JSON");
-    assert_eq!((answer.0, &error["error"]["code"]), (401, &json!("CREDENTIAL_REQUIRED")), "{error}");
+    let answer = program.api("i/webhooks/list").body("{}").send().await.expect("an answer");
+    assert_eq!(answer.headers()["www-authenticate"], "Bearer realm=\"Misskey\"");
+    let status = answer.status().as_u16();
+    let error: Value = serde_json::from_str(&answer.text().await.expect("a body")).expect("JSON");
+    assert_eq!((status, &error["error"]["code"]), (401, &json!("CREDENTIAL_REQUIRED")), "{error}");
     for endpoint in ["i/webhooks/list", "admin/system-webhook/list"] {
         let (status, error) = program.call(endpoint, json!({"i": "a-wrong-token-for-journeys"})).await;
         assert_eq!((status, &error["error"]["code"]), (401, &json!("AUTHENTICATION_FAILED")), "{error}");

@@ -178,3 +178,23 @@ async fn a_token_that_misskey_does_not_know_is_wrong_and_the_admins_is_never_sho
     assert!(misskey.calls().len() > asked);
     program.stop().await;
 }
+
+#[tokio::test]
+async fn a_person_who_has_sent_60_tests_is_told_when_to_come_again_and_the_admin_goes_on() {
+    let misskey = Misskey::start().await;
+    let (_home, program, alice, _bob) = beside(&misskey, "").await;
+    let (_, made) = program.call("i/webhooks/create", hook(&alice)).await;
+    // It is counted, and sends nothing.
+    let test = |token: &str| json!({"i": token, "webhookId": made["id"], "type": "reaction"});
+    for number in 0..60 {
+        assert_eq!(program.call("i/webhooks/test", test(&alice)).await.0, 204, "the test {number}");
+    }
+    let answer = program.api("i/webhooks/test").body(test(&alice).to_string()).send().await.expect("an answer");
+    let (status, wait) = (answer.status().as_u16(), answer.headers().get("retry-after").cloned());
+    let error: Value = serde_json::from_str(&answer.text().await.expect("a body")).expect("JSON");
+    assert_refused(&(status, error), 429, "RATE_LIMIT_EXCEEDED");
+    let wait: u64 = wait.expect("it says when").to_str().expect("text").parse().expect("seconds");
+    assert!((1..=901).contains(&wait), "{wait} s");
+    assert_eq!(program.call("i/webhooks/test", test(crate::support::program::TOKEN)).await.0, 204);
+    program.stop().await;
+}

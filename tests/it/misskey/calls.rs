@@ -39,6 +39,9 @@ async fn whoami_tells_the_account_whatever_its_owner_calls_himself() {
     let account = client(&misskey).whoami(&secret(&token)).await.expect("an account");
     assert_eq!((account.id.as_str(), account.username.as_str()), (ALICE, "alice"));
     assert!(account.is_moderator && !account.is_admin);
+    misskey.world(|world| world.change(ALICE, |alice| alice.is_moderator = false));
+    let account = client(&misskey).whoami(&secret(&token)).await.expect("an account");
+    assert!(!account.is_moderator, "only who is told to");
 }
 
 #[tokio::test]
