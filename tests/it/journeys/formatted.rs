@@ -211,8 +211,8 @@ async fn the_cloudevents_sdk_takes_what_is_sent_whatever_the_event_has() {
     for source in ["default", "my server:2 <é>", "//"] {
         for owner in [&["--user", USER][..], &[]] {
             let url = receiver.url("/");
-            let create = ["webhooks", "create", "--url", &url, "--on", &kinds.join(","), "--format", "cloudevents"];
-            home.cli(&[&create[..], &["--source", source], owner].concat()).await.ok();
+            let create = ["webhooks", "create", "--url", &url, "--on", &kinds.join(","), "--any-type", "--format"];
+            home.cli(&[&create[..], &["cloudevents", "--source", source], owner].concat()).await.ok();
         }
     }
     let program = home.serve().await;
