@@ -106,8 +106,12 @@ pub(super) fn options(
         };
         any = true;
     }
-    if let Some(send) = params.flag("sendSecret")? {
-        options.send_secret = send;
+    if let Some(value) = params.value("sendSecret") {
+        options.send_secret = match value {
+            Value::Null => Options::default().send_secret,
+            Value::Bool(send) => *send,
+            other => return Err(wrong("sendSecret", "true, false or null", other)),
+        };
         any = true;
     }
     if params.value("signingSecret").is_some() {

@@ -166,17 +166,14 @@ async fn hikyakus_own_options_are_set_shown_left_alone_and_taken_back() {
     assert_eq!(changed["filters"], own["filters"], "the others stay");
     let back = json!({
         "webhookId": id, "signingSecret": null, "retryScheduleS": null, "maxAgeS": null, "timeoutMs": null, "format": null,
-        "rateLimit": null, "filters": null,
+        "rateLimit": null, "filters": null, "sendSecret": null,
     });
     assert_eq!(program.call("i/webhooks/update", back).await.0, 204);
     let back = shown(&program, id).await;
     for name in ["signingSecret", "retryScheduleS", "maxAgeS", "timeoutMs", "rateLimit"] {
         assert_eq!(back[name], Value::Null, "{name}");
     }
-    assert_eq!(
-        (&back["sendSecret"], &back["format"], &back["filters"]),
-        (&json!(false), &json!("misskey"), &json!([]))
-    );
+    assert_eq!((&back["sendSecret"], &back["format"], &back["filters"]), (&json!(true), &json!("misskey"), &json!([])));
     for (filter, count) in [
         (json!({"source": "second"}), 1),
         (json!({"source": "default"}), 0),

@@ -55,7 +55,7 @@ fn mistakes() -> Vec<(&'static str, Value, &'static str, &'static str)> {
         ("format", json!("teams"), "format", "\"teams\" is none; it is misskey, discord, slack or cloudevents"),
         ("format", json!(""), "format", "misskey, discord, slack or cloudevents"),
         ("format", json!(["discord"]), "format", "a string or null, and this is an array"),
-        ("sendSecret", json!("no"), "sendSecret", "true or false"),
+        ("sendSecret", json!("no"), "sendSecret", "true, false or null"),
         ("signingSecret", json!("plain"), "signingSecret", "whsec_"),
         ("retryScheduleS", json!([1, "2"]), "retryScheduleS[1]", "a number of seconds"),
         ("retryScheduleS", json!([0]), "retryScheduleS[0]", "0.01 to 604800 seconds"),
