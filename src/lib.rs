@@ -8,6 +8,8 @@ pub mod clock;
 pub mod config;
 pub mod decide;
 pub mod deliver;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod incoming;
 pub mod ingest;
 pub mod misskey;

@@ -11,6 +11,8 @@ mod call;
 mod client;
 mod failure;
 mod formats;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzed;
 mod guard;
 mod names;
 mod pieces;

@@ -35,6 +35,8 @@ use crate::sqlite::SqliteError;
 use crate::telemetry::SharedTelemetry;
 
 pub use lease::{Death, Lease};
+#[cfg(any(test, fuzzing))]
+pub use rabbitmq::fuzzed;
 pub use rabbitmq::{BrokerError, BrokerOptions, BrokerUrl, UNACKNOWLEDGED_MAX};
 pub use rejected::{Choice, RejectedMessage, Walked};
 

@@ -28,6 +28,8 @@ mod consumer;
 mod declare;
 mod error;
 mod frame_max;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzed;
 mod hold;
 mod intake;
 mod joining;
