@@ -165,8 +165,14 @@ impl SqliteDeadLetters {
 
     /// Removes the oldest beyond `count_max`.
     pub(super) async fn prune_beyond(&self, count_max: u64) -> Result<u64, SqliteError> {
-        let total = self.reader.call(|connection| read_total(connection)).await?;
-        self.total.store(total, Ordering::Relaxed);
+        // Where the changes are made, so that no older total replaces a newer one.
+        let held = Arc::clone(&self.total);
+        let read = move |connection: &mut Connection| {
+            let total = read_total(connection)?;
+            held.store(total, Ordering::Relaxed);
+            Ok(total)
+        };
+        let total = self.writer.call(read).await?;
         let excess = total.saturating_sub(count_max);
         self.remove_steps(&Terms::new(&Filter::default(), None), "ORDER BY died_at, delivery_id", excess).await
     }
