@@ -95,6 +95,8 @@ impl Home {
         let path = Path::new(PROGRAMS).join(name);
         let mut command = program(self.root.as_deref(), &path.display().to_string());
         command
+            // Where Erlang and Mnesia leave what they dump when they are killed.
+            .current_dir(outside(self.root.as_deref(), &self.inside))
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("LANG", "C.UTF-8")
