@@ -121,6 +121,26 @@ async fn adding_the_same_letter_again_changes_nothing() {
     assert_eq!(world.letters.show(&letter(1).id).await.expect("shows"), Some(letter(1)));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pruning_beside_an_adding_never_takes_the_total_back() {
+    let World { folder: _folder, letters, .. } = World::new().await;
+    let letters = Arc::new(letters);
+    let pruned = Arc::clone(&letters);
+    let pruning = tokio::spawn(async move {
+        loop {
+            pruned.prune().await.expect("prunes");
+        }
+    });
+    for number in 1..=3000 {
+        letters.add(vec![letter(number)]).await.expect("adds");
+        for _ in 0..100 {
+            assert_eq!(letters.total(), u64::from(number));
+            tokio::task::yield_now().await;
+        }
+    }
+    pruning.abort();
+}
+
 #[tokio::test]
 async fn removing_a_replayed_letter_leaves_the_one_that_died_again() {
     let world = World::new().await;
