@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use crate::incoming::Network;
+use crate::decide::Network;
 use crate::model::Secret;
 
 use super::reader::Section;

@@ -16,7 +16,7 @@ mod rate;
 mod retry;
 mod signature;
 
-pub use address::{AddressPolicy, AllowedNetwork, Forbidden};
+pub use address::{AddressPolicy, AllowedNetwork, Forbidden, Network};
 pub use classify::{Exchange, NoAnswer, Verdict, classify};
 pub use content::{Content, SEARCHED_BYTES_MAX};
 pub use filter::passes;

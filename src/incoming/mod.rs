@@ -13,7 +13,7 @@ use axum::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT
 use axum::http::{HeaderMap, HeaderValue};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-pub use proxies::{Network, Proxies};
+pub use proxies::Proxies;
 
 /// What is read, and thrown away, of a request that is refused before its end: four times the default limit of the largest.
 const DRAINED_BYTES_MAX: usize = 64 * 1024 * 1024;

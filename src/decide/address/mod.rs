@@ -24,9 +24,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use url::{Host, Url};
 
-pub use network::AllowedNetwork;
+pub use network::{AllowedNetwork, Network};
 
-use network::Network;
 use special::{SPECIAL, Special};
 use unwrap::Carries;
 

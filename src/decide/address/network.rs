@@ -13,63 +13,100 @@ use std::ops::RangeInclusive;
 
 use super::unwrap::Carries;
 
-/// A network of one of the two families, its host bits zero.
+/// A network of one of the two families: the addresses that begin as its first does.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Network {
-    /// First address and length of the prefix, 0 to 32.
+pub struct Network(Bits);
+
+/// Its first address, whose host bits are zero, and the length of its prefix.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Bits {
     V4(u32, u32),
-    /// First address and length of the prefix, 0 to 128.
     V6(u128, u32),
 }
 
 impl Network {
-    pub(super) const fn v4(first: [u8; 4], prefix: u32) -> Self {
-        Self::V4(u32::from_be_bytes(first), prefix)
-    }
-
-    /// The network whose first address has these segments, and zeroes after them.
-    pub(super) const fn v6(a: u16, b: u16, c: u16, prefix: u32) -> Self {
-        Self::V6(Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0).to_bits(), prefix)
-    }
-
-    /// That address alone.
-    pub(super) fn of(address: IpAddr) -> Self {
-        Self::around(address, if address.is_ipv4() { 32 } else { 128 })
-    }
-
-    /// The network with that prefix that `address` lies in.
-    fn around(address: IpAddr, prefix: u32) -> Self {
-        match address {
-            IpAddr::V4(address) => Self::V4(address.to_bits() & u32::MAX.checked_shl(32 - prefix).unwrap_or(0), prefix),
-            IpAddr::V6(address) => {
-                Self::V6(address.to_bits() & u128::MAX.checked_shl(128 - prefix).unwrap_or(0), prefix)
-            }
+    /// Reads `10.0.0.0/8`, `fd00::/8`, or a single address.
+    ///
+    /// # Errors
+    /// What is wrong with `text`, and how to write it, in words.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
+        let address: IpAddr = address.parse().map_err(|_| {
+            format!(
+                "{address:?} is no IP address; write a network such as 10.0.0.0/8, 127.0.0.1/32 or fd00::/8, not a name"
+            )
+        })?;
+        let Some(prefix) = prefix else { return Ok(Self::of(address)) };
+        let max = prefix_max(address);
+        let prefix = match prefix.parse::<u32>() {
+            Ok(length) if length <= max && prefix.bytes().all(|byte| byte.is_ascii_digit()) => length,
+            _ => return Err(format!("{text:?}: after the '/' there must be a number from 0 to {max}")),
+        };
+        let network = Self::around(address, prefix);
+        if network.first() != address {
+            return Err(format!("{text:?} is no network; did you mean {network}, or {} alone?", Self::of(address)));
         }
+        Ok(network)
     }
 
-    pub(super) fn has(self, address: IpAddr) -> bool {
-        match (self, address) {
-            (Self::V4(first, prefix), IpAddr::V4(address)) => {
+    /// Whether `address` lies in it.
+    pub fn has(self, address: IpAddr) -> bool {
+        match (self.0, address) {
+            (Bits::V4(first, prefix), IpAddr::V4(address)) => {
                 (first ^ address.to_bits()).checked_shr(32 - prefix).unwrap_or(0) == 0
             }
-            (Self::V6(first, prefix), IpAddr::V6(address)) => {
+            (Bits::V6(first, prefix), IpAddr::V6(address)) => {
                 (first ^ address.to_bits()).checked_shr(128 - prefix).unwrap_or(0) == 0
             }
             _ => false,
         }
     }
 
+    pub(super) const fn v4(first: [u8; 4], prefix: u32) -> Self {
+        Self(Bits::V4(u32::from_be_bytes(first), prefix))
+    }
+
+    /// The network whose first address has these segments, and zeroes after them.
+    pub(super) const fn v6(a: u16, b: u16, c: u16, prefix: u32) -> Self {
+        Self(Bits::V6(Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0).to_bits(), prefix))
+    }
+
+    /// That IPv6 address alone.
+    pub(super) const fn v6_alone(address: u128) -> Self {
+        Self(Bits::V6(address, 128))
+    }
+
+    /// That address alone.
+    pub(super) fn of(address: IpAddr) -> Self {
+        Self::around(address, prefix_max(address))
+    }
+
+    /// The network with that prefix that `address` lies in.
+    fn around(address: IpAddr, prefix: u32) -> Self {
+        Self(match address {
+            IpAddr::V4(address) => Bits::V4(address.to_bits() & u32::MAX.checked_shl(32 - prefix).unwrap_or(0), prefix),
+            IpAddr::V6(address) => {
+                Bits::V6(address.to_bits() & u128::MAX.checked_shl(128 - prefix).unwrap_or(0), prefix)
+            }
+        })
+    }
+
     fn first(self) -> IpAddr {
-        match self {
-            Self::V4(first, _) => Ipv4Addr::from_bits(first).into(),
-            Self::V6(first, _) => Ipv6Addr::from_bits(first).into(),
+        match self.0 {
+            Bits::V4(first, _) => Ipv4Addr::from_bits(first).into(),
+            Bits::V6(first, _) => Ipv6Addr::from_bits(first).into(),
         }
     }
 
     fn prefix(self) -> u32 {
-        let (Self::V4(_, prefix) | Self::V6(_, prefix)) = self;
+        let (Bits::V4(_, prefix) | Bits::V6(_, prefix)) = self.0;
         prefix
     }
+}
+
+/// The length of a whole address.
+fn prefix_max(address: IpAddr) -> u32 {
+    if address.is_ipv4() { 32 } else { 128 }
 }
 
 impl fmt::Display for Network {
@@ -116,9 +153,9 @@ impl AllowedNetwork {
 impl fmt::Display for AllowedNetwork {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(ports) = &self.ports else { return write!(f, "{}", self.network) };
-        match self.network {
-            Network::V4(..) => write!(f, "{}:", self.network)?,
-            Network::V6(..) => write!(f, "[{}]:", self.network)?,
+        match self.network.first() {
+            IpAddr::V4(_) => write!(f, "{}:", self.network)?,
+            IpAddr::V6(_) => write!(f, "[{}]:", self.network)?,
         }
         match (ports.start(), ports.end()) {
             (first, last) if first == last => write!(f, "{first}"),
@@ -156,35 +193,19 @@ fn read_ports(text: &str) -> Result<RangeInclusive<u16>, String> {
     if first > last { Err(format!("the ports {text} are the wrong way round")) } else { Ok(first..=last) }
 }
 
+/// A network that may be opened: not every address, and none of those that carry an IPv4 address.
 fn read_network(text: &str) -> Result<Network, String> {
-    let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
-    let address: IpAddr = address.parse().map_err(|_| {
-        format!(
-            "{address:?} is no IP address; write a network such as 10.0.0.0/8, 127.0.0.1/32 or fd00::/8, not a name"
-        )
-    })?;
-    let max = if address.is_ipv4() { 32 } else { 128 };
-    let prefix = match prefix {
-        None => max,
-        Some(prefix) => match prefix.parse::<u32>() {
-            Ok(length) if length <= max && prefix.bytes().all(|byte| byte.is_ascii_digit()) => length,
-            _ if prefix.contains(':') => {
-                return Err(format!("{text:?}: with a port, an IPv6 network stands in brackets, as in [fd00::/8]:443"));
-            }
-            _ => return Err(format!("{text:?}: after the '/' there must be a number from 0 to {max}")),
-        },
-    };
-    if prefix == 0 {
+    if text.split_once('/').is_some_and(|(_, prefix)| prefix.contains(':')) {
+        return Err(format!("{text:?}: with a port, an IPv6 network stands in brackets, as in [fd00::/8]:443"));
+    }
+    let network = Network::parse(text)?;
+    if network.prefix() == 0 {
         return Err(format!(
             "{text} is every address, and would end the guard; name the networks that receivers are in"
         ));
     }
-    let network = Network::around(address, prefix);
-    if network.first() != address {
-        return Err(format!("{text:?} is no network; did you mean {network}, or {} alone?", Network::of(address)));
-    }
-    if let IpAddr::V6(first) = address
-        && let Some(carries) = Carries::of(first).filter(|carries| prefix >= carries.prefix())
+    if let IpAddr::V6(first) = network.first()
+        && let Some(carries) = Carries::of(first).filter(|carries| network.prefix() >= carries.prefix())
     {
         return Err(format!(
             "{text:?}: such an address carries an IPv4 address ({}); write the IPv4 network itself",
@@ -262,6 +283,20 @@ mod tests {
         ] {
             let refused = AllowedNetwork::parse(written).expect_err(written);
             assert!(refused.contains(words), "{written}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_network_is_its_first_bits_and_what_is_none_is_refused() {
+        let has = |network: &str, address: &str| {
+            Network::parse(network).expect(network).has(address.parse().expect("an address"))
+        };
+        assert!(has("10.0.0.0/8", "10.255.0.1") && !has("10.0.0.0/8", "11.0.0.1"));
+        assert!(has("192.0.2.7", "192.0.2.7") && !has("192.0.2.7", "192.0.2.6"));
+        assert!(has("0.0.0.0/0", "203.0.113.9") && !has("0.0.0.0/0", "2001:db8::1"));
+        assert!(has("2001:db8::/32", "2001:db8:f::1") && !has("2001:db8::/32", "2001:db9::1"));
+        for text in ["", "localhost", "10.0.0.0/33", "10.0.0.0/", "2001:db8::/129", "10.0.0.0/-1", "10.0.0.5/8"] {
+            assert!(Network::parse(text).is_err(), "{text}");
         }
     }
 }
