@@ -17,7 +17,7 @@ const OTHER_FILES: u64 = 1200;
 
 /// Asks the system for as many file descriptors as may be needed: a connection each for `concurrency` receivers. Many
 /// systems give a process 1,024 until it asks. Tells what is given and what is needed, when that is less.
-fn raise_file_limit(concurrency: usize) -> Option<(u64, u64)> {
+pub(super) fn raise_file_limit(concurrency: usize) -> Option<(u64, u64)> {
     let needed = concurrency as u64 + OTHER_FILES;
     let limit = rustix::process::getrlimit(Resource::Nofile);
     let current = limit.current.filter(|current| *current < needed)?;

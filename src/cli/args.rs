@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::types::AnyTypeArgs;
-use super::{ConnectArgs, OptionArgs, ReconcileArgs, TestArgs};
+use super::{BenchArgs, ConnectArgs, OptionArgs, ReconcileArgs, TestArgs};
 
 /// hikyaku delivers Misskey's webhooks durably: it takes every event over, and does not let go of it until the receiver
 /// has it or a person can see why not.
@@ -78,37 +78,6 @@ pub struct PublishArgs {
     #[arg(long, value_name = "URL")]
     pub queue: Option<String>,
     /// Print what became of each line as a JSON document of its own
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Arguments of `bench`.
-#[derive(Debug, clap::Args)]
-pub struct BenchArgs {
-    /// Events to deliver
-    #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
-    pub events: u32,
-    /// Requests in flight
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub concurrency: u32,
-    /// Bytes of an event
-    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(300..=1_000_000))]
-    pub bytes: u32,
-    /// Runs of each kind; the medians are compared
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
-    pub runs: u32,
-    /// Instead: fill the queue with this many waiting events and tell the memory used while some are delivered
-    #[arg(long, value_name = "EVENTS")]
-    pub backlog: Option<u32>,
-    /// Instead: send so many requests a second as Misskey's webhooks do, over as many connections as --concurrency says, and
-    /// tell how soon they are answered
-    #[arg(long, value_name = "RATE", num_args = 0..=1, default_missing_value = "1000",
-        value_parser = clap::value_parser!(u32).range(1..=100_000), conflicts_with_all = ["backlog", "queue"])]
-    pub ingest: Option<u32>,
-    /// Measure over RabbitMQ, amqp://user:password@host:5672/vhost, in queues that are deleted afterwards, against a bare loop
-    #[arg(long, value_name = "URL", conflicts_with = "backlog")]
-    pub queue: Option<String>,
-    /// Print the figures as one JSON document
     #[arg(long)]
     pub json: bool,
 }

@@ -2,6 +2,7 @@
 //! arguments, does its work through the seams, and writes for a person or, with `--json`, for a program.
 
 mod args;
+mod bench_args;
 mod connect;
 mod dead;
 mod misskey;
@@ -17,9 +18,10 @@ mod types;
 mod webhooks;
 
 pub use args::{
-    Args, BenchArgs, Command, DeadCommand, DemoArgs, MisskeyCommand, PublishArgs, RejectedArgs, RejectedCommand,
-    ServeArgs, WebhooksCommand,
+    Args, Command, DeadCommand, DemoArgs, MisskeyCommand, PublishArgs, RejectedArgs, RejectedCommand, ServeArgs,
+    WebhooksCommand,
 };
+pub use bench_args::BenchArgs;
 pub use connect::{Choices, ConnectArgs, Connecting, connect};
 pub use dead::dead;
 pub use misskey::misskey_secret;

@@ -23,7 +23,7 @@ fn post_all(load: &Load, url: &Url) -> anyhow::Result<f64> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let client = client()?;
-        let (body, left) = (super::event(0, load.bytes), Cell::new(load.events));
+        let (body, left) = (super::event("bench", 0, load.bytes), Cell::new(load.events));
         let one_after_another = || async {
             while let Some(rest) = left.get().checked_sub(1) {
                 left.set(rest);

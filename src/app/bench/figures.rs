@@ -1,5 +1,7 @@
 //! What was measured, as medians and ratios.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::Load;
@@ -89,12 +91,33 @@ impl Figures {
     }
 }
 
-fn round2(number: f64) -> f64 {
+/// How long something took, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Percentiles {
+    pub(super) p50_ms: f64,
+    pub(super) p99_ms: f64,
+    pub(super) max_ms: f64,
+}
+
+impl Percentiles {
+    /// Those of `times`; zeros when there are none.
+    pub(super) fn of(mut times: Vec<Duration>) -> Self {
+        times.sort_unstable();
+        let at = |part: usize| {
+            let place = (times.len() * part).div_ceil(100).saturating_sub(1);
+            times.get(place).copied().unwrap_or_default().as_secs_f64() * 1000.0
+        };
+        Self { p50_ms: at(50), p99_ms: at(99), max_ms: at(100) }
+    }
+}
+
+/// Hundredths are more than a machine keeps to.
+pub(super) fn round2(number: f64) -> f64 {
     (number * 100.0).round() / 100.0
 }
 
 /// The middle one; of an even number the lower of the two.
-fn median(mut numbers: Vec<f64>) -> f64 {
+pub(super) fn median(mut numbers: Vec<f64>) -> f64 {
     numbers.sort_by(f64::total_cmp);
     numbers.get((numbers.len().max(1) - 1) / 2).copied().unwrap_or(0.0)
 }

@@ -20,6 +20,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use super::Load;
+use super::figures::{Percentiles, round2};
 use super::stage::settings;
 use crate::app::service::Service;
 use crate::cli::Output;
@@ -173,22 +174,18 @@ struct Figures {
 
 impl Figures {
     fn of(load: &Load, rate: u32, sent: Sent, processor: Duration) -> Self {
-        let Sent { mut latencies, took } = sent;
-        latencies.sort_unstable();
+        let Sent { latencies, took } = sent;
         let answered = latencies.len();
         let count = f64::from(u32::try_from(answered).unwrap_or(u32::MAX)).max(1.0);
-        let at = |part: usize| {
-            let place = (answered * part).div_ceil(100).saturating_sub(1);
-            latencies.get(place).copied().unwrap_or_default().as_secs_f64() * 1000.0
-        };
+        let Percentiles { p50_ms, p99_ms, max_ms } = Percentiles::of(latencies);
         Self {
             load: load.clone(),
             rate,
             answered,
             per_s: count / took.as_secs_f64(),
-            p50_ms: at(50),
-            p99_ms: at(99),
-            max_ms: at(100),
+            p50_ms,
+            p99_ms,
+            max_ms,
             cores: processor.as_secs_f64() / took.as_secs_f64(),
             us_per_request: processor.as_secs_f64() * 1e6 / count,
         }
@@ -201,12 +198,12 @@ impl Figures {
             "concurrency": self.load.concurrency,
             "asked_per_s": self.rate,
             "answered": self.answered,
-            "answered_per_s": round(self.per_s),
-            "p50_ms": round(self.p50_ms),
-            "p99_ms": round(self.p99_ms),
-            "max_ms": round(self.max_ms),
-            "server_cores": round(self.cores),
-            "server_us_per_request": round(self.us_per_request),
+            "answered_per_s": round2(self.per_s),
+            "p50_ms": round2(self.p50_ms),
+            "p99_ms": round2(self.p99_ms),
+            "max_ms": round2(self.max_ms),
+            "server_cores": round2(self.cores),
+            "server_us_per_request": round2(self.us_per_request),
         })
     }
 
@@ -223,11 +220,6 @@ impl Figures {
             format!("server    {:>9.2} of one core, {:.0} us a request", self.cores, self.us_per_request),
         ]
     }
-}
-
-/// Hundredths are more than a machine keeps to.
-fn round(number: f64) -> f64 {
-    (number * 100.0).round() / 100.0
 }
 
 #[cfg(test)]

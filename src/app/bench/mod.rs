@@ -8,7 +8,8 @@
 //! - `drain`: from the waiting queue to the receiver, each delivery settled durably;
 //! - `end_to_end`: storing and delivering at the same time, from the first event offered to the last one settled.
 //!
-//! `--backlog` and `--ingest` measure something else in their place: memory, and how soon Misskey's webhooks are answered.
+//! `--backlog`, `--ingest` and `--isolation` measure something else in their place: memory, how soon Misskey's webhooks are
+//! answered, and what bad receivers cost the healthy ones.
 //!
 //! The receiver answers keep-alive requests on loopback from a thread of its own. Rates of single runs are noisy; medians
 //! and ratios are what to compare.
@@ -16,8 +17,13 @@
 mod backlog;
 mod bare;
 mod bare_amqp;
+mod cpu;
+mod endpoints;
 mod figures;
 mod ingest;
+mod isolation;
+mod ledger;
+mod pace;
 mod queue_run;
 mod receiver;
 mod stage;
@@ -37,6 +43,9 @@ use crate::cli::{BenchArgs, Output};
 const PREFETCH_PER_REQUEST: usize = 8;
 const PREFETCH_MIN: usize = 64;
 const PREFETCH_MAX: usize = 2000;
+
+/// What an event's id begins with; its number follows.
+const EVENT_ID: &str = "bench-";
 
 /// What is measured.
 #[derive(Clone, Debug)]
@@ -61,6 +70,9 @@ pub(super) async fn run(args: &BenchArgs, output: &mut Output) -> anyhow::Result
     }
     if let Some(rate) = args.ingest {
         return ingest::run(&load, rate, args.json, output).await;
+    }
+    if args.isolation {
+        return isolation::run(args, output).await;
     }
     let mut signals = Signals::catch()?;
     let receiver = Receiver::start()?;
@@ -112,10 +124,10 @@ async fn measure(broker: Option<(&OwnQueues, &str)>, load: &Load, receiver: &Url
     Ok(Run { bare, queue, end_to_end })
 }
 
-/// An event of about `bytes` bytes on the wire.
-fn event(number: u32, bytes: usize) -> Bytes {
+/// The event `number`, of `user`, of about `bytes` bytes on the wire.
+fn event(user: &str, number: u32, bytes: usize) -> Bytes {
     let head = format!(
-        r#"{{"type":"note","userId":"bench","eventId":"bench-{number}","createdAt":1774960496789,"server":"https://misskey.example","body":{{"note":{{"text":""#
+        r#"{{"type":"note","userId":"{user}","eventId":"{EVENT_ID}{number}","createdAt":1774960496789,"server":"https://misskey.example","body":{{"note":{{"text":""#
     );
     let tail = "\"}}}";
     let filler = "x".repeat(bytes.saturating_sub(head.len() + tail.len()));

@@ -19,7 +19,7 @@ use crate::decide::Step;
 use crate::deliver::Observer;
 use crate::ingest::Ingest;
 use crate::model::{Delivery, Event, EventType, Options, Owner, Secret, Source, UserId};
-use crate::queue::Access;
+use crate::queue::{Access, Depths};
 use crate::registry::{NewWebhook, Registry, Seals};
 use crate::telemetry::Telemetry;
 
@@ -30,6 +30,8 @@ const PRODUCERS: usize = 8;
 const CONNECT_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How often it is asked whether they are there.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long a queue that nobody works on may take to hold what it should.
+const COUNT_MAX: Duration = Duration::from_secs(15);
 /// A run that takes longer has hung.
 const RUN_MAX: Duration = Duration::from_secs(600);
 
@@ -72,7 +74,7 @@ pub(super) async fn end_to_end(own: Option<&OwnQueues>, load: &Load, url: &Url) 
     Ok(rate)
 }
 
-async fn until_connected(service: &Service) -> anyhow::Result<()> {
+pub(super) async fn until_connected(service: &Service) -> anyhow::Result<()> {
     let connected = async {
         while !service.queue.health().is_empty() {
             tokio::time::sleep(LOOK_EVERY).await;
@@ -84,20 +86,44 @@ async fn until_connected(service: &Service) -> anyhow::Result<()> {
 /// Registers a webhook at `url`, and lets its requests through.
 pub(super) async fn register(settings: &mut Settings, url: &Url) -> anyhow::Result<()> {
     allow(settings, url);
+    register_each(settings, &[("bench".to_owned(), url.clone())]).await
+}
+
+/// Registers, for each user, a webhook at a URL.
+pub(super) async fn register_each(settings: &Settings, webhooks: &[(String, Url)]) -> anyhow::Result<()> {
     let registry = Registry::open(&settings.store.path, Seals::default(), Vec::new(), SystemClock::shared()).await?;
-    let webhook = NewWebhook {
-        id: None,
-        owner: Owner::User(UserId::new("bench")?),
-        source: Source::default(),
-        name: "bench".to_owned(),
-        url: url.clone(),
-        secret: Secret::new("bench"),
-        on: vec![EventType::new("note")?],
-        active: true,
-        options: Options::default(),
-    };
-    registry.create(webhook).await?;
+    for (user, url) in webhooks {
+        let webhook = NewWebhook {
+            id: None,
+            owner: Owner::User(UserId::new(user)?),
+            source: Source::default(),
+            name: "bench".to_owned(),
+            url: url.clone(),
+            secret: Secret::new("bench"),
+            on: vec![EventType::new("note")?],
+            active: true,
+            options: Options::default(),
+        };
+        registry.create(webhook).await?;
+    }
     Ok(())
+}
+
+/// What the queue of `settings` holds after its worker has ended: asked again until that `agrees`, since
+/// RabbitMQ takes a moment to get back what a closed connection held, and to hand on what is due.
+pub(super) async fn depths_after(settings: &Settings, agrees: impl Fn(&Depths) -> bool) -> anyhow::Result<Depths> {
+    let (clock, telemetry) = (SystemClock::shared(), Telemetry::shared()?);
+    let queue = open_queue(settings, &settings.queue.url, Access::Producer, &clock, &telemetry).await?;
+    let began = Instant::now();
+    let depths = loop {
+        let depths = queue.depths().await?;
+        if agrees(&depths) || began.elapsed() > COUNT_MAX {
+            break depths;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    };
+    queue.close().await;
+    Ok(depths)
 }
 
 /// Stores all events in RabbitMQ, for the bare loop to take.
@@ -119,7 +145,7 @@ async fn offer_all(ingest: &Ingest, load: &Load) -> anyhow::Result<()> {
     let next = || batches.lock().ok().and_then(|mut batches| batches.next());
     let producer = || async {
         while let Some(batch) = next() {
-            let items: Vec<Bytes> = batch.iter().map(|number| super::event(*number, load.bytes)).collect();
+            let items: Vec<Bytes> = batch.iter().map(|number| super::event("bench", *number, load.bytes)).collect();
             for result in ingest.offer(&items).await? {
                 result?;
             }

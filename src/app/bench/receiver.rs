@@ -10,9 +10,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use url::Url;
 
-const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+pub(super) const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 /// Bytes read at a time.
-const BUFFER_BYTES: usize = 16 * 1024;
+pub(super) const BUFFER_BYTES: usize = 16 * 1024;
 
 /// A receiver on a thread of its own, until it is dropped.
 pub(super) struct Receiver {
@@ -75,7 +75,7 @@ async fn answer(mut stream: TcpStream, answered: Arc<AtomicU64>) -> std::io::Res
 }
 
 /// The bytes of the first request in `buffer`, once its headers are there.
-fn request_length(buffer: &[u8]) -> Option<usize> {
+pub(super) fn request_length(buffer: &[u8]) -> Option<usize> {
     let head_end = buffer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let head = std::str::from_utf8(&buffer[..head_end]).ok()?;
     let body = head.lines().find_map(|line| {

@@ -1,6 +1,6 @@
 //! `hikyaku bench`: every figure is there, and nothing is left behind.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::amqp::Stranger;
 use crate::support::broker;
@@ -50,8 +50,44 @@ async fn the_benchmark_of_misskeys_webhooks_tells_how_soon_all_of_them_were_answ
 }
 
 #[tokio::test]
-async fn a_queue_that_cannot_be_measured_is_said_so() {
+async fn the_benchmark_of_bad_neighbours_compares_the_healthy_and_finds_every_event() {
     let home = Home::bare("");
+    // Six scenarios, and what hangs is given up after the deadline: waiting, not work.
+    let load = ["--endpoints", "10", "--rate", "10", "--seconds", "1", "--deadline-ms", "300", "--runs", "1"];
+    let measured = home.cli(&[&["bench", "--isolation", "--json"], &load[..]].concat()).await.json();
+
+    assert_eq!(
+        (&measured["queue"], &measured["compared"], &measured["all_found"]),
+        (&json!("sqlite"), &json!(5), &json!(true))
+    );
+    let scenarios = measured["scenarios"].as_array().expect("a list");
+    let found: Vec<(&str, u64)> = scenarios
+        .iter()
+        .map(|scenario| (scenario["scenario"].as_str().unwrap_or("?"), scenario["bad"].as_u64().unwrap_or(99)))
+        .collect();
+    let expected =
+        [("none", 0), ("few_hang", 1), ("many_hang", 5), ("many_slow", 5), ("many_refuse", 5), ("none_again", 0)];
+    assert_eq!(found, expected);
+    for scenario in scenarios {
+        let figure = |name: &str| scenario[name].as_f64().unwrap_or_else(|| panic!("{name}: {scenario}"));
+        assert!(0.0 < figure("p50_ms") && figure("p50_ms") <= figure("p99_ms") && figure("p99_ms") <= figure("max_ms"));
+        assert!(figure("p50_ratio") > 0.0 && figure("p99_ratio") > 0.0 && figure("cores") > 0.0, "{scenario}");
+        let balance = &scenario["balances"][0];
+        let of = |name: &str| balance[name].as_u64().unwrap_or_else(|| panic!("{name}: {balance}"));
+        assert_eq!((of("published"), of("delivered") + of("waiting") + of("dead")), (100, 100), "{balance}");
+    }
+    let delivered = |place: usize| scenarios[place]["balances"][0]["delivered"].as_u64();
+    assert_eq!(
+        [0, 1, 2, 4, 5].map(delivered),
+        [100, 90, 50, 50, 100].map(Some),
+        "those that hang or refuse get nothing"
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_be_measured_is_said_so() {
+    let home = Home::bare("");
+    home.cli(&["bench", "--endpoints", "10"]).await.failed(2, &["--isolation"]);
     home.cli(&["bench", "--queue", "sqlite:queue.db"]).await.failed(2, &["`bench` has a file of its own"]);
     let away = ["bench", "--events", "300", "--queue", "amqp://127.0.0.1:1"];
     home.cli(&away).await.failed(1, &["cannot be reached"]);

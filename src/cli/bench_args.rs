@@ -1,0 +1,47 @@
+//! The flags of `bench`: what is measured, and how much of it.
+
+/// Arguments of `bench`.
+#[derive(Debug, clap::Args)]
+pub struct BenchArgs {
+    /// Events to deliver
+    #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
+    pub events: u32,
+    /// Requests in flight
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub concurrency: u32,
+    /// Bytes of an event
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(300..=1_000_000))]
+    pub bytes: u32,
+    /// Runs of each kind; the medians are compared
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
+    pub runs: u32,
+    /// Instead: fill the queue with this many waiting events and tell the memory used while some are delivered
+    #[arg(long, value_name = "EVENTS")]
+    pub backlog: Option<u32>,
+    /// Instead: send so many requests a second as Misskey's webhooks do, over as many connections as --concurrency says, and
+    /// tell how soon they are answered
+    #[arg(long, value_name = "RATE", num_args = 0..=1, default_missing_value = "1000",
+        value_parser = clap::value_parser!(u32).range(1..=100_000), conflicts_with_all = ["backlog", "queue"])]
+    pub ingest: Option<u32>,
+    /// Instead: tell how much later healthy webhooks get their events when others hang, are slow or refuse connections
+    #[arg(long, conflicts_with_all = ["backlog", "ingest"])]
+    pub isolation: bool,
+    /// Webhooks, each with a receiver at an address of its own; half of them stay healthy [default: 100]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(4..=1000), requires = "isolation")]
+    pub endpoints: Option<u32>,
+    /// Events a second for each webhook [default: 10]
+    #[arg(long, value_name = "RATE", value_parser = clap::value_parser!(u32).range(1..=1000), requires = "isolation")]
+    pub rate: Option<u32>,
+    /// Seconds for which events are published in each run [default: 60]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400), requires = "isolation")]
+    pub seconds: Option<u32>,
+    /// Milliseconds for one attempt; the slow receivers answer after a fifth of it [default: 10000]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(100..=600_000), requires = "isolation")]
+    pub deadline_ms: Option<u32>,
+    /// Measure over RabbitMQ, amqp://user:password@host:5672/vhost, in queues that are deleted afterwards (against a bare loop)
+    #[arg(long, value_name = "URL", conflicts_with = "backlog")]
+    pub queue: Option<String>,
+    /// Print the figures as one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
