@@ -62,8 +62,8 @@ pub(super) async fn webhooks(
         return Ok(if is_taken { ExitCode::SUCCESS } else { ExitCode::from(FAILED) });
     }
     let (types, addresses) = (Subscribable::with(settings.misskey.extra_types.clone()), settings.delivery.addresses());
-    let allowed = Allowed { types: &types, addresses: &addresses };
-    let done = cli::webhooks(command, &registry, &latest, &allowed, output).await;
+    let allowed = Allowed { types: &types, addresses: &addresses, signing_grace: settings.delivery.signing_grace };
+    let done = cli::webhooks(command, &registry, &latest, &allowed, &SystemClock::shared(), output).await;
     match (done, deleted) {
         // What the store does not have is the settings file's alone, and stands in every list.
         (Err(CliError::Registry(RegistryError::NotFound { .. })), Some(id)) => {

@@ -34,6 +34,7 @@ pub(super) fn router(
         admin_token: settings.server.admin_token.clone(),
         types: Subscribable::with(settings.misskey.extra_types.clone()),
         webhook_limit: settings.misskey.webhook_limit,
+        signing_grace: settings.delivery.signing_grace,
         addresses: settings.delivery.addresses(),
         proxies: Proxies::new(settings.server.trusted_proxies.clone()),
     };

@@ -112,9 +112,9 @@ pub enum WebhooksCommand {
         json: bool,
     },
     /// Register a webhook
-    Create(CreateArgs),
+    Create(Box<CreateArgs>),
     /// Change a webhook; what is not given stays
-    Update(UpdateArgs),
+    Update(Box<UpdateArgs>),
     /// Delete a webhook; what is under way to it is dropped and counted
     Delete {
         /// The webhook's id

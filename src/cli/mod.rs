@@ -12,6 +12,8 @@ mod publish;
 mod rate_limit;
 mod reconcile;
 mod rejected;
+mod shown;
+mod signing;
 mod table;
 mod test_webhook;
 mod types;

@@ -1,5 +1,7 @@
 //! The flags for a webhook's options, the same in `webhooks create` and `webhooks update`. What is not given stays.
 
+use crate::model::SIGNING_GRACE_S;
+
 /// How a webhook's deliveries differ from the settings.
 #[derive(Debug, clap::Args)]
 pub struct OptionArgs {
@@ -7,6 +9,20 @@ pub struct OptionArgs {
     /// is read there too), `none` takes it away
     #[arg(long, value_name = "SECRET")]
     pub signing_secret: Option<String>,
+    /// Make a new signing secret here, and show it this once without `show --reveal`
+    #[arg(long, conflicts_with = "signing_secret")]
+    pub generate_signing_secret: bool,
+    /// Signs each request with ed25519 (Standard Webhooks' v1a): whsk_ and base64; `-` reads it from standard input (after the
+    /// secrets), `none` takes it away. Receivers need its public key alone, which `show` prints
+    #[arg(long, value_name = "KEY")]
+    pub signing_key: Option<String>,
+    /// Make a new signing key here, which nobody ever sees; its public key is shown
+    #[arg(long, conflicts_with = "signing_key")]
+    pub generate_signing_key: bool,
+    /// Seconds for which the signing secret or key before this one signs besides, up to 30 days [default:
+    /// delivery.signing_grace_s]; alone, for which all earlier ones that still sign do from now, 0: no longer
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(SIGNING_GRACE_S))]
+    pub signing_grace: Option<u64>,
     /// In what form events are sent: misskey, discord, slack or cloudevents; `default` is misskey
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<String>,

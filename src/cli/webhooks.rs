@@ -5,28 +5,33 @@
 use std::io::{BufRead, Read};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use url::Url;
 
 use super::args::{CreateArgs, UpdateArgs};
 use super::rate_limit::limited;
+use super::shown::{Shown, as_json, latest_text, owner_text, show, shown_url, status_text, types_text};
+use super::signing;
 use super::types::event_types;
 use super::{CliError, OptionArgs, Output, Table, WebhooksCommand};
+use crate::clock::SharedClock;
 use crate::decide::AddressPolicy;
 use crate::model::{
-    Condition, EventType, Options, Origin, Owner, Secret, Source, Status, Subscribable, UserId, Webhook, WebhookId,
-    check_format, check_name, check_secret, check_signing_secret, check_url,
+    Condition, Options, Owner, Secret, Source, Subscribable, Timestamp, UserId, Webhook, WebhookId, check_format,
+    check_name, check_secret, check_url,
 };
-use crate::record::{Latest, LatestAttempt};
+use crate::record::Latest;
 use crate::registry::{Change, Filter, NewWebhook, Registry};
 
-/// What a registration may name.
+/// What a registration may name, and what holds where it does not say.
 #[derive(Clone, Copy, Debug)]
 pub struct Allowed<'a> {
     /// The event types.
     pub types: &'a Subscribable,
     /// The addresses.
     pub addresses: &'a AddressPolicy,
+    /// For how long a signing secret or key signs besides after another took its place, unless that is said.
+    pub signing_grace: Duration,
 }
 
 /// Does what `command` says.
@@ -38,24 +43,28 @@ pub async fn webhooks(
     registry: &Registry,
     latest: &Latest,
     allowed: &Allowed<'_>,
+    clock: &SharedClock,
     output: &mut Output,
 ) -> Result<(), CliError> {
+    let hidden = Shown { secret: false, signing_secret: false, now: clock.now() };
     match command {
         WebhooksCommand::List { user, system, source, json } => {
             let filter =
                 Filter { owner: owner_filter(user, system)?, source: source.as_deref().map(source_of).transpose()? };
-            list(registry, latest, &filter, json, output).await
+            list(registry, latest, &filter, (json, hidden), output).await
         }
         WebhooksCommand::Show { id, reveal, json } => {
             let webhook = registry.show(&webhook_id(&id)?)?;
             let attempt = latest.of(&webhook.id).await?;
-            show(&webhook, attempt, reveal, json, output)
+            let shown = Shown { secret: reveal, signing_secret: reveal, ..hidden };
+            show(&webhook, attempt, shown, json, output)
         }
         WebhooksCommand::Create(args) => {
             let json = args.json;
-            let webhook = registry.create(new_webhook(args, allowed, output)?).await?;
+            let shown = Shown { signing_secret: args.options.generate_signing_secret, ..hidden };
+            let webhook = registry.create(new_webhook(*args, allowed, hidden.now, output)?).await?;
             warn_of_misfit(&webhook, output);
-            show(&webhook, None, false, json, output)
+            show(&webhook, None, shown, json, output)
         }
         WebhooksCommand::Update(args) => {
             let id = webhook_id(&args.id)?;
@@ -64,7 +73,8 @@ pub async fn webhooks(
             let webhook = registry.update(&id, change).await?;
             warn_of_misfit(&webhook, output);
             let attempt = latest.of(&webhook.id).await?;
-            show(&webhook, attempt, false, json, output)
+            let shown = Shown { signing_secret: args.options.generate_signing_secret, ..hidden };
+            show(&webhook, attempt, shown, json, output)
         }
         WebhooksCommand::Delete { id } => {
             let id = webhook_id(&id)?;
@@ -130,19 +140,32 @@ pub(super) fn given_or_typed(text: &str) -> Result<String, CliError> {
     Ok(typed.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-fn new_webhook(args: CreateArgs, allowed: &Allowed<'_>, output: &mut Output) -> Result<NewWebhook, CliError> {
+fn new_webhook(
+    args: CreateArgs,
+    allowed: &Allowed<'_>,
+    now: Timestamp,
+    output: &mut Output,
+) -> Result<NewWebhook, CliError> {
     let checked = |error: crate::model::WebhookError| CliError::Usage(error.to_string());
     let owner = owner_of(args.user)?;
+    // Standard input is read in this order.
+    let secret = secret_of(&args.secret)?;
+    let signing = signing::asked(&args.options, allowed.signing_grace)?;
+    if signing.grace.is_some() {
+        return Err(usage("--signing-grace", &"a new webhook has no earlier signing secret or key; leave it out"));
+    }
+    let mut options = options(&args.options, Options::default())?.unwrap_or_default();
+    options.signing.change(&signing, now);
     Ok(NewWebhook {
         id: args.id.as_deref().map(webhook_id).transpose()?,
         source: source_of(&args.source)?,
         name: check_name(&args.name).map_err(checked)?,
         url: url_of(&args.url, allowed.addresses)?,
-        secret: secret_of(&args.secret)?,
+        secret,
         on: event_types(&args.on, &owner, allowed.types, args.any, output)?,
         owner,
         active: !args.paused,
-        options: options(&args.options, Options::default())?.unwrap_or_default(),
+        options,
     })
 }
 
@@ -155,9 +178,11 @@ fn change(args: &UpdateArgs, now: &Webhook, allowed: &Allowed<'_>, output: &mut 
         on: args.on.as_deref().map(|on| event_types(on, &now.owner, allowed.types, args.any, output)).transpose()?,
         active: args.active,
         options: options(&args.options, now.options.clone())?,
+        signing: signing::asked(&args.options, allowed.signing_grace)?,
     };
-    let Change { name, url, secret, on, active, options } = &change;
-    if name.is_none() && url.is_none() && secret.is_none() && on.is_none() && active.is_none() && options.is_none() {
+    let Change { name, url, secret, on, active, options, signing } = &change;
+    let is_same = name.is_none() && url.is_none() && secret.is_none() && on.is_none() && active.is_none();
+    if is_same && options.is_none() && signing.is_empty() {
         return Err(CliError::Usage("nothing to change was given; see `hikyaku webhooks update --help`".to_owned()));
     }
     Ok(change)
@@ -165,16 +190,8 @@ fn change(args: &UpdateArgs, now: &Webhook, allowed: &Allowed<'_>, output: &mut 
 
 /// The options with what `args` say, or nothing when they say nothing.
 fn options(args: &OptionArgs, mut options: Options) -> Result<Option<Options>, CliError> {
-    let OptionArgs { signing_secret, format, send_secret, retry_schedule, max_age, timeout, .. } = args;
+    let OptionArgs { format, send_secret, retry_schedule, max_age, timeout, .. } = args;
     let OptionArgs { rate_limit, rate_burst, filter, no_filters, .. } = args;
-    if let Some(text) = signing_secret {
-        options.signing_secret = match text.as_str() {
-            "none" => None,
-            text => {
-                Some(check_signing_secret(&given_or_typed(text)?).map_err(|error| CliError::Usage(error.to_string()))?)
-            }
-        };
-    }
     if let Some(text) = format {
         let checked = |text: &str| check_format(text).map_err(|error| CliError::Usage(error.to_string()));
         options.format = or_default(text, checked)?.unwrap_or_default();
@@ -200,8 +217,7 @@ fn options(args: &OptionArgs, mut options: Options) -> Result<Option<Options>, C
         options.rate_limit = limit;
     }
     let limits = rate_limit.is_some() || rate_burst.is_some();
-    let any =
-        limits || signing_secret.is_some() || send_secret.is_some() || retry_schedule.is_some() || max_age.is_some();
+    let any = limits || send_secret.is_some() || retry_schedule.is_some() || max_age.is_some();
     let any = any || timeout.is_some() || format.is_some() || *no_filters || !filter.is_empty();
     Ok(any.then_some(options))
 }
@@ -234,7 +250,7 @@ async fn list(
     registry: &Registry,
     latest: &Latest,
     filter: &Filter,
-    json: bool,
+    (json, shown): (bool, Shown),
     output: &mut Output,
 ) -> Result<(), CliError> {
     let attempts = latest.all().await?;
@@ -244,7 +260,7 @@ async fn list(
     }
     if json {
         let all: Vec<Value> =
-            webhooks.iter().map(|webhook| as_json(webhook, attempts.get(&webhook.id).copied(), false)).collect();
+            webhooks.iter().map(|webhook| as_json(webhook, attempts.get(&webhook.id).copied(), shown)).collect();
         return output.line(&Value::from(all).to_string());
     }
     if webhooks.is_empty() {
@@ -264,108 +280,4 @@ async fn list(
         ]);
     }
     table.lines().try_for_each(|line| output.line(&line))
-}
-
-/// The URL as it may be shown in a list: a query can hold a token.
-fn shown_url(webhook: &Webhook) -> String {
-    let mut url = webhook.url.clone();
-    if url.query().is_some() {
-        url.set_query(Some("..."));
-    }
-    url.to_string()
-}
-
-/// The latest attempt's status in words where it is no HTTP status.
-fn latest_text(attempt: &LatestAttempt) -> String {
-    if attempt.status == 1 { "no answer".to_owned() } else { attempt.status.to_string() }
-}
-
-fn owner_text(owner: &Owner) -> String {
-    owner.user().map_or_else(|| "system".to_owned(), |user| format!("user {user}"))
-}
-
-fn status_text(status: &Status) -> String {
-    match status {
-        Status::Active => "active".to_owned(),
-        Status::Paused => "paused".to_owned(),
-        Status::Deactivated(deactivation) => format!("deactivated ({})", deactivation.reason),
-    }
-}
-
-/// The event types, and whether they are all that decides.
-fn types_text(webhook: &Webhook) -> String {
-    let types = webhook.on.iter().map(EventType::as_str).collect::<Vec<_>>().join(",");
-    match webhook.options.filters.len() {
-        0 => types,
-        1 => format!("{types} (1 filter)"),
-        count => format!("{types} ({count} filters)"),
-    }
-}
-
-fn show(
-    webhook: &Webhook,
-    latest: Option<LatestAttempt>,
-    reveal: bool,
-    json: bool,
-    output: &mut Output,
-) -> Result<(), CliError> {
-    let document = as_json(webhook, latest, reveal);
-    if json {
-        return output.line(&document.to_string());
-    }
-    let Value::Object(fields) = document else { return Ok(()) };
-    let mut table = Table::new(&[]);
-    for (name, value) in fields {
-        match value {
-            Value::String(text) => table.whole_row([name, text]),
-            Value::Array(items) if items.iter().any(Value::is_object) => {
-                let row =
-                    |(index, item): (usize, &Value)| table.whole_row([format!("{name}[{index}]"), item.to_string()]);
-                items.iter().enumerate().for_each(row);
-            }
-            Value::Array(items) => {
-                let texts = items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned));
-                table.whole_row([name, texts.collect::<Vec<_>>().join(",")]);
-            }
-            other => table.whole_row([name, other.to_string()]),
-        }
-    }
-    table.lines().skip(1).try_for_each(|line| output.line(&line))
-}
-
-fn as_json(webhook: &Webhook, latest: Option<LatestAttempt>, reveal: bool) -> Value {
-    let secret = |secret: &Secret| match secret.expose() {
-        "" => Value::from(""),
-        text if reveal => Value::from(text),
-        _ => Value::from("***"),
-    };
-    let seconds = |duration: &Duration| json!(duration.as_secs_f64());
-    let options = &webhook.options;
-    let deactivation = match &webhook.status {
-        Status::Deactivated(deactivation) => Some(deactivation),
-        Status::Active | Status::Paused => None,
-    };
-    json!({
-        "id": webhook.id,
-        "userId": webhook.owner.user(),
-        "source": webhook.source,
-        "name": webhook.name,
-        "url": webhook.url.as_str(),
-        "on": webhook.on,
-        "active": webhook.status == Status::Active,
-        "status": status_text(&webhook.status),
-        "deactivatedAt": deactivation.map(|deactivation| deactivation.at.to_rfc3339()),
-        "secret": secret(&webhook.secret),
-        "format": options.format.as_str(),
-        "sendSecret": options.send_secret,
-        "signingSecret": options.signing_secret.as_ref().map(secret),
-        "retryScheduleS": options.retry_schedule.as_ref().map(|waits| waits.iter().map(seconds).collect::<Vec<_>>()),
-        "maxAgeS": options.max_age.as_ref().map(seconds),
-        "timeoutMs": options.timeout.map(|timeout| timeout.as_secs_f64() * 1000.0),
-        "rateLimit": options.rate_limit.map(|limit| json!({"perSecond": limit.per_second(), "burst": limit.burst()})),
-        "filters": options.filters,
-        "declaredIn": match webhook.origin { Origin::Store => "store", Origin::Settings => "settings file" },
-        "latestSentAt": latest.map(|latest| latest.sent_at.to_rfc3339()),
-        "latestStatus": latest.map(|latest| latest.status),
-    })
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::decide::{AddressPolicy, AllowedNetwork};
-use crate::model::{ATTEMPT_TIMEOUT_MS, MAX_AGE_S, RETRIES_MAX, RETRY_WAIT_S};
+use crate::model::{ATTEMPT_TIMEOUT_MS, MAX_AGE_S, RETRIES_MAX, RETRY_WAIT_S, SIGNING_GRACE, SIGNING_GRACE_S};
 
 use super::reader::Section;
 use super::values;
@@ -46,6 +46,10 @@ pub struct Delivery {
     /// `retry_after_max_s`: seconds that a receiver's `Retry-After` may put a retry off at most, 0 (it is not listened
     /// to) to 604800 (7 days). Default 86400: no longer than the schedule's own longest wait.
     pub retry_after_max: Duration,
+    /// `signing_grace_s`: seconds for which a webhook's signing secret or key signs besides after another took its place, 0 to
+    /// 2592000 (30 days), unless the call that sets it says otherwise. Default 86400: a day in which a person can take the new
+    /// one to the receiver.
+    pub signing_grace: Duration,
 }
 
 impl Default for Delivery {
@@ -62,6 +66,7 @@ impl Default for Delivery {
                 .to_vec(),
             max_age: Duration::from_secs(345_600),
             retry_after_max: Duration::from_secs(86_400),
+            signing_grace: SIGNING_GRACE,
         }
     }
 }
@@ -90,6 +95,7 @@ impl Delivery {
             retry_schedule: retry_schedule(section).unwrap_or(default.retry_schedule),
             max_age: max_age(section).unwrap_or(default.max_age),
             retry_after_max: section.whole_seconds("retry_after_max_s", 0..=604_800).unwrap_or(default.retry_after_max),
+            signing_grace: section.whole_seconds("signing_grace_s", SIGNING_GRACE_S).unwrap_or(default.signing_grace),
         }
     }
 }

@@ -47,7 +47,7 @@ fn the_example_as_it_is_gives_exactly_the_defaults() {
 fn the_example_with_everything_set_is_valid() {
     let settings = load(&uncommented());
     assert!(!settings.webhooks.is_empty());
-    assert!(settings.webhooks.iter().any(|webhook| webhook.options.signing_secret.is_some()));
+    assert!(settings.webhooks.iter().any(|webhook| webhook.options.signing.secret.current.is_some()));
 }
 
 /// `webhooks.filters.path` of `webhooks[1].filters[0].path`.

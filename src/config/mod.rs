@@ -22,6 +22,7 @@ mod problem;
 mod queue;
 mod reader;
 mod server;
+mod signing;
 mod sources;
 mod store;
 mod values;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::decide::{Credential, IngestScope};
-use crate::model::{EventType, Format, Origin, Owner, RateLimit, Secret, Status, Timestamp, UserId};
+use crate::model::{EventType, Format, Origin, Owner, RateLimit, Secret, SigningKey, Status, Timestamp, UserId};
 
 fn load(file: &str, env: &[(&str, &str)]) -> Result<Settings, SettingsError> {
     let folder = tempfile::tempdir().expect("a folder");
@@ -182,6 +182,7 @@ const LIMITS: &[(&str, &str, [&str; 4], &str)] = &[
     ("delivery", "retry_schedule_s", ["[0.01]", "[604800]", "[0.009]", "[604800.1]"], ""),
     ("delivery", "max_age_s", ["1", "31536000", "0", "31536001"], ""),
     ("delivery", "retry_after_max_s", ["0", "604800", "-1", "604801"], ""),
+    ("delivery", "signing_grace_s", ["0", "2592000", "-1", "2592001"], ""),
     ("dead_letters", "retention_s", ["60", "315360000", "59", "315360001"], ""),
     ("dead_letters", "count_max", ["1", "100000000", "0", "100000001"], ""),
 ];
@@ -361,7 +362,7 @@ fn a_declared_webhook_has_what_was_declared_and_defaults_for_the_rest() {
     assert_eq!(second.options.timeout, Some(Duration::from_secs(5)));
     assert_eq!((first.options.format, second.options.format), (Format::Misskey, Format::Discord));
     assert_eq!((first.options.rate_limit, second.options.rate_limit), (None, RateLimit::new(0.2, Some(10)).ok()));
-    assert!(!second.options.send_secret && second.options.signing_secret.is_some());
+    assert!(!second.options.send_secret && second.options.signing.secret.current.is_some());
     assert_eq!(
         serde_json::to_value(&second.options.filters).expect("JSON"),
         serde_json::json!([
@@ -508,7 +509,7 @@ fn problems_of_webhooks_name_their_place() {
         "hikyaku.toml: webhooks[2].on[1]: it is empty",
         "hikyaku.toml: webhooks[2].active: must be true or false without quotes, and this is a text",
         "hikyaku.toml: webhooks[2].timeout_ms: it is 5, and 100 to 600000 are allowed",
-        "hikyaku.toml: webhooks[2].signing_secret: it must be `whsec_` followed by 24 to 64 bytes in base64",
+        "hikyaku.toml: webhooks[2].signing_secret: it must be `whsec_` followed by 24 to 64 bytes in base64, and this does not begin with `whsec_`",
     ];
     assert_eq!(problems(file, &[]), expected);
 }
@@ -542,6 +543,61 @@ fn problems_of_a_rate_limit_are_told_where_they_are() {
     assert_eq!(limit, RateLimit::new(2.5, Some(3)).ok(), "a second's worth at once");
 }
 
+fn with_signing(settings: &str) -> String {
+    format!("[[webhooks]]\nid = \"w\"\nurl = \"https://a.example/\"\non = [\"note\"]\n{settings}\n")
+}
+
+#[test]
+fn what_signed_before_goes_on_signing_as_long_as_it_is_declared() {
+    let file = with_signing(
+        r#"
+        signing_secret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+        previous_signing_secrets = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]
+        signing_key = "whsk_nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A="
+        previous_signing_keys = ["whsk_TM0Imyj/ltqdtsNG7BFOD1uKMZ81q6Yk2oz27U+4pvs="]"#,
+    );
+    let signing = &load(&file, &[]).expect("valid").webhooks[0].options.signing;
+    let far = Timestamp::from_millis(i64::MAX);
+    let secrets: Vec<&str> = signing.secret.at(far).map(Secret::expose).collect();
+    assert_eq!(secrets, ["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]);
+    let keys: Vec<String> = signing.key.at(far).map(SigningKey::public).collect();
+    // RFC 8032, section 7.1, tests 1 and 2.
+    assert_eq!(
+        keys,
+        ["whpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=", "whpk_PUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw="]
+    );
+}
+
+#[test]
+fn problems_of_what_signs_are_told_where_they_are_without_quoting_it() {
+    let three = "previous_signing_secrets = [\"a\", \"b\", \"c\"]";
+    for (settings, expected) in [
+        (r#"signing_key = "whsk_hunter2""#, "webhooks[0].signing_key: it must be `whsk_` followed by an ed25519 key"),
+        (
+            r#"signing_key = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD""#,
+            "webhooks[0].signing_key: it must be `whsk_` followed by an ed25519 key in base64, 32 bytes, or 64 with the public \
+             key; and this is a secret of v1",
+        ),
+        (
+            "signing_secret = \"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD\"\nprevious_signing_secrets = [\"hunter2\"]",
+            "webhooks[0].previous_signing_secrets[0]: it must be `whsec_`",
+        ),
+        (
+            r#"previous_signing_secrets = ["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"]"#,
+            "webhooks[0].previous_signing_secrets: there is none that came after: set signing_secret, or leave this out",
+        ),
+        (
+            r#"previous_signing_keys = ["whsk_nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A="]"#,
+            "webhooks[0].previous_signing_keys: there is none that came after: set signing_key, or leave this out",
+        ),
+        (three, "webhooks[0].previous_signing_secrets: it has 3 items, and 2 are allowed"),
+    ] {
+        let told = problems(&with_signing(settings), &[]);
+        assert!(told.len() == 1 && told[0].contains(expected), "{settings}: {told:?}");
+        assert!(!told[0].contains("hunter2") && !told[0].contains("C2FV"), "{told:?}");
+    }
+}
+
 #[test]
 fn printing_the_settings_prints_no_secret() {
     let file = r#"
@@ -552,11 +608,16 @@ fn printing_the_settings_prints_no_secret() {
         url = "https://bot.example/hook"
         secret = "hunter2"
         signing_secret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+        previous_signing_secrets = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]
+        signing_key = "whsk_nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A="
+        previous_signing_keys = ["whsk_TM0Imyj/ltqdtsNG7BFOD1uKMZ81q6Yk2oz27U+4pvs="]
         on = ["note"]
     "#;
     let printed = format!("{:?}", load(file, &[]).expect("valid"));
     assert!(printed.contains("wh1"), "{printed}");
-    assert!(!printed.contains("hunter2") && !printed.contains("C2FVsBQ"), "{printed}");
+    for secret in ["hunter2", "C2FVsBQ", "MfKQ9r8", "nWGxne", "TM0Imyj"] {
+        assert!(!printed.contains(secret), "{secret}: {printed}");
+    }
 }
 
 #[test]

@@ -7,11 +7,11 @@ use std::collections::HashMap;
 
 use crate::model::{
     EventType, Options, Origin, Owner, RATE_BURST, RATE_PER_SECOND, RateLimit, Secret, Source, Status, Timestamp,
-    UserId, Webhook, WebhookError, WebhookId, check_format, check_name, check_secret, check_signing_secret, check_url,
+    UserId, Webhook, WebhookError, WebhookId, check_format, check_name, check_secret, check_url,
 };
 
 use super::reader::Section;
-use super::{delivery, filters, values};
+use super::{delivery, filters, signing, values};
 
 /// Event types of one webhook; Misskey knows about a dozen.
 const TYPES_MAX: usize = 100;
@@ -77,8 +77,7 @@ fn read_options(section: &mut Section<'_, '_>) -> Options {
             .text("format", |text| check_format(text).map_err(|error| bare_words(&error)))
             .unwrap_or(default.format),
         send_secret: section.flag("send_secret").unwrap_or(default.send_secret),
-        signing_secret: section
-            .text("signing_secret", |text| check_signing_secret(text).map_err(|error| bare_words(&error))),
+        signing: signing::read(section),
         rate_limit: read_rate_limit(section),
         filters: filters::read(section),
     }
@@ -98,7 +97,7 @@ fn read_rate_limit(section: &mut Section<'_, '_>) -> Option<RateLimit> {
 }
 
 /// The error's words without the field's name, which a problem shows already.
-fn bare_words(error: &WebhookError) -> String {
+pub(super) fn bare_words(error: &WebhookError) -> String {
     let words = error.to_string();
     words.split_once(": ").map_or(words.clone(), |(_, bare)| bare.to_owned())
 }

@@ -24,4 +24,4 @@ pub use ingest_scope::{Admission, Credential, Gate, IngestScope, IngestScopeErro
 pub use next_step::{Happening, Policy, SkipReason, Standing, Step, Wait, next_step};
 pub use rate::Bucket;
 pub use retry::{PARK_WAIT_MAX, park_wait, parse_retry_after, retry_wait, token_wait, turn_wait};
-pub use signature::{SignatureError, sign_v1};
+pub use signature::{SignatureError, sign_v1, sign_v1a, signatures};

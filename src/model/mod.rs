@@ -20,6 +20,7 @@ mod parse;
 mod peer;
 mod rate_limit;
 mod receipt;
+mod signing;
 mod subscribable;
 mod time;
 mod webhook;
@@ -42,10 +43,13 @@ pub use parse::{Arrival, Draft};
 pub use peer::Peer;
 pub use rate_limit::{RATE_BURST, RATE_PER_SECOND, RateLimit, RateLimitError};
 pub use receipt::{RECEIPT_BYTES, ReceiptKey};
+pub use signing::{
+    PREVIOUS_SIGNING_MAX, Previous, SIGNING_GRACE, SIGNING_GRACE_S, Signers, Signing, SigningChange, SigningKey,
+    check_signing_key, check_signing_secret,
+};
 pub use subscribable::{Subscribable, is_note_of};
 pub use time::Timestamp;
 pub use webhook::{
     ATTEMPT_TIMEOUT_MS, Deactivation, MAX_AGE_S, NAME_CHARS_MAX, Options, Origin, Owner, RETRIES_MAX, RETRY_WAIT_S,
-    SECRET_CHARS_MAX, Secret, Status, URL_CHARS_MAX, Webhook, WebhookError, check_name, check_secret,
-    check_signing_secret, check_url,
+    SECRET_CHARS_MAX, Secret, Status, URL_CHARS_MAX, Webhook, WebhookError, check_name, check_secret, check_url,
 };

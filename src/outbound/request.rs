@@ -6,7 +6,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 use super::pieces::Pieces;
-use crate::decide::sign_v1;
+use crate::decide::signatures;
 use crate::model::{Delivery, DeliveryId, Event, Timestamp, Webhook};
 
 const HOST: HeaderName = HeaderName::from_static("x-misskey-host");
@@ -66,9 +66,8 @@ pub(super) fn headers(attempt: &Attempt<'_>, body: &Pieces) -> Result<HeaderMap,
     let seconds = now.as_millis().div_euclid(1000);
     put(WEBHOOK_ID, HeaderValue::from_str(id.as_str()))?;
     put(WEBHOOK_TIMESTAMP, Ok(HeaderValue::from(seconds)))?;
-    if let Some(secret) = &webhook.options.signing_secret {
-        let signature = sign_v1(secret.expose(), id.as_str(), seconds, &body.slices())?;
-        put(WEBHOOK_SIGNATURE, HeaderValue::from_str(&signature))?;
+    if let Some(signatures) = signatures(&webhook.options.signing, id.as_str(), *now, &body.slices())? {
+        put(WEBHOOK_SIGNATURE, HeaderValue::from_str(&signatures))?;
     }
     put(ATTEMPT, Ok(HeaderValue::from(delivery.attempts.saturating_add(1))))?;
     Ok(headers)
@@ -107,6 +106,7 @@ fn secret_bytes(secret: &str) -> Vec<u8> {
 mod tests {
     use bytes::Bytes;
 
+    use crate::decide::sign_v1;
     use crate::model::{
         Arrival, EventId, EventType, Options, Origin, Owner, Secret, Source, Status, UserId, WebhookId,
     };
@@ -197,7 +197,7 @@ mod tests {
     fn the_clear_text_secret_can_be_left_out_and_a_signature_put_in() {
         let mut webhook = webhook("s3cr3t");
         webhook.options.send_secret = false;
-        webhook.options.signing_secret = Some(Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"));
+        webhook.options.signing.secret = Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").into();
         let event = event(USER_EVENT);
         let (headers, body) = sent(&event, &webhook);
         assert!(!headers.contains_key(HOOK_SECRET));

@@ -3,7 +3,9 @@
 use url::Url;
 
 use super::made_id;
-use crate::model::{EventType, Options, Origin, Owner, Secret, Source, Status, Timestamp, Webhook, WebhookId};
+use crate::model::{
+    EventType, Options, Origin, Owner, Secret, SigningChange, Source, Status, Timestamp, Webhook, WebhookId,
+};
 
 /// A webhook to be made. Its parts have been checked by the model's `check_*`.
 #[derive(Clone, Debug)]
@@ -41,20 +43,23 @@ pub struct Change {
     pub on: Option<Vec<EventType>>,
     /// `true` activates it, also after we have deactivated it; `false` pauses it.
     pub active: Option<bool>,
-    /// How its deliveries differ from the settings, all options anew.
+    /// How its deliveries differ from the settings: all options anew but what signs, which `signing` changes.
     pub options: Option<Options>,
+    /// What to change of what signs, as it stands when the change is made.
+    pub signing: SigningChange,
 }
 
 impl Change {
     /// Whether it asks for nothing but an active webhook.
     pub(super) fn only_activates(&self) -> bool {
-        let Self { name, url, secret, on, active, options } = self;
+        let Self { name, url, secret, on, active, options, signing } = self;
         *active == Some(true)
             && name.is_none()
             && url.is_none()
             && secret.is_none()
             && on.is_none()
             && options.is_none()
+            && signing.is_empty()
     }
 }
 

@@ -75,6 +75,9 @@ pub enum RegistryError {
         /// The id.
         id: WebhookId,
     },
+    /// The operating system gave no random bytes.
+    #[error("no signing secret or key can be made: the operating system gives no random bytes")]
+    NoRandomness,
     /// What the store has of the webhook cannot be read.
     #[error(
         "what the store has of the webhook {id} cannot be read: {why}. Set that field anew with `hikyaku webhooks \

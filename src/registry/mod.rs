@@ -25,6 +25,7 @@ mod error;
 mod room;
 mod row;
 mod seal;
+mod signing;
 mod sqlite;
 
 use std::collections::HashMap;
@@ -46,6 +47,7 @@ pub use asked::{Change, Filter, NewWebhook};
 pub use cache::{Known, Snapshot};
 pub use error::RegistryError;
 pub use seal::{SealKey, Seals};
+pub use signing::{made_signing_key, made_signing_secret};
 
 /// How long a deleted webhook's id stays known and taken: far longer than a delivery, or a dead letter by default, lives.
 pub const TOMBSTONE_AGE_MAX: Duration = Duration::from_secs(TOMBSTONE_DAYS * 24 * 60 * 60);

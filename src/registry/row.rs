@@ -4,7 +4,8 @@
 //!
 //! ```json
 //! {"retryScheduleMs":[5000,30000],"maxAgeMs":345600000,"timeoutMs":10000,"format":"discord","sendSecret":true,
-//!  "signingSecret":"whsec_...","rateLimit":{"perSecond":5.0,"burst":10},
+//!  "signingSecret":"whsec_...","previousSigningSecrets":[{"text":"whsec_...","until":1774960496789}],
+//!  "signingKey":"whsk_...","previousSigningKeys":[{"text":"whsk_...","until":1774960496789}],"rateLimit":{"perSecond":5.0,"burst":10},
 //!  "filters":[{"path":"/note/visibility","equals":"public"}]}
 //! ```
 //!
@@ -21,8 +22,9 @@ use url::Url;
 
 use super::seal::{Place, Seals};
 use crate::model::{
-    Condition, EventType, Format, IdError, Options, Origin, Owner, RateLimit, Secret, Source, Status, Timestamp,
-    UserId, Webhook, WebhookError, WebhookId, check_format, check_name, check_signing_secret,
+    Condition, EventType, Format, IdError, Options, Origin, Owner, Previous, RateLimit, Secret, Signers, Signing,
+    SigningKey, Source, Status, Timestamp, UserId, Webhook, WebhookError, WebhookId, check_format, check_name,
+    check_signing_key, check_signing_secret,
 };
 
 /// The columns that [`read`] wants, in its order.
@@ -47,6 +49,12 @@ struct StoredOptions {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     signing_secret: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    previous_signing_secrets: Vec<StoredPrevious>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signing_key: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    previous_signing_keys: Vec<StoredPrevious>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     filters: Vec<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rate_limit: Option<StoredRateLimit>,
@@ -59,6 +67,37 @@ struct StoredRateLimit {
     burst: u32,
 }
 
+/// A secret or key that was the current one, and until when it signs, in milliseconds since 1970.
+#[derive(Serialize, Deserialize)]
+struct StoredPrevious {
+    text: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<i64>,
+}
+
+impl StoredPrevious {
+    fn all_of<K>(signers: &Signers<K>, text: impl Fn(&K) -> String) -> Vec<Self> {
+        let stored = |previous: &Previous<K>| Self {
+            text: text(&previous.signer),
+            until: previous.until.map(Timestamp::as_millis),
+        };
+        signers.previous.iter().map(stored).collect()
+    }
+}
+
+/// A secret or key with those before it.
+fn read_signers<K>(
+    current: Option<&str>,
+    previous: &[StoredPrevious],
+    check: fn(&str) -> Result<K, WebhookError>,
+) -> Result<Signers<K>, String> {
+    let read = |text: &str| check(text).map_err(|error| format!("options: {error}"));
+    let previous = previous
+        .iter()
+        .map(|stored| Ok(Previous { signer: read(&stored.text)?, until: stored.until.map(Timestamp::from_millis) }));
+    Ok(Signers { current: current.map(read).transpose()?, previous: previous.collect::<Result<_, String>>()? })
+}
+
 fn yes() -> bool {
     true
 }
@@ -69,6 +108,7 @@ fn ms_of(wait: Duration) -> u64 {
 
 /// The text of the column `options`.
 pub(super) fn write_options(options: &Options) -> rusqlite::Result<String> {
+    let secret_text = |secret: &Secret| secret.expose().to_owned();
     let filters: Result<_, serde_json::Error> = options.filters.iter().map(serde_json::to_value).collect();
     let stored = StoredOptions {
         retry_schedule_ms: options.retry_schedule.as_ref().map(|waits| waits.iter().copied().map(ms_of).collect()),
@@ -76,7 +116,10 @@ pub(super) fn write_options(options: &Options) -> rusqlite::Result<String> {
         timeout_ms: options.timeout.map(ms_of),
         format: (options.format != Format::default()).then(|| options.format.as_str().to_owned()),
         send_secret: options.send_secret,
-        signing_secret: options.signing_secret.as_ref().map(|secret| secret.expose().to_owned()),
+        signing_secret: options.signing.secret.current.as_ref().map(secret_text),
+        previous_signing_secrets: StoredPrevious::all_of(&options.signing.secret, secret_text),
+        signing_key: options.signing.key.current.as_ref().map(SigningKey::expose),
+        previous_signing_keys: StoredPrevious::all_of(&options.signing.key, SigningKey::expose),
         rate_limit: options
             .rate_limit
             .map(|limit| StoredRateLimit { per_second: limit.per_second(), burst: limit.burst() }),
@@ -118,7 +161,7 @@ pub(super) fn read(row: &Row<'_>, seals: &Seals) -> Result<Webhook, String> {
         secret: Secret::new(&sealed("secret")?),
         on: read_on(&column::<String>(row, "on")?)?,
         status: if column::<bool>(row, "active")? { Status::Active } else { Status::Paused },
-        options: read_options(&sealed("options")?)?,
+        options: options(row, seals)?,
         origin: Origin::Store,
         created_at: Timestamp::from_millis(column(row, "created_at")?),
         updated_at: Timestamp::from_millis(column(row, "updated_at")?),
@@ -157,13 +200,21 @@ fn read_on(text: &str) -> Result<Vec<EventType>, String> {
     kinds.iter().map(|kind| EventType::new(kind).map_err(|error| format!("on: {error}"))).collect()
 }
 
+/// The column `options`.
+pub(super) fn options(row: &Row<'_>, seals: &Seals) -> Result<Options, String> {
+    read_options(&open(row, "options", seals)?)
+}
+
 fn read_options(text: &str) -> Result<Options, String> {
     // The parser's words would quote the value, and that may be the signing secret.
     let stored: StoredOptions = serde_json::from_str(text)
         .map_err(|error| format!("options: no JSON object of the right shape, at its character {}", error.column()))?;
     let format: Result<Option<Format>, WebhookError> = stored.format.as_deref().map(check_format).transpose();
-    let signing_secret: Result<Option<Secret>, WebhookError> =
-        stored.signing_secret.as_deref().map(check_signing_secret).transpose();
+    let (secrets, keys) = (&stored.previous_signing_secrets, &stored.previous_signing_keys);
+    let signing = Signing {
+        secret: read_signers(stored.signing_secret.as_deref(), secrets, check_signing_secret)?,
+        key: read_signers(stored.signing_key.as_deref(), keys, check_signing_key)?,
+    };
     let rate_limit = stored.rate_limit.map(|limit| RateLimit::new(limit.per_second, Some(limit.burst))).transpose();
     Ok(Options {
         retry_schedule: stored.retry_schedule_ms.map(|waits| waits.into_iter().map(Duration::from_millis).collect()),
@@ -171,7 +222,7 @@ fn read_options(text: &str) -> Result<Options, String> {
         timeout: stored.timeout_ms.map(Duration::from_millis),
         format: format.map_err(|error| format!("options: {error}"))?.unwrap_or_default(),
         send_secret: stored.send_secret,
-        signing_secret: signing_secret.map_err(|error| format!("options: {error}"))?,
+        signing,
         rate_limit: rate_limit.map_err(|error| format!("options: rateLimit: {error}"))?,
         filters: Condition::read_all("filters", &stored.filters.into()).map_err(|error| format!("options: {error}"))?,
     })

@@ -22,6 +22,7 @@ use super::seal::Seals;
 use crate::model::{Deactivation, DeactivationReason, Status, Timestamp, Webhook, WebhookId};
 use crate::sqlite::{self, SqliteError, SqliteThread};
 
+mod changing;
 mod sealing;
 
 const STEPS: &[&str] = &[
@@ -165,7 +166,7 @@ impl SqliteStore {
         let job = move |connection: &mut Connection| {
             let transaction = immediate(connection)?;
             sealing::seal_anew(&transaction, id.as_str(), &seals)?;
-            if !change_row(&transaction, &id, &change, now, &seals)? {
+            if !changing::change_row(&transaction, &id, &change, now, &seals)? {
                 return Ok(Updated::Absent);
             }
             if change.active == Some(true) {
@@ -292,35 +293,6 @@ fn insert(transaction: &Transaction<'_>, webhook: &Webhook, seals: &Seals) -> ru
         webhook.updated_at.as_millis(),
         seals.sealed_by(),
     ))
-}
-
-/// Sets what `change` has, leaving the rest even where it cannot be read; tells whether there is such a row. `updated_at`
-/// grows with each change, whatever the clock does: by it an answer knows whether it is still for this webhook.
-fn change_row(
-    transaction: &Transaction<'_>,
-    id: &WebhookId,
-    change: &Change,
-    now: Timestamp,
-    seals: &Seals,
-) -> rusqlite::Result<bool> {
-    let sealed = |column, text: &str| sealing::seal(seals, id.as_str(), column, text);
-    let sql = r#"
-        UPDATE webhooks SET name = coalesce(?2, name), url = coalesce(?3, url), secret = coalesce(?4, secret),
-            "on" = coalesce(?5, "on"), active = coalesce(?6, active), options = coalesce(?7, options),
-            updated_at = max(?8, updated_at + 1)
-        WHERE id = ?1"#;
-    let options = change.options.as_ref().map(row::write_options).transpose()?;
-    let changed = transaction.prepare_cached(sql)?.execute((
-        id.as_str(),
-        change.name.as_deref(),
-        change.url.as_ref().map(|url| sealed("url", url.as_str())).transpose()?,
-        change.secret.as_ref().map(|secret| sealed("secret", secret.expose())).transpose()?,
-        change.on.as_deref().map(row::write_on).transpose()?,
-        change.active,
-        options.as_deref().map(|options| sealed("options", options)).transpose()?,
-        now.as_millis(),
-    ))?;
-    Ok(changed > 0)
 }
 
 fn load(connection: &Connection, revision: i64, seals: &Seals) -> rusqlite::Result<Loaded> {

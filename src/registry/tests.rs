@@ -9,12 +9,16 @@ use url::Url;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::model::{Body, Condition, Event, EventId, UserId, check_signing_secret};
+use crate::model::{
+    Body, Condition, Event, EventId, Signing, SigningChange, SigningKey, UserId, check_signing_key,
+    check_signing_secret,
+};
 use crate::model::{EventType, Format, Options, Origin, Owner, RateLimit, Secret, Source};
 
 const START: Timestamp = Timestamp::from_millis(1_774_960_496_789);
 
 mod sealed;
+mod signing;
 
 struct World {
     folder: TempDir,
@@ -111,13 +115,25 @@ async fn a_webhook_comes_back_as_it_was_made() {
         {"path": "/x", "in": [1.5, -3, "1", null, true]},
         {"path": "/note/replyId", "exists": false},
     ]);
+    let mut signing = Signing::default();
+    for byte in 1..=3 {
+        let secret = check_signing_secret(&format!("whsec_{}", data_encoding::BASE64.encode(&[byte; 24])));
+        signing.change(
+            &SigningChange {
+                secret: Some(Some(secret.expect("a secret"))),
+                key: Some(Some(SigningKey::of_seed(&[byte; 32]))),
+                ..SigningChange::default()
+            },
+            START,
+        );
+    }
     let options = Options {
         retry_schedule: Some(vec![Duration::from_secs(5), Duration::from_millis(30_500)]),
         max_age: Some(Duration::from_secs(86_400)),
         timeout: Some(Duration::from_millis(2500)),
         format: Format::CloudEvents,
         send_secret: false,
-        signing_secret: Some(check_signing_secret("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD").expect("secret")),
+        signing,
         rate_limit: Some(RateLimit::new(0.2, Some(7)).expect("allowed")),
         filters: Condition::read_all("", &filters).expect("conditions"),
     };
@@ -128,7 +144,7 @@ async fn a_webhook_comes_back_as_it_was_made() {
         let read = world.open().await.show(&made.id).expect("shows");
         assert_eq!(format!("{made:?}"), format!("{read:?}"));
         assert_eq!(made.secret, read.secret);
-        assert_eq!(made.options.signing_secret, read.options.signing_secret);
+        assert_eq!(made.options.signing, read.options.signing);
         assert_eq!(made.options.filters, read.options.filters);
     }
 }
@@ -408,6 +424,9 @@ async fn a_damaged_row_is_told_and_costs_no_other() {
         (r#""on" = 'note'"#, "on: "),
         (r#""on" = '[""]'"#, "on: it is empty"),
         (r#"options = '{"signingSecret":"hunter3"}'"#, "options: "),
+        (r#"options = '{"signingKey":"whsk_hunter3"}'"#, "options: signing_key: "),
+        (r#"options = '{"previousSigningKeys":[{"text":"hunter3"}]}'"#, "options: signing_key: "),
+        (r#"options = '{"previousSigningSecrets":[{"text":"hunter3"}]}'"#, "options: signing_secret: "),
         (r#"options = '{"maxAgeMs":"hunter3"}'"#, "options: "),
         (r#"options = '{"format":"teams"}'"#, "options: format: \"teams\" is none"),
         (r#"options = '{"rateLimit":{"perSecond":0,"burst":1}}'"#, "options: rateLimit: it is 0, and 0.001 to"),

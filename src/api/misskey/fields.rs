@@ -1,9 +1,9 @@
 //! What a registration is made of, read from a call's parameters. The limits are Misskey's; what may be in a URL, a secret
 //! and a name is the model's word.
 //!
-//! Hikyaku's own options: `format`, `sendSecret`, `signingSecret`, `retryScheduleS` (seconds), `maxAgeS` (seconds), `timeoutMs`,
-//! `rateLimit`, `filters`. Each that is left out stays as it is; `null` goes back to the settings, and takes a signing secret,
-//! a rate limit and filters away.
+//! Hikyaku's own options: `format`, `sendSecret`, `retryScheduleS` (seconds), `maxAgeS` (seconds), `timeoutMs`, `rateLimit`,
+//! `filters`, and what signs ([`super::signing`]). Each that is left out stays as it is; `null` goes back to the settings, and
+//! takes a rate limit and filters away.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use super::params::{Params, required, wrong};
 use crate::model::{
     ATTEMPT_TIMEOUT_MS, Condition, EventType, Format, MAX_AGE_S, Options, Owner, RATE_BURST, RETRIES_MAX, RETRY_WAIT_S,
     RateLimit, RateLimitError, Secret, Source, Subscribable, UserId, WebhookError, WebhookId, check_format, check_name,
-    check_secret, check_signing_secret, check_url,
+    check_secret, check_url,
 };
 
 /// Characters that the name of a user's webhook has.
@@ -29,7 +29,7 @@ const URL_CHARS: RangeInclusive<usize> = 1..=crate::model::URL_CHARS_MAX;
 const TYPES_MAX: usize = 100;
 
 /// What `error` means for the parameter `name`; its words begin with the field, which is told already.
-fn refused(name: &str, error: &WebhookError) -> ApiError {
+pub(super) fn refused(name: &str, error: &WebhookError) -> ApiError {
     let words = error.to_string();
     let bare = words.split_once(": ").map_or(words.as_str(), |(_, bare)| bare);
     ApiError::param(name, bare)
@@ -111,13 +111,6 @@ pub(super) fn options(
             Value::Null => Options::default().send_secret,
             Value::Bool(send) => *send,
             other => return Err(wrong("sendSecret", "true, false or null", other)),
-        };
-        any = true;
-    }
-    if params.value("signingSecret").is_some() {
-        options.signing_secret = match params.text_or_null("signingSecret")? {
-            None | Some("") => None,
-            Some(text) => Some(check_signing_secret(text).map_err(|error| refused("signingSecret", &error))?),
         };
         any = true;
     }
@@ -204,7 +197,7 @@ fn wait(place: &str, item: &Value) -> Result<Duration, ApiError> {
     }
 }
 
-fn whole_or_null(name: &str, value: &Value, allowed: &RangeInclusive<u64>) -> Result<Option<u64>, ApiError> {
+pub(super) fn whole_or_null(name: &str, value: &Value, allowed: &RangeInclusive<u64>) -> Result<Option<u64>, ApiError> {
     match value {
         Value::Null => Ok(None),
         Value::Number(number) => match number.as_u64() {

@@ -12,7 +12,7 @@
 //!
 //! A call goes: the body is read within limits ([`door`]), the token says who calls ([`caller`]), then the endpoint
 //! ([`user`], [`system`]) checks the parameters ([`params`], [`fields`]) and asks the registry. Answers are [`shape`]s,
-//! refusals [`error`]s. Names of options of hikyaku's own are in camel case beside Misskey's. No browser of another origin
+//! refusals [`error`]s. [`signing`] has secrets and keys made. Names of options of hikyaku's own are in camel case beside Misskey's. No browser of another origin
 //! may call: there are no CORS headers.
 
 mod allowance;
@@ -22,6 +22,7 @@ mod error;
 mod fields;
 mod params;
 mod shape;
+mod signing;
 mod strikes;
 mod system;
 mod testing;
@@ -88,6 +89,8 @@ pub struct ManagementPolicy {
     pub types: Subscribable,
     /// Webhooks that a person may have.
     pub webhook_limit: usize,
+    /// For how long a signing secret signs besides after another took its place, unless the call says otherwise.
+    pub signing_grace: Duration,
     /// The addresses that a webhook's URL may have as its host.
     pub addresses: AddressPolicy,
     /// Who may say whom a request comes from.
@@ -98,6 +101,7 @@ struct Management {
     parts: ManagementParts,
     types: Subscribable,
     webhook_limit: usize,
+    signing_grace: Duration,
     addresses: AddressPolicy,
     proxies: Proxies,
     door: Door,
@@ -160,6 +164,7 @@ pub fn management(parts: ManagementParts, policy: ManagementPolicy) -> Router {
     let management = Arc::new(Management {
         types: policy.types,
         webhook_limit: policy.webhook_limit,
+        signing_grace: policy.signing_grace,
         addresses: policy.addresses,
         proxies: policy.proxies,
         door: Door::new(),
@@ -268,6 +273,7 @@ impl Management {
             | RegistryError::Damaged { .. }
             | RegistryError::DeclaredAndStored { .. }
             | RegistryError::KeysMissing { .. }
+            | RegistryError::NoRandomness
             | RegistryError::DeclaredTwice { .. } => ApiError::internal(chain(error)),
             RegistryError::Store(_) => {
                 self.parts.telemetry.trouble("the management API cannot change a webhook", error);

@@ -14,9 +14,14 @@ use crate::model::nearest;
 /// Options that hikyaku will have.
 const NOT_YET: [&str; 2] = ["schedule", "headers"];
 /// What the settings call an option, and what it is called here.
-const SPELLINGS: [(&str, &str); 11] = [
+const SPELLINGS: [(&str, &str); 16] = [
     ("user_id", "userId"),
     ("signing_secret", "signingSecret"),
+    ("signing_key", "signingKey"),
+    ("generate_signing_secret", "generateSigningSecret"),
+    ("generate_signing_key", "generateSigningKey"),
+    ("signing_grace_s", "signingGraceS"),
+    ("signingGrace", "signingGraceS"),
     ("send_secret", "sendSecret"),
     ("retry_schedule_s", "retryScheduleS"),
     ("retrySchedule", "retryScheduleS"),
@@ -28,13 +33,20 @@ const SPELLINGS: [(&str, &str); 11] = [
     ("webhook_id", "webhookId"),
 ];
 
-/// Names of ours that nobody else has anything near.
-const OURS: [&str; 9] = [
+/// Names of ours that nobody else has anything near; answers have some that nothing sets, and who sends an answer back means well.
+const OURS: [&str; 16] = [
     "override",
     "format",
     "filters",
     "sendSecret",
     "signingSecret",
+    "signingKey",
+    "generateSigningSecret",
+    "generateSigningKey",
+    "signingGraceS",
+    "signingPublicKey",
+    "previousSigningSecrets",
+    "previousSigningKeys",
     "retryScheduleS",
     "maxAgeS",
     "timeoutMs",

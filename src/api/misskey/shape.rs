@@ -2,9 +2,13 @@
 //!
 //! ```json
 //! {"id":"..","userId":"..","name":"..","on":["note"],"url":"..","secret":"..","active":true,"latestSentAt":null,"latestStatus":null,
-//!  "source":"default","deactivated":null,"format":"misskey","sendSecret":true,"signingSecret":null,"retryScheduleS":null,"maxAgeS":null,
+//!  "source":"default","deactivated":null,"format":"misskey","sendSecret":true,"signingSecret":null,"signingPublicKey":null,
+//!  "previousSigningSecrets":[],"previousSigningKeys":[],"retryScheduleS":null,"maxAgeS":null,
 //!  "timeoutMs":null,"rateLimit":null,"filters":[],"declared":false}
 //! ```
+//!
+//! `signingPublicKey` is what receivers check `v1a` with; the key itself is never answered. The earlier ones are those that sign
+//! now: `{"until":".."}`, and of keys `{"publicKey":"whpk_..","until":".."}`; `until` is null where only the settings file ends them.
 //!
 //! A webhook that hikyaku has deactivated is not active, and `deactivated` is `{"reason":"gone","at":".."}`.
 
@@ -14,7 +18,9 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::deliver::Tested;
-use crate::model::{Condition, EventType, Origin, Secret, Source, Status, UserId, Webhook, WebhookId};
+use crate::model::{
+    Condition, EventType, Origin, Secret, SigningKey, Source, Status, Timestamp, UserId, Webhook, WebhookId,
+};
 use crate::record::LatestAttempt;
 
 /// A successful answer.
@@ -86,6 +92,9 @@ struct OwnShape<'a> {
     format: &'static str,
     send_secret: bool,
     signing_secret: Option<&'a str>,
+    signing_public_key: Option<String>,
+    previous_signing_secrets: Vec<PreviousShape>,
+    previous_signing_keys: Vec<PreviousShape>,
     retry_schedule_s: Option<Vec<f64>>,
     max_age_s: Option<u64>,
     timeout_ms: Option<u128>,
@@ -102,13 +111,21 @@ struct RateLimitShape {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PreviousShape {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public_key: Option<String>,
+    until: Option<String>,
+}
+
+#[derive(Serialize)]
 struct DeactivatedShape {
     reason: &'static str,
     at: String,
 }
 
 impl<'a> UserShape<'a> {
-    pub(super) fn of(webhook: &'a Webhook, latest: Option<LatestAttempt>) -> Self {
+    pub(super) fn of(webhook: &'a Webhook, latest: Option<LatestAttempt>, now: Timestamp) -> Self {
         Self {
             id: &webhook.id,
             user_id: webhook.owner.user(),
@@ -119,13 +136,13 @@ impl<'a> UserShape<'a> {
             active: webhook.status == Status::Active,
             latest_sent_at: latest.map(|latest| latest.sent_at.to_rfc3339()),
             latest_status: latest.map(|latest| latest.status),
-            own: OwnShape::of(webhook),
+            own: OwnShape::of(webhook, now),
         }
     }
 }
 
 impl<'a> SystemShape<'a> {
-    pub(super) fn of(webhook: &'a Webhook, latest: Option<LatestAttempt>) -> Self {
+    pub(super) fn of(webhook: &'a Webhook, latest: Option<LatestAttempt>, now: Timestamp) -> Self {
         Self {
             id: &webhook.id,
             is_active: webhook.status == Status::Active,
@@ -136,13 +153,13 @@ impl<'a> SystemShape<'a> {
             on: &webhook.on,
             url: webhook.url.as_str(),
             secret: webhook.secret.expose(),
-            own: OwnShape::of(webhook),
+            own: OwnShape::of(webhook, now),
         }
     }
 }
 
 impl<'a> OwnShape<'a> {
-    fn of(webhook: &'a Webhook) -> Self {
+    fn of(webhook: &'a Webhook, now: Timestamp) -> Self {
         let options = &webhook.options;
         let deactivated = match &webhook.status {
             Status::Deactivated(why) => Some(DeactivatedShape { reason: why.reason.as_str(), at: why.at.to_rfc3339() }),
@@ -154,7 +171,23 @@ impl<'a> OwnShape<'a> {
             deactivated,
             format: options.format.as_str(),
             send_secret: options.send_secret,
-            signing_secret: options.signing_secret.as_ref().map(Secret::expose),
+            signing_secret: options.signing.secret.current.as_ref().map(Secret::expose),
+            signing_public_key: options.signing.key.current.as_ref().map(SigningKey::public),
+            previous_signing_secrets: options
+                .signing
+                .secret
+                .previous_at(now)
+                .map(|secret| PreviousShape { public_key: None, until: secret.until.map(Timestamp::to_rfc3339) })
+                .collect(),
+            previous_signing_keys: options
+                .signing
+                .key
+                .previous_at(now)
+                .map(|key| PreviousShape {
+                    public_key: Some(key.signer.public()),
+                    until: key.until.map(Timestamp::to_rfc3339),
+                })
+                .collect(),
             retry_schedule_s: options.retry_schedule.as_ref().map(seconds),
             max_age_s: options.max_age.map(|age| age.as_secs()),
             timeout_ms: options.timeout.map(|timeout| timeout.as_millis()),

@@ -12,7 +12,7 @@ use super::fields;
 use super::params::{Params, required};
 use super::shape::{Answer, SystemShape};
 use super::user::unmoved;
-use crate::model::{Options, Owner, Secret, Status, Webhook, WebhookId};
+use crate::model::{Owner, Secret, Status, Webhook, WebhookId};
 use crate::registry::{Change, Filter, NewWebhook};
 
 impl Management {
@@ -28,11 +28,11 @@ impl Management {
             on: required("on", fields::on(params, &self.types, &Owner::System)?)?,
             url: required("url", self.url(params, None)?)?,
             secret: fields::secret(params)?.unwrap_or_else(|| Secret::new("")),
-            options: fields::options(params, Options::default(), &self.types, &Owner::System)?.unwrap_or_default(),
+            options: self.new_options(params, &Owner::System)?,
         };
         let created = self.parts.registry.create(new).await;
         let webhook = created.map_err(|error| self.refused(&error, ApiError::internal(error.to_string())))?;
-        Ok(Answer::json(&SystemShape::of(&webhook, None)))
+        Ok(Answer::json(&SystemShape::of(&webhook, None, self.parts.clock.now())))
     }
 
     pub(super) async fn system_list(&self, params: &Params) -> Result<Answer, ApiError> {
@@ -46,14 +46,15 @@ impl Management {
             has_status && on.iter().all(|kind| webhook.on.contains(kind))
         });
         let latest = self.latest_of(&webhooks).await?;
-        let shapes = webhooks.iter().map(|webhook| SystemShape::of(webhook, latest.get(&webhook.id).copied()));
+        let now = self.parts.clock.now();
+        let shapes = webhooks.iter().map(|webhook| SystemShape::of(webhook, latest.get(&webhook.id).copied(), now));
         Ok(Answer::json(&shapes.collect::<Vec<_>>()))
     }
 
     pub(super) async fn system_show(&self, params: &Params) -> Result<Answer, ApiError> {
         let webhook = self.system_webhook(&fields::webhook_id(params, "id")?)?;
         let latest = self.latest(&webhook).await?;
-        Ok(Answer::json(&SystemShape::of(&webhook, latest)))
+        Ok(Answer::json(&SystemShape::of(&webhook, latest, self.parts.clock.now())))
     }
 
     fn system_webhook(&self, id: &WebhookId) -> Result<Arc<Webhook>, ApiError> {
@@ -77,12 +78,13 @@ impl Management {
             url: Some(required("url", self.url(params, Some(&webhook))?)?),
             secret: Some(fields::secret(params)?.unwrap_or_else(|| Secret::new(""))),
             options: fields::options(params, webhook.options.clone(), &self.types, &webhook.owner)?,
+            signing: self.signing(params)?.change,
         };
         unmoved(params, &webhook)?;
         let updated = self.parts.registry.update(&id, change).await;
         let webhook = updated.map_err(|error| self.refused(&error, ApiError::no_such_system_webhook()))?;
         let latest = self.latest(&webhook).await?;
-        Ok(Answer::json(&SystemShape::of(&webhook, latest)))
+        Ok(Answer::json(&SystemShape::of(&webhook, latest, self.parts.clock.now())))
     }
 
     pub(super) async fn system_delete(&self, params: &Params) -> Result<Answer, ApiError> {

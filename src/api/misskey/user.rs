@@ -10,6 +10,7 @@ use super::error::ApiError;
 use super::fields;
 use super::params::{Params, required};
 use super::shape::{Answer, UserShape};
+use super::signing::Asked;
 use crate::model::{Owner, Secret, Source, UserId, Webhook, WebhookId};
 use crate::registry::{Change, Filter, NewWebhook};
 
@@ -31,8 +32,7 @@ impl Management {
             secret: fields::secret(params)?.unwrap_or_else(|| Secret::new("")),
             on: required("on", fields::on(params, &self.types, &owner)?)?,
             active: params.flag("active")?.unwrap_or(true),
-            options: fields::options(params, crate::model::Options::default(), &self.types, &owner)?
-                .unwrap_or_default(),
+            options: self.new_options(params, &owner)?,
             owner,
         };
         let max = match caller {
@@ -41,7 +41,7 @@ impl Management {
         };
         let created = self.parts.registry.create_within(new, max).await;
         let webhook = created.map_err(|error| self.refused(&error, ApiError::internal(error.to_string())))?;
-        Ok(Answer::json(&UserShape::of(&webhook, None)))
+        Ok(Answer::json(&UserShape::of(&webhook, None, self.parts.clock.now())))
     }
 
     pub(super) async fn user_list(&self, caller: &Caller, params: &Params) -> Result<Answer, ApiError> {
@@ -52,7 +52,8 @@ impl Management {
         };
         let webhooks = self.webhooks_of(caller, user, source(caller, params)?);
         let latest = self.latest_of(&webhooks).await?;
-        let shapes = webhooks.iter().map(|webhook| UserShape::of(webhook, latest.get(&webhook.id).copied()));
+        let now = self.parts.clock.now();
+        let shapes = webhooks.iter().map(|webhook| UserShape::of(webhook, latest.get(&webhook.id).copied(), now));
         Ok(Answer::json(&shapes.collect::<Vec<_>>()))
     }
 
@@ -71,7 +72,7 @@ impl Management {
     pub(super) async fn user_show(&self, caller: &Caller, params: &Params) -> Result<Answer, ApiError> {
         let webhook = self.user_webhook(caller, &fields::webhook_id(params, "webhookId")?, NONE_TO_SHOW)?;
         let latest = self.latest(&webhook).await?;
-        Ok(Answer::json(&UserShape::of(&webhook, latest)))
+        Ok(Answer::json(&UserShape::of(&webhook, latest, self.parts.clock.now())))
     }
 
     /// The webhook `id`, if it is a user's and `caller` may see it; else the refusal with the id `none`.
@@ -89,6 +90,7 @@ impl Management {
         params.check_names()?;
         let id = fields::webhook_id(params, "webhookId")?;
         let webhook = self.user_webhook(caller, &id, NONE_TO_UPDATE)?;
+        let Asked { change: signing, made } = self.signing(params)?;
         let change = Change {
             name: fields::name(params, fields::USER_NAME_CHARS)?,
             url: self.url(params, Some(&webhook))?,
@@ -96,11 +98,13 @@ impl Management {
             on: fields::on(params, &self.types, &webhook.owner)?,
             active: params.flag("active")?,
             options: fields::options(params, webhook.options.clone(), &self.types, &webhook.owner)?,
+            signing,
         };
         unmoved(params, &webhook)?;
         let none = ApiError::no_such_webhook(NONE_TO_UPDATE);
         self.parts.registry.update(&id, change).await.map_err(|error| self.refused(&error, none))?;
-        Ok(Answer::Nothing)
+        // Misskey's answer, unless there is something that the caller cannot know otherwise.
+        Ok(if made.is_empty() { Answer::Nothing } else { Answer::json(&made) })
     }
 
     pub(super) async fn user_delete(&self, caller: &Caller, params: &Params) -> Result<Answer, ApiError> {

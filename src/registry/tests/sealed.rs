@@ -3,8 +3,11 @@
 use super::*;
 
 const SIGNING: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+const EARLIER: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const KEY: &str = "whsk_nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=";
+const EARLIER_KEY: &str = "whsk_TM0Imyj/ltqdtsNG7BFOD1uKMZ81q6Yk2oz27U+4pvs=";
 const TOKEN: &str = "a-token-in-a-path";
-const SECRETS: [&str; 3] = ["hunter2", SIGNING, TOKEN];
+const SECRETS: [&str; 6] = ["hunter2", SIGNING, EARLIER, KEY, EARLIER_KEY, TOKEN];
 
 fn key(byte: u8) -> SealKey {
     let mut bytes = [byte; 32];
@@ -12,8 +15,17 @@ fn key(byte: u8) -> SealKey {
     SealKey::parse(&data_encoding::BASE64.encode(&bytes)).expect("a key")
 }
 
+/// Sets `secret`, and the key that goes with it.
+fn signing(secret: &str) -> SigningChange {
+    let key = check_signing_key(if secret == SIGNING { KEY } else { EARLIER_KEY }).expect("a key");
+    SigningChange { secret: Some(Some(Secret::new(secret))), key: Some(Some(key)), ..SigningChange::default() }
+}
+
 fn secretive(name: &str) -> NewWebhook {
-    let options = Options { signing_secret: Some(Secret::new(SIGNING)), ..Options::default() };
+    let mut options = Options::default();
+    for secret in [EARLIER, SIGNING] {
+        options.signing.change(&signing(secret), START);
+    }
     NewWebhook { url: Url::parse(&format!("https://bot.example/{TOKEN}")).expect("url"), options, ..new(name) }
 }
 
@@ -37,7 +49,9 @@ impl World {
 fn is_whole(registry: &Registry, name: &str) {
     let webhook = registry.show(&id(name)).expect("shows");
     assert_eq!(webhook.secret.expose(), "hunter2");
-    assert_eq!(webhook.options.signing_secret.as_ref().map(Secret::expose), Some(SIGNING));
+    let Signing { secret, key } = &webhook.options.signing;
+    assert_eq!(secret.at(START).map(Secret::expose).collect::<Vec<_>>(), [SIGNING, EARLIER]);
+    assert_eq!(key.at(START).map(SigningKey::expose).collect::<Vec<_>>(), [KEY, EARLIER_KEY]);
     assert!(webhook.url.path().ends_with(TOKEN));
 }
 
@@ -47,9 +61,11 @@ async fn with_a_key_nothing_secret_stands_in_the_store() {
     let registry = world.open().await;
     registry.create(secretive("wh1")).await.expect("creates");
     registry.create(new("wh2")).await.expect("creates");
-    let NewWebhook { url, secret, options, .. } = secretive("wh2");
-    let change = Change { url: Some(url), secret: Some(secret), options: Some(options), ..Change::default() };
-    registry.update(&id("wh2"), change).await.expect("changes");
+    let NewWebhook { url, secret, .. } = secretive("wh2");
+    let earlier = Change { url: Some(url), secret: Some(secret), signing: signing(EARLIER), ..Change::default() };
+    for change in [earlier, Change { signing: signing(SIGNING), ..Change::default() }] {
+        registry.update(&id("wh2"), change).await.expect("changes");
+    }
     drop(registry);
     assert_eq!(world.in_clear_text(), [""; 0]);
     let registry = world.open().await;

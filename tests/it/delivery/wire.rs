@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hikyaku::decide::Step;
-use hikyaku::model::Secret;
+use hikyaku::model::{Secret, SigningChange, SigningKey};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use crate::support::receiver::{Answer, Got};
+use crate::support::signed::signed_by;
 use crate::support::world::{HookSetup, World};
 
 /// JSON that no program reads and writes again unchanged.
@@ -125,7 +126,7 @@ async fn a_signed_request_has_a_signature_over_what_was_sent_and_can_do_without_
     let receiver = world.answering(&[Answer::Status(200)]).await;
     let mut setup = HookSetup::default();
     setup.options.send_secret = false;
-    setup.options.signing_secret = Some(Secret::new(&format!("whsec_{}", data_encoding::BASE64.encode(&key))));
+    setup.options.signing.secret = Secret::new(&format!("whsec_{}", data_encoding::BASE64.encode(&key))).into();
     world.hook_with("wh1", &receiver.url(), setup).await;
 
     let event = world.publish(&odd_event()).await;
@@ -139,6 +140,40 @@ async fn a_signed_request_has_a_signature_over_what_was_sent_and_can_do_without_
     mac.update(&got.body);
     let signature = data_encoding::BASE64.encode(&mac.finalize().into_bytes());
     assert_eq!(got.header("webhook-signature"), format!("v1,{signature}"));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn each_attempt_is_signed_anew_at_its_own_time_by_what_signs_then() {
+    let secret = |byte: u8| Secret::new(&format!("whsec_{}", data_encoding::BASE64.encode(&[byte; 24])));
+    let (first, second, key) = (secret(1), secret(2), SigningKey::of_seed(&[3; 32]));
+    let mut world = World::plain().await;
+    let receiver = world.answering(&[Answer::Status(500), Answer::Status(200)]).await;
+    let mut setup = HookSetup::default();
+    for secret in [&first, &second] {
+        let change = SigningChange {
+            secret: Some(Some(secret.clone())),
+            key: Some(Some(key.clone())),
+            grace: Some(Duration::from_secs(4)),
+            ..SigningChange::default()
+        };
+        setup.options.signing.change(&change, world.clock.now());
+    }
+    world.hook_with("wh1", &receiver.url(), setup).await;
+
+    let event = world.publish(&odd_event()).await;
+    world.step(&event, "wh1", 1).await;
+    world.pass(Duration::from_secs(5));
+    assert_eq!(world.step(&event, "wh1", 2).await, Step::Done);
+
+    let got = receiver.wait_for(2).await;
+    let public = key.public();
+    let known = [first.expose(), second.expose(), &public];
+    assert_eq!(signed_by(&got[0], &known), [second.expose(), first.expose(), &public]);
+    assert_eq!(signed_by(&got[1], &known), [second.expose(), &public]);
+    assert_eq!(got[0].header("webhook-id"), got[1].header("webhook-id"));
+    let timestamps = [&got[0], &got[1]].map(|got| got.header("webhook-timestamp").parse::<i64>().expect("seconds"));
+    assert_eq!(timestamps, [1_774_960_496, 1_774_960_501]);
     world.finish().await;
 }
 

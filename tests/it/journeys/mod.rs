@@ -28,6 +28,7 @@ mod publishing_on_rabbitmq;
 mod rabbitmq;
 mod reconciled;
 mod rejected;
+mod rotated;
 mod started;
 mod stopped;
 mod webhooks_by_command;

@@ -13,4 +13,5 @@ pub(crate) mod patience;
 pub(crate) mod program;
 pub(crate) mod python;
 pub(crate) mod receiver;
+pub(crate) mod signed;
 pub(crate) mod world;
