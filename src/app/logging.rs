@@ -30,7 +30,7 @@ pub(super) fn start(log: &Log) {
     let on_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let lines = match log.format {
         LogFormat::Text => lines.with_ansi(on_terminal).with_filter(filter).boxed(),
-        LogFormat::Json => lines.json().with_filter(filter).boxed(),
+        LogFormat::Json => lines.json().with_span_list(false).with_filter(filter).boxed(),
     };
     let _started_before = tracing_subscriber::registry().with(lines).try_init();
 }

@@ -1,10 +1,11 @@
-//! What every HTTP request to us has in common, whoever takes it: the token it comes with, its body within limits, and
-//! what is done with the rest of it when it is refused.
+//! What every HTTP request to us has in common, whoever takes it: whom it comes from, what it is called, the token it comes
+//! with, its body within limits, and what is done with the rest of it when it is refused.
 //!
 //! The ways in (`ingest`) and the management API read requests by these functions, each with limits and refusals of its own.
 //! Nothing here knows what a request asks for.
 
 mod proxies;
+mod request_id;
 
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use axum::http::{HeaderMap, HeaderValue};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 pub use proxies::Proxies;
+pub use request_id::RequestId;
 
 /// What is read, and thrown away, of a request that is refused before its end: four times the default limit of the largest.
 const DRAINED_BYTES_MAX: usize = 64 * 1024 * 1024;

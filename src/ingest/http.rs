@@ -7,33 +7,35 @@
 //! | 200 | at least one event was valid; all valid ones are stored | `{"accepted":2,"refused":1,"results":[..]}` |
 //! | 400 | none was valid, or the request is not JSON; nothing is stored | the same, or `{"error":".."}` |
 //! | 401 | no token, or a wrong one | `{"error":".."}` |
+//! | 405 | it is no POST | `{"error":".."}` |
 //! | 408 | the body did not arrive in time | `{"error":".."}` |
 //! | 413 | the request is too large, or has too many events | `{"error":".."}` |
 //! | 415 | the body is compressed | `{"error":".."}` |
 //! | 503 | not stored, or not known to be; send it again after `Retry-After` seconds | `{"error":".."}` |
 //!
 //! A result is `{"status":"accepted","eventId":".."}` or `{"status":"refused","field":"body","error":".."}` (`field` is null
-//! when no one field is at fault), in the order of the items.
+//! when no one field is at fault), in the order of the items. Beside `error` of the request as a whole stands `requestId`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use axum::{Extension, Router};
 use serde::{Serialize, Serializer};
-use serde_json::json;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{Ingest, ItemResult, ItemsError, split};
-use crate::incoming::{BodyError, bearer, declared_bytes, drain, is_compressed, whole};
+use crate::incoming::{BodyError, RequestId, bearer, declared_bytes, drain, is_compressed, whole};
 use crate::model::Secret;
 use crate::telemetry::chain;
 
+/// Where events come in.
+const PATH: &str = "/v1/events";
 /// Bytes of request bodies that are held at a time, over all requests, in units of a mebibyte.
 const BODIES_MIB_MAX: usize = 64;
 /// Items that are held at a time, over all requests of many items, in shares of [`ITEMS_PER_SHARE`]: one request of
@@ -72,23 +74,28 @@ struct Door {
 pub fn router(ingest: Ingest, policy: HttpPolicy) -> Router {
     let shares = BODIES_MIB_MAX.max(mebibytes(policy.request_bytes_max) as usize);
     let door = Arc::new(Door { ingest, policy, bodies: Semaphore::new(shares), items: Semaphore::new(ITEM_SHARES) });
-    Router::new().route("/v1/events", post(take_events)).with_state(door)
+    let not_post = async |id: Named| Refusal::NotPost.response(id.as_deref());
+    Router::new().route(PATH, post(take_events).fallback(not_post)).with_state(door)
 }
 
-async fn take_events(State(door): State<Arc<Door>>, headers: HeaderMap, mut body: Body) -> Response {
+/// What the request is called.
+type Named = Option<Extension<RequestId>>;
+
+async fn take_events(State(door): State<Arc<Door>>, id: Named, headers: HeaderMap, mut body: Body) -> Response {
     match door.take(&headers, &mut body).await {
         Ok(response) => response,
         Err(refusal) => {
             if !matches!(refusal, Refusal::TooSlow) {
                 drain(&headers, body, DRAIN_WAIT_MAX).await;
             }
-            refusal.into_response()
+            refusal.response(id.as_deref())
         }
     }
 }
 
 /// Why a request was turned away as a whole.
 enum Refusal {
+    NotPost,
     Unauthorized(&'static str),
     TooLarge(String),
     TooSlow,
@@ -125,7 +132,10 @@ impl Door {
         };
         match bearer(headers) {
             Some(given) if token.is(given) => Ok(()),
-            Some(_) => Err(Refusal::Unauthorized("the bearer token is wrong")),
+            Some(_) => {
+                self.ingest.telemetry.token_refused(PATH);
+                Err(Refusal::Unauthorized("the bearer token is wrong"))
+            }
             None => Err(Refusal::Unauthorized("send the admin token as `Authorization: Bearer ...`")),
         }
     }
@@ -222,13 +232,10 @@ fn lines_of<S: Serializer>(results: &[ItemResult], serializer: S) -> Result<S::O
     }))
 }
 
-fn json_response(status: StatusCode, body: &serde_json::Value) -> Response {
-    (status, [(CONTENT_TYPE, "application/json")], body.to_string()).into_response()
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
+impl Refusal {
+    fn response(self, id: Option<&RequestId>) -> Response {
         let (status, words) = match self {
+            Self::NotPost => (StatusCode::METHOD_NOT_ALLOWED, "events come in here by POST".to_owned()),
             Self::Unauthorized(words) => (StatusCode::UNAUTHORIZED, words.to_owned()),
             Self::TooLarge(words) => (StatusCode::PAYLOAD_TOO_LARGE, words),
             Self::TooSlow => (
@@ -249,7 +256,8 @@ impl IntoResponse for Refusal {
                 (StatusCode::SERVICE_UNAVAILABLE, format!("not confirmed: {advice}: {words}"))
             }
         };
-        let mut response = json_response(status, &json!({"error": words}));
+        let body = RequestId::refusal(id, &words);
+        let mut response = (status, [(CONTENT_TYPE, "application/json")], body).into_response();
         let headers = response.headers_mut();
         match status {
             StatusCode::SERVICE_UNAVAILABLE => {
@@ -257,6 +265,9 @@ impl IntoResponse for Refusal {
             }
             StatusCode::UNAUTHORIZED => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            StatusCode::METHOD_NOT_ALLOWED => {
+                headers.insert(ALLOW, HeaderValue::from_static("POST"));
             }
             _ => {}
         }
@@ -268,6 +279,7 @@ impl IntoResponse for Refusal {
 mod tests {
     use axum::http::header::AUTHORIZATION;
     use http_body_util::BodyExt;
+    use serde_json::json;
 
     use super::super::{Accepted, ITEMS_MAX};
     use super::*;
@@ -327,7 +339,7 @@ mod tests {
         tokio::time::pause();
         let began = tokio::time::Instant::now();
 
-        let response = take_events(State(Arc::clone(&door)), headers, dripping()).await;
+        let response = take_events(State(Arc::clone(&door)), None, headers, dripping()).await;
 
         assert_eq!(
             (response.status(), began.elapsed().as_secs()),

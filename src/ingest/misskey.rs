@@ -20,13 +20,12 @@
 //! | 503 | not stored, or not known to be in time, or no `[[misskey.ingest]]` is set at all; `Retry-After` |
 //!
 //! What Misskey sends again is taken in once ([`Ingest::accept`]): it keeps `hookId` and `eventId` through its retries. All
-//! but 204 have a body `{"error":".."}`.
+//! but 204 have a body `{"error":"..","requestId":".."}`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -34,13 +33,13 @@ use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, post};
-use serde_json::json;
+use axum::{Extension, Router};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use super::{Ingest, MISSKEY_PATH, new_event_id};
 use crate::decide::{Admission, Credential, Gate};
-use crate::incoming::{BodyError, declared_bytes, drain, is_compressed, whole};
+use crate::incoming::{BodyError, RequestId, declared_bytes, drain, is_compressed, whole};
 use crate::model::{Arrival, Draft, Event, EventError, IngestRefusal, ReceiptKey, Source, UserId};
 use crate::queue::{Once, QueueError};
 use crate::telemetry::chain;
@@ -86,19 +85,22 @@ pub(super) fn gates_of(policy: MisskeyPolicy) -> BTreeMap<Source, Gate> {
 
 /// All that stands behind the path of the endpoint.
 type NamedSource = Result<Path<String>, PathRejection>;
+/// What the request is called.
+type Named = Option<Extension<RequestId>>;
 
 /// The routes `POST /ingest/misskey` and `POST /ingest/misskey/{source}`, each with and without a slash at its end. All else
 /// below them is an unknown source, so that a slip in a webhook's URL is counted and told in words.
 pub fn misskey_router(ingest: Ingest, policy: MisskeyPolicy) -> Router {
     let door = Arc::new(Door::new(ingest, gates_of(policy)));
-    let of_default = async |State(door): State<Arc<Door>>, headers: HeaderMap, body: Body| {
-        door.answer(Source::default().as_str(), headers, body).await
+    let of_default = async |State(door): State<Arc<Door>>, id: Named, headers: HeaderMap, body: Body| {
+        door.answer(Source::default().as_str(), id.as_deref(), headers, body).await
     };
-    let of_named = async |State(door): State<Arc<Door>>, source: NamedSource, headers: HeaderMap, body: Body| {
-        // What is no UTF-8 is no source.
-        let source = source.map(|Path(source)| source).unwrap_or_default();
-        door.answer(source.trim_end_matches('/'), headers, body).await
-    };
+    let of_named =
+        async |State(door): State<Arc<Door>>, source: NamedSource, id: Named, headers: HeaderMap, body: Body| {
+            // What is no UTF-8 is no source.
+            let source = source.map(|Path(source)| source).unwrap_or_default();
+            door.answer(source.trim_end_matches('/'), id.as_deref(), headers, body).await
+        };
     Router::new()
         .route(MISSKEY_PATH, only(post(of_default)))
         .route(&format!("{MISSKEY_PATH}/"), only(post(of_default)))
@@ -108,9 +110,9 @@ pub fn misskey_router(ingest: Ingest, policy: MisskeyPolicy) -> Router {
 
 /// Says in words that nothing but POST is known here: whoever opens the address in a browser wants to know that it is there.
 fn only<S: Clone + Send + Sync + 'static>(post: MethodRouter<S>) -> MethodRouter<S> {
-    post.fallback(async || {
+    post.fallback(async |id: Named| {
         let words = "this is where a Misskey's webhook points, which sends POST";
-        (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "POST")], error_body(words)).into_response()
+        (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "POST")], error_body(id.as_deref(), words)).into_response()
     })
 }
 
@@ -121,7 +123,7 @@ impl Door {
         Self { ingest, gates, small, large }
     }
 
-    async fn answer(&self, source: &str, headers: HeaderMap, mut body: Body) -> Response {
+    async fn answer(&self, source: &str, id: Option<&RequestId>, headers: HeaderMap, mut body: Body) -> Response {
         let deadline = Instant::now() + ANSWER_WAIT_MAX;
         let Err(refusal) = self.take(source, &headers, &mut body, deadline).await else {
             return StatusCode::NO_CONTENT.into_response();
@@ -129,7 +131,7 @@ impl Door {
         let hook = headers.get(HOOK_HEADER).and_then(|hook| hook.to_str().ok()).unwrap_or_default();
         self.ingest.telemetry.ingest_refused(refusal.reason(), cut(source), cut(hook), &refusal.words());
         drain(&headers, body, deadline.saturating_duration_since(Instant::now())).await;
-        refusal.into_response()
+        refusal.response(id)
     }
 
     async fn take(&self, source: &str, headers: &HeaderMap, body: &mut Body, deadline: Instant) -> Result<(), Refusal> {
@@ -308,10 +310,10 @@ impl Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
+impl Refusal {
+    fn response(self, id: Option<&RequestId>) -> Response {
         let status = self.status();
-        let mut response = (status, error_body(&self.words())).into_response();
+        let mut response = (status, error_body(id, &self.words())).into_response();
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
         }
@@ -319,8 +321,8 @@ impl IntoResponse for Refusal {
     }
 }
 
-fn error_body(words: &str) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "application/json")], json!({"error": words}).to_string())
+fn error_body(id: Option<&RequestId>, words: &str) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/json")], RequestId::refusal(id, words))
 }
 
 #[cfg(test)]
@@ -359,7 +361,7 @@ mod tests {
         let door = door(folder.path()).await;
         tokio::time::pause();
         let began = Instant::now();
-        let response = door.answer("default", headers(), dripping()).await;
+        let response = door.answer("default", None, headers(), dripping()).await;
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(response.headers()[RETRY_AFTER], RETRY_AFTER_S);
         assert!(began.elapsed() < MISSKEYS_LIMIT, "{:?}", began.elapsed());
@@ -373,7 +375,7 @@ mod tests {
         let others = Arc::clone(&door.large).acquire_many_owned(LARGE_UNITS_MAX).await.expect("free");
         tokio::time::pause();
         let began = Instant::now();
-        let response = door.answer("default", headers(), Body::from(r#"{"type":"note","body":{}}"#)).await;
+        let response = door.answer("default", None, headers(), Body::from(r#"{"type":"note","body":{}}"#)).await;
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(began.elapsed() < MISSKEYS_LIMIT, "{:?}", began.elapsed());
         drop(others);
@@ -387,7 +389,7 @@ mod tests {
         let mut headers = headers();
         headers.insert(CONTENT_LENGTH, HeaderValue::from(BODY_UNIT_BYTES));
         let event = format!("{:1$}", r#"{"type":"note","body":{}}"#, BODY_UNIT_BYTES);
-        assert_eq!(door.answer("default", headers, Body::from(event)).await.status(), StatusCode::NO_CONTENT);
+        assert_eq!(door.answer("default", None, headers, Body::from(event)).await.status(), StatusCode::NO_CONTENT);
     }
 
     #[tokio::test]
@@ -396,7 +398,7 @@ mod tests {
         let door = door(folder.path()).await;
         tokio::time::pause();
         let began = Instant::now();
-        let response = door.answer("default", HeaderMap::new(), dripping()).await;
+        let response = door.answer("default", None, HeaderMap::new(), dripping()).await;
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
         assert!(began.elapsed() < MISSKEYS_LIMIT, "{:?}", began.elapsed());
     }

@@ -16,6 +16,7 @@ use super::Ingest;
 use crate::model::{Event, Message, ReceiptKey, Target};
 use crate::queue::{Once, QueueError};
 use crate::record::{Receipts, RecordError};
+use crate::telemetry::of_same_request;
 
 /// How long the store may take to say whether it knows a receipt, and to note one, while somebody waits for an answer.
 const STORE_WAIT_MAX: Duration = Duration::from_secs(1);
@@ -67,21 +68,21 @@ impl Ingest {
     pub async fn accept(&self, event: Event, key: Option<ReceiptKey>, held: impl Send + 'static) -> Outcome {
         let (ingest, event) = (self.clone(), self.with_server(event));
         let Some(key) = key else {
-            let storing = tokio::spawn(async move {
+            let storing = tokio::spawn(of_same_request(async move {
                 let stored = ingest.store_one(event).await;
                 drop(held);
                 stored
-            });
+            }));
             return storing.await.unwrap_or(Err(QueueError::Closed)).map(|()| Once::Stored);
         };
         let (mut told, turn) = self.under_way.join(key);
         let is_first = turn.is_some();
         if let Some(turn) = turn {
-            tokio::spawn(async move {
+            tokio::spawn(of_same_request(async move {
                 let outcome = ingest.store_once(event, key).await;
                 turn.tell.send_replace(Some(outcome));
                 drop((turn, held));
-            });
+            }));
         }
         let outcome = told.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
         match outcome.unwrap_or(Err(QueueError::Closed))? {

@@ -243,7 +243,7 @@ impl ApiMetrics {
                 &outcomes,
             )?,
             tokens_refused: make
-                .counter("tokens_refused_total", "Requests to the management API with a token that is wrong.")?,
+                .counter("tokens_refused_total", "Requests to /api and /v1/events with a token that is wrong.")?,
         })
     }
 

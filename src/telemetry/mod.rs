@@ -10,6 +10,7 @@
 mod ingest;
 mod line_limit;
 mod metrics;
+mod request;
 mod trouble;
 
 use std::collections::HashSet;
@@ -24,6 +25,7 @@ use crate::model::{
 pub use ingest::Reconciliation;
 use line_limit::LineLimit;
 use metrics::Metrics;
+pub use request::{answered, of_request, of_same_request};
 pub use trouble::Trouble;
 
 /// Values that the label `source` may take; further ones are counted as `other`.
@@ -189,11 +191,11 @@ impl Telemetry {
         tracing::debug!(%webhook, %outcome, "test sent");
     }
 
-    /// Somebody came to the management API with a token that is none.
-    pub fn token_refused(&self) {
+    /// Somebody came with a token that is none to `path`, which is one of ours.
+    pub fn token_refused(&self, path: &'static str) {
         self.metrics.api.tokens_refused.inc();
         if let Some(silenced) = self.token_lines.allow() {
-            tracing::warn!(silenced, "a request to /api was refused: its token is wrong");
+            tracing::warn!(silenced, "a request to {path} was refused: its token is wrong");
         }
     }
 

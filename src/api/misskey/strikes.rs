@@ -67,7 +67,7 @@ impl Strikes {
 
     /// Notes a wrong token from `peer`, and tells what to answer when it is time to.
     pub(super) async fn strike(&self, peer: Peer) -> ApiError {
-        self.telemetry.token_refused();
+        self.telemetry.token_refused("/api");
         let now = self.clock.now();
         let wait = self.wait(peer, now);
         if wait.is_zero() {

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::support::journey_receiver::{Behaviour, Receiver};
-use crate::support::program::{Home, declared, event, events, until};
+use crate::support::program::{Home, TOKEN, declared, event, events, until};
 
 /// The metrics that dashboards and alerts know (DESIGN, section 6), with their types; those of parts yet to come are not
 /// among them.
@@ -183,6 +183,27 @@ async fn health_and_metrics_can_have_an_address_of_their_own() {
     assert_eq!(apart.get("/v1/events").await.0, 404, "events do not come in where it is measured");
     assert_eq!(apart.post(event("note", "e")).await.0, 200);
     apart.stop().await;
+}
+
+#[tokio::test]
+async fn where_it_is_measured_three_questions_are_answered_and_nothing_else() {
+    let home = Home::new("server.metrics_listen = \"127.0.0.1:0\"\n");
+    let program = home.serve().await;
+    let ask = async |method: &str, path: &str| {
+        let request = program.asking(method.parse().expect("a method"), &format!("{}{path}", program.metrics_address));
+        let request = request.bearer_auth(TOKEN).header("x-misskey-hook-secret", "s").body("{}");
+        request.send().await.expect("an answer").status().as_u16()
+    };
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        assert_eq!((ask("GET", path).await, ask("POST", path).await), (200, 405), "{path}");
+    }
+    let others = ["/", "/v1/events", "/ingest/misskey", "/api/i/webhooks/list", "/api/admin/system-webhook/create"];
+    for path in others {
+        for method in ["GET", "POST", "PUT", "DELETE"] {
+            assert_eq!(ask(method, path).await, 404, "{method} {path}");
+        }
+    }
+    program.stop().await;
 }
 
 #[tokio::test]

@@ -29,6 +29,7 @@ mod rabbitmq;
 mod reconciled;
 mod rejected;
 mod rotated;
+mod served;
 mod started;
 mod stopped;
 mod webhooks_by_command;

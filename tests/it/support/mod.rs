@@ -12,6 +12,7 @@ pub(crate) mod npm;
 pub(crate) mod patience;
 pub(crate) mod program;
 pub(crate) mod python;
+pub(crate) mod raw;
 pub(crate) mod receiver;
 pub(crate) mod signed;
 pub(crate) mod world;

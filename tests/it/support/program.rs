@@ -338,6 +338,11 @@ impl Program {
         self.http.post(format!("{}/v1/events", self.address))
     }
 
+    /// Any request to it.
+    pub(crate) fn asking(&self, method: reqwest::Method, url: &str) -> reqwest::RequestBuilder {
+        self.http.request(method, url)
+    }
+
     /// Calls an endpoint of the management API, as misskey-js does: everything in the body. An answer without body is null.
     pub(crate) async fn call(&self, endpoint: &str, params: Value) -> (u16, Value) {
         let mut params = params;

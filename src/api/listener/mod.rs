@@ -1,21 +1,32 @@
 //! Serves HTTP/1.1 on a socket, with limits: so many connections at a time, and so long for a request's head.
 //!
-//! Connections come from the listener and go, each in a task of its own, to hyper with the routes that are given. Further
-//! ones wait in the system's backlog. Every connection that is held gives its place back in bounded time unless a request
-//! is under way: whoever sends no head, or half of one, or nothing after an answer, is closed. How long a request's body
-//! may take is the routes' affair.
+//! Connections come from the listener and go, each in a task of its own, to hyper with the routes that are given. When so many
+//! are held as may be, one more takes the place of the one that has been idle for longest ([`places`]); while none is idle,
+//! further ones wait in the system's backlog. Every connection that is held gives its place back in bounded time unless a
+//! request is under way: whoever sends no head, or half of one, or nothing after an answer, or does not take its answer
+//! ([`stream`]), is closed. How long a request's body may take is the routes' affair.
+//!
+//! What every request and answer has in common is done here too: its name, and that no browser of another origin is let in,
+//! which needs nothing but that no route says otherwise.
 
-use std::future::Future;
+mod places;
+mod stream;
+
+use std::future::{Future, pending};
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::ConnectInfo;
+use axum::body::{Body, Bytes};
+use axum::extract::{ConnectInfo, MatchedPath};
+use axum::http::header::{CONNECTION, TRANSFER_ENCODING};
 use axum::http::{HeaderName, HeaderValue, Request};
-use axum::middleware::map_response;
+use axum::middleware::{Next, from_fn, map_response};
 use axum::response::Response;
+use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::Service;
@@ -23,7 +34,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::incoming::RequestId;
+use crate::telemetry::{answered, of_request};
+use places::{Busy, Place, Places};
+use stream::Taken;
 
 /// RFC 2068, 19.7.1.1, whose `timeout` is in seconds; in no later RFC, and in use.
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -37,13 +52,16 @@ pub struct Limits {
     pub connections_max: usize,
     /// How long a connection is kept that has not sent a whole head: its first, or the next after an answer.
     pub head_wait_max: Duration,
+    /// How long a client may take for 64 KiB of an answer that the system does not take from us at once.
+    pub unread_wait_max: Duration,
 }
 
 impl Default for Limits {
     /// A head is a packet or two; 10 s are for a producer's pooled connection that is used again. A connection closed
     /// while idle costs a producer nothing but another one.
     fn default() -> Self {
-        Self { connections_max: 1024, head_wait_max: Duration::from_secs(10) }
+        let wait_max = Duration::from_secs(10);
+        Self { connections_max: 1024, head_wait_max: wait_max, unread_wait_max: wait_max }
     }
 }
 
@@ -51,23 +69,23 @@ impl Default for Limits {
 #[derive(Debug)]
 pub struct Limited {
     listener: TcpListener,
-    places: Arc<Semaphore>,
-    head_wait_max: Duration,
+    places: Arc<Places>,
+    limits: Limits,
 }
 
 impl Limited {
     /// Limits `listener`.
     pub fn new(listener: TcpListener, limits: Limits) -> Self {
-        let places = Arc::new(Semaphore::new(limits.connections_max));
-        Self { listener, places, head_wait_max: limits.head_wait_max }
+        Self { listener, places: Places::new(limits.connections_max), limits }
     }
 
     /// Serves `router` until `stopped`; then listens no more, closes idle connections, and ends when the requests under way
     /// are answered.
     pub async fn serve(self, router: Router, stopped: impl Future<Output = ()>) {
-        let service = TowerToHyperService::new(tells_how_long_it_waits(router, self.head_wait_max));
+        let router = router.layer(from_fn(tended));
+        let service = TowerToHyperService::new(tells_how_long_it_waits(router, self.limits.head_wait_max));
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(self.head_wait_max);
+        http.timer(TokioTimer::new()).header_read_timeout(self.limits.head_wait_max);
         let connections = GracefulShutdown::new();
         let mut stopped = pin!(stopped);
         loop {
@@ -75,34 +93,37 @@ impl Limited {
                 () = &mut stopped => break,
                 accepted = self.accept() => accepted,
             };
-            let connection = http.serve_connection(TokioIo::new(stream), Told { peer, service: service.clone() });
-            let connection = connections.watch(connection);
+            let stream = TokioIo::new(Taken::new(stream, self.limits.unread_wait_max));
+            let told = Told { peer, service: service.clone(), place: Arc::clone(&place) };
+            let connection = connections.watch(http.serve_connection(stream, told));
             tokio::spawn(async move {
-                // What breaks off is the peer's trouble; it has no answer to miss.
-                let _ended = connection.await;
-                drop(place);
+                tokio::select! {
+                    biased;
+                    // What breaks off is the peer's trouble; it has no answer to miss.
+                    _ended = connection => {}
+                    () = place.told_to_go() => {}
+                }
             });
         }
         drop(self.listener);
         connections.shutdown().await;
     }
 
-    async fn accept(&self) -> (TcpStream, SocketAddr, Option<OwnedSemaphorePermit>) {
-        // The semaphore is never closed, so there is always a place.
-        let place = Arc::clone(&self.places).acquire_owned().await.ok();
+    async fn accept(&self) -> (TcpStream, SocketAddr, Arc<Place>) {
         loop {
             if let Ok((stream, peer)) = self.listener.accept().await {
-                return (stream, peer, place);
+                return (stream, peer, self.places.take().await);
             }
             tokio::time::sleep(ACCEPT_AGAIN).await;
         }
     }
 }
 
-/// The routes for one connection: each request is told where that comes from.
+/// The routes for one connection: each request is told where that comes from, and which place it has.
 struct Told {
     peer: SocketAddr,
     service: TowerToHyperService<Router>,
+    place: Arc<Place>,
 }
 
 impl Service<Request<Incoming>> for Told {
@@ -112,7 +133,64 @@ impl Service<Request<Incoming>> for Told {
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(ConnectInfo(self.peer));
+        request.extensions_mut().insert(Arc::clone(&self.place));
         self.service.call(request)
+    }
+}
+
+/// What is done about every request: it keeps its place until its answer is on its way, and has a name, which its answer and
+/// the lines about it tell.
+async fn tended(mut request: Request<Body>, next: Next) -> Response {
+    let busy = match request.extensions_mut().remove::<Arc<Place>>() {
+        Some(place) => match place.busy() {
+            Some(busy) => Some(busy),
+            // Its connection is being closed, as if the request had come a moment later.
+            None => pending().await,
+        },
+        None => None,
+    };
+    let began = Instant::now();
+    let id = RequestId::of(request.headers());
+    request.extensions_mut().insert(id.clone());
+    let method = request.method().clone();
+    let path = request.extensions().get::<MatchedPath>().cloned();
+    let is_chunked = request.headers().contains_key(TRANSFER_ENCODING);
+    let mut response = of_request(id.as_str(), async {
+        let response = next.run(request).await;
+        let path = path.as_ref().map_or("(none of ours)", MatchedPath::as_str);
+        answered(method.as_str(), path, response.status().as_u16(), began.elapsed());
+        response
+    })
+    .await;
+    id.tell(response.headers_mut());
+    if is_chunked {
+        // A length beside it is passed over (RFC 9112, 6.3). Whoever went by the length on the way here would have what follows
+        // for the next request, and somebody else's (6.1): so nothing follows.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response.map(|body| Body::new(Unsent { body, _busy: busy }))
+}
+
+/// The body of an answer, which is under way until all of it is handed to the connection.
+struct Unsent {
+    body: Body,
+    _busy: Option<Busy>,
+}
+
+impl http_body::Body for Unsent {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -121,7 +199,8 @@ impl Service<Request<Incoming>> for Told {
 fn tells_how_long_it_waits(router: Router, head_wait_max: Duration) -> Router {
     let words = HeaderValue::from_str(&format!("timeout={}", head_wait_max.as_secs())).ok();
     router.layer(map_response(move |mut response: Response| {
-        response.headers_mut().extend(words.clone().map(|words| (KEEP_ALIVE, words)));
+        let is_kept = !response.headers().contains_key(CONNECTION);
+        response.headers_mut().extend(words.clone().filter(|_| is_kept).map(|words| (KEEP_ALIVE, words)));
         std::future::ready(response)
     }))
 }
@@ -143,7 +222,10 @@ mod tests {
     async fn started(head_wait_max: Duration, router: Router) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("its address");
-        let limited = Limited::new(listener, Limits { connections_max: CONNECTIONS_MAX, head_wait_max });
+        let limited = Limited::new(
+            listener,
+            Limits { connections_max: CONNECTIONS_MAX, head_wait_max, unread_wait_max: LONGEST },
+        );
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(limited.serve(router, async move {
             let _told_or_gone = stopped.await;
