@@ -24,19 +24,29 @@ pub struct BenchArgs {
         value_parser = clap::value_parser!(u32).range(1..=100_000), conflicts_with_all = ["backlog", "queue"])]
     pub ingest: Option<u32>,
     /// Instead: tell how much later healthy webhooks get their events when others hang, are slow or refuse connections
-    #[arg(long, conflicts_with_all = ["backlog", "ingest"])]
+    #[arg(long, group = "paced", conflicts_with_all = ["backlog", "ingest"])]
     pub isolation: bool,
+    /// Instead: let a webhook's receiver be away with so many deliveries waiting for it, and tell what that costs
+    #[arg(long, value_name = "DELIVERIES", group = "paced", value_parser = clap::value_parser!(u32).range(1..=10_000_000),
+        conflicts_with_all = ["backlog", "ingest"])]
+    pub outage: Option<u32>,
+    /// The receiver that is away hangs, and does not refuse connections
+    #[arg(long, requires = "outage")]
+    pub hang: bool,
+    /// The process of RabbitMQ (beam.smp) on this machine, whose processor time is told too
+    #[arg(long, value_name = "PID", requires_all = ["outage", "queue"])]
+    pub broker_pid: Option<u32>,
     /// Webhooks, each with a receiver at an address of its own; half of them stay healthy [default: 100]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(4..=1000), requires = "isolation")]
     pub endpoints: Option<u32>,
-    /// Events a second for each webhook [default: 10]
-    #[arg(long, value_name = "RATE", value_parser = clap::value_parser!(u32).range(1..=1000), requires = "isolation")]
+    /// Events a second for each webhook, all the while [default: 10]
+    #[arg(long, value_name = "RATE", value_parser = clap::value_parser!(u32).range(1..=1000), requires = "paced")]
     pub rate: Option<u32>,
-    /// Seconds for which events are published in each run [default: 60]
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400), requires = "isolation")]
+    /// Seconds that each run takes [default: 60, of an outage 3600]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400), requires = "paced")]
     pub seconds: Option<u32>,
     /// Milliseconds for one attempt; the slow receivers answer after a fifth of it [default: 10000]
-    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(100..=600_000), requires = "isolation")]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(100..=600_000), requires = "paced")]
     pub deadline_ms: Option<u32>,
     /// Measure over RabbitMQ, amqp://user:password@host:5672/vhost, in queues that are deleted afterwards (against a bare loop)
     #[arg(long, value_name = "URL", conflicts_with = "backlog")]

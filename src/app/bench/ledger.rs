@@ -65,6 +65,11 @@ impl Ledger {
         self.entries().counts.clone()
     }
 
+    /// How often each event was parked.
+    pub(super) fn parks(&self) -> Vec<u32> {
+        self.entries().parks.clone()
+    }
+
     /// Whether each of the events for which `wanted` says so is delivered.
     pub(super) fn has_delivered(&self, wanted: impl Fn(usize) -> bool) -> bool {
         self.entries().fates.iter().enumerate().all(|(number, fate)| *fate == Fate::Delivered || !wanted(number))

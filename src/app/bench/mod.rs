@@ -8,8 +8,8 @@
 //! - `drain`: from the waiting queue to the receiver, each delivery settled durably;
 //! - `end_to_end`: storing and delivering at the same time, from the first event offered to the last one settled.
 //!
-//! `--backlog`, `--ingest` and `--isolation` measure something else in their place: memory, how soon Misskey's webhooks are
-//! answered, and what bad receivers cost the healthy ones.
+//! `--backlog`, `--ingest`, `--isolation` and `--outage` measure something else in their place: memory, how soon Misskey's
+//! webhooks are answered, what bad receivers cost the healthy ones, and what one that is away costs the machine.
 //!
 //! The receiver answers keep-alive requests on loopback from a thread of its own. Rates of single runs are noisy; medians
 //! and ratios are what to compare.
@@ -23,6 +23,7 @@ mod figures;
 mod ingest;
 mod isolation;
 mod ledger;
+mod outage;
 mod pace;
 mod queue_run;
 mod receiver;
@@ -73,6 +74,9 @@ pub(super) async fn run(args: &BenchArgs, output: &mut Output) -> anyhow::Result
     }
     if args.isolation {
         return isolation::run(args, output).await;
+    }
+    if let Some(waiting) = args.outage {
+        return outage::run(args, waiting, output).await;
     }
     let mut signals = Signals::catch()?;
     let receiver = Receiver::start()?;

@@ -132,7 +132,7 @@ pub(super) async fn fill_for_bare_loop(own: &OwnQueues, load: &Load) -> anyhow::
     fill(&settings(Some(own), folder.path(), load)?, load).await
 }
 
-/// Stores all events, without a worker.
+/// Stores all events, those of the user `bench`, without a worker.
 pub(super) async fn fill(settings: &Settings, load: &Load) -> anyhow::Result<()> {
     let (clock, telemetry) = (SystemClock::shared(), Telemetry::shared()?);
     let queue = open_queue(settings, &settings.queue.url, Access::Producer, &clock, &telemetry).await?;

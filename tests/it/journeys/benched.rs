@@ -85,9 +85,28 @@ async fn the_benchmark_of_bad_neighbours_compares_the_healthy_and_finds_every_ev
 }
 
 #[tokio::test]
+async fn the_benchmark_of_an_outage_tells_what_waiting_costs_and_finds_every_delivery() {
+    let home = Home::bare("");
+    let load = ["--rate", "20", "--seconds", "1", "--deadline-ms", "300"];
+    for (hang, receiver) in [(None, "refuses"), (Some("--hang"), "hangs")] {
+        let args: Vec<&str> = ["bench", "--outage", "300", "--json"].into_iter().chain(load).chain(hang).collect();
+        let measured = home.cli(&args).await.json();
+
+        let of = |name: &str| measured[name].as_f64().unwrap_or_else(|| panic!("{name}: {measured}"));
+        assert_eq!((&measured["receiver"], &measured["all_found"]), (&json!(receiver), &json!(true)), "{measured}");
+        assert!(of("attempts") > 0.0 && of("parks_mean") <= of("parks_max"), "{measured}");
+        assert!(measured["used"]["percent"].as_f64().is_some_and(|percent| percent > 0.0), "{measured}");
+        let balance = &measured["balance"];
+        assert_eq!((&balance["published"], &balance["waiting"]), (&json!(320), &json!(320)), "{balance}");
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_measured_is_said_so() {
     let home = Home::bare("");
     home.cli(&["bench", "--endpoints", "10"]).await.failed(2, &["--isolation"]);
+    let no_process = ["bench", "--outage", "300", "--queue", "amqp://127.0.0.1:1", "--broker-pid", "4294967295"];
+    home.cli(&no_process).await.failed(1, &["--broker-pid must be that of a process on this machine"]);
     home.cli(&["bench", "--queue", "sqlite:queue.db"]).await.failed(2, &["`bench` has a file of its own"]);
     let away = ["bench", "--events", "300", "--queue", "amqp://127.0.0.1:1"];
     home.cli(&away).await.failed(1, &["cannot be reached"]);
