@@ -151,7 +151,7 @@ async fn connect(settings: Settings, args: &ConnectArgs, output: &mut Output) ->
     let here = settings.misskey.ingest_url.as_ref();
     let here =
         here.ok_or_else(|| missing("misskey.ingest_url is not set, the address under which Misskey reaches hikyaku"))?;
-    let misskey = Misskey::new(url)?;
+    let misskey = Misskey::new(url, &settings.outbound.authorities)?;
     let registry = Registry::open(
         &settings.store.path,
         settings.store.seals.clone(),

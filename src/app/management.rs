@@ -28,7 +28,8 @@ pub(super) fn router(
     let (registry, latest) = (Arc::clone(registry), Arc::clone(latest));
     let (clock, telemetry) = (Arc::clone(clock), Arc::clone(telemetry));
     let tester = tester(settings, &latest, &clock, &telemetry)?;
-    let misskey = settings.misskey.url.as_ref().map(Misskey::new).transpose()?;
+    let misskey =
+        settings.misskey.url.as_ref().map(|url| Misskey::new(url, &settings.outbound.authorities)).transpose()?;
     let people = misskey.map(|misskey| People::new(misskey, Arc::clone(&clock)));
     let policy = ManagementPolicy {
         admin_token: settings.server.admin_token.clone(),

@@ -21,5 +21,5 @@ pub(super) fn reconciler(settings: &Settings, token: Secret, ingest: Ingest) -> 
         .ok_or_else(|| missing("ingest_url", "of what Misskey gave up, nobody can tell what was for us"))?;
     let reach = Reach::new(&ours.url, &ours.source);
     let policy = MisskeyPolicy { credentials: credentials(settings) };
-    Ok(Reconciler::new(Misskey::new(url)?, token, reach, policy, ingest))
+    Ok(Reconciler::new(Misskey::new(url, &settings.outbound.authorities)?, token, reach, policy, ingest))
 }

@@ -130,7 +130,7 @@ impl Service {
 /// What makes requests to receivers.
 pub(super) fn client(settings: &Settings) -> Result<Client, ClientError> {
     let delivery = &settings.delivery;
-    Client::new(&delivery.user_agent, delivery.timeout, delivery.addresses())
+    Client::new(&delivery.user_agent, delivery.timeout, delivery.addresses(), &settings.outbound.outlet())
 }
 
 /// Opens the queue at `url`, which is that of `settings` unless a flag names another.

@@ -6,7 +6,7 @@
 //! section says what the section holds and allows. `hikyaku.example.toml` shows every setting; tests keep it equal to
 //! this code.
 //!
-//! Nothing is opened, bound or connected to here: only the settings file is read. Modules take small policy types of
+//! Nothing is opened, bound or connected to here: only the settings file is read, and files of certificates that it names. Modules take small policy types of
 //! their own, never these structs.
 
 mod check;
@@ -18,6 +18,7 @@ mod ingest_url;
 mod log;
 mod misskey;
 mod misskey_ingest;
+mod outbound;
 mod problem;
 mod queue;
 mod reader;
@@ -30,6 +31,8 @@ mod webhooks;
 
 #[cfg(test)]
 mod example_tests;
+#[cfg(test)]
+mod outbound_tests;
 #[cfg(test)]
 mod tests;
 
@@ -44,6 +47,7 @@ pub use ingest_url::IngestUrl;
 pub use log::{Log, LogFormat, LogLevel};
 pub use misskey::Misskey;
 pub use misskey_ingest::MisskeyIngest;
+pub use outbound::Outbound;
 pub use problem::{Problem, SettingsError};
 pub use queue::{Queue, QueueUrl};
 pub use server::Server;
@@ -66,6 +70,8 @@ pub struct Settings {
     pub ingest: Ingest,
     /// How deliveries are made.
     pub delivery: Delivery,
+    /// How requests leave.
+    pub outbound: Outbound,
     /// How long given-up deliveries are kept.
     pub dead_letters: DeadLetters,
     /// What is logged, and how.
@@ -114,6 +120,7 @@ impl Settings {
             misskey: root.section("misskey", Misskey::read),
             ingest: root.section("ingest", Ingest::read),
             delivery: root.section("delivery", Delivery::read),
+            outbound: root.section("outbound", Outbound::read),
             dead_letters: root.section("dead_letters", DeadLetters::read),
             log: root.section("log", Log::read),
             webhooks: webhooks::read(root),

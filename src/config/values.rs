@@ -5,6 +5,7 @@
 //! say. Words about a text never quote it: it may be a secret in the wrong place.
 
 use std::fmt::Display;
+use std::io::Read;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -29,6 +30,18 @@ pub(super) fn text(value: &Value) -> Result<&str, String> {
         ValueKind::String(text) => Ok(text),
         _ => Err(format!("must be a text, and this is {}", kind(value))),
     }
+}
+
+/// The content of the file at `path`, of at most `bytes_max` bytes. The words do not name it.
+pub(super) fn file(path: &str, bytes_max: u64) -> Result<Vec<u8>, String> {
+    let unreadable = |error: std::io::Error| format!("it cannot be read ({error})");
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let mut content = Vec::new();
+    file.take(bytes_max.saturating_add(1)).read_to_end(&mut content).map_err(unreadable)?;
+    if content.len() as u64 > bytes_max {
+        return Err(format!("it has more than {bytes_max} bytes, which is no certificate's or key's size"));
+    }
+    Ok(content)
 }
 
 /// True or false.

@@ -10,7 +10,7 @@ use url::Url;
 
 use super::error::MisskeyError;
 use crate::model::Secret;
-use crate::outbound::{Caller, ClientError};
+use crate::outbound::{Authorities, Caller, ClientError};
 
 /// How long a call may take, all of it.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -27,14 +27,15 @@ pub struct Misskey {
 
 impl Misskey {
     /// The Misskey at the origin of `url`; nothing is asked yet. Its addresses may be private: an admin has named it.
+    /// `authorities` are trusted beside the system's.
     ///
     /// # Errors
     /// When the system's certificates cannot be loaded.
-    pub fn new(url: &Url) -> Result<Self, ClientError> {
+    pub fn new(url: &Url, authorities: &Authorities) -> Result<Self, ClientError> {
         let user_agent = concat!("hikyaku/", env!("CARGO_PKG_VERSION"));
         let mut url = url.clone();
         url.set_path("/");
-        Ok(Self { caller: Caller::new(user_agent, DEADLINE, &url)?, url })
+        Ok(Self { caller: Caller::new(user_agent, DEADLINE, &url, authorities)?, url })
     }
 
     /// Its origin, such as `https://misskey.example`: the `server` of its events.

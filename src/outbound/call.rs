@@ -15,6 +15,7 @@ use super::client::ClientError;
 use super::failure::{ELSEWHERE, words};
 use super::guard::{Guarded, NotAnswered};
 use super::names::{Names, SystemNames};
+use super::tls::{Authorities, Trust};
 
 /// Makes calls. Clones share connections.
 #[derive(Clone, Debug)]
@@ -48,13 +49,19 @@ pub enum CallError {
 
 impl Caller {
     /// Makes calls to the origin of `server`, and nowhere else, that say `user_agent`, each with `deadline` for all of it.
-    /// An admin has named it, so its addresses may be private.
+    /// An admin has named it, so its addresses may be private. `authorities` are trusted beside
+    /// those of the system.
     ///
     /// # Errors
     /// When the system's certificates cannot be loaded.
-    pub fn new(user_agent: &str, deadline: Duration, server: &Url) -> Result<Self, ClientError> {
+    pub fn new(
+        user_agent: &str,
+        deadline: Duration,
+        server: &Url,
+        authorities: &Authorities,
+    ) -> Result<Self, ClientError> {
         let names: Arc<dyn Names> = Arc::new(SystemNames);
-        Ok(Self { http: Guarded::to_server(user_agent, server, &names)?, deadline })
+        Ok(Self { http: Guarded::to_server(user_agent, server, &names, &Trust::new(authorities)?)?, deadline })
     }
 
     /// Posts `json` to `url`, which is on that server, and reads the answer to its end, at most `answer_bytes_max` bytes.

@@ -11,6 +11,7 @@ use super::formats;
 use super::guard::Guarded;
 use super::names::{Names, SystemNames};
 use super::request::{self, Attempt};
+use super::tls::{Authorities, Trust};
 use crate::decide::{AddressPolicy, Exchange, NoAnswer};
 
 /// Bytes of an answer that are read; what comes after is not waited for.
@@ -28,10 +29,23 @@ pub struct Client {
     timeout: Duration,
 }
 
+/// How requests leave, as the admin says.
+#[derive(Clone, Debug, Default)]
+pub struct Outlet {
+    /// Authorities that are trusted beside those of the system.
+    pub authorities: Authorities,
+}
+
 /// The client cannot be made.
 #[derive(Debug, thiserror::Error)]
-#[error("the HTTP client cannot be made: {0}")]
-pub struct ClientError(#[from] reqwest::Error);
+pub enum ClientError {
+    /// HTTP cannot.
+    #[error("the HTTP client cannot be made: {0}")]
+    Http(#[from] reqwest::Error),
+    /// TLS cannot.
+    #[error("TLS cannot be spoken: {0}")]
+    Tls(#[from] rustls::Error),
+}
 
 /// How an attempt went.
 #[derive(Debug)]
@@ -44,13 +58,18 @@ pub struct Answer {
 
 impl Client {
     /// A client that says `user_agent`, gives an attempt `timeout` unless its webhook says otherwise, and requests no address
-    /// but those that `addresses` allows.
+    /// but those that `addresses` allows; they leave by `outlet`.
     ///
     /// # Errors
     /// When the system's certificates cannot be loaded.
-    pub fn new(user_agent: &str, timeout: Duration, addresses: AddressPolicy) -> Result<Self, ClientError> {
+    pub fn new(
+        user_agent: &str,
+        timeout: Duration,
+        addresses: AddressPolicy,
+        outlet: &Outlet,
+    ) -> Result<Self, ClientError> {
         let names: Arc<dyn Names> = Arc::new(SystemNames);
-        Self::asking(&names, user_agent, timeout, addresses)
+        Self::asking(&names, user_agent, timeout, addresses, outlet)
     }
 
     /// The same, which asks `names` for the addresses of names.
@@ -62,8 +81,10 @@ impl Client {
         user_agent: &str,
         timeout: Duration,
         addresses: AddressPolicy,
+        outlet: &Outlet,
     ) -> Result<Self, ClientError> {
-        Ok(Self { http: Guarded::by_policy(user_agent, addresses, names)?, timeout })
+        let trust = Trust::new(&outlet.authorities)?;
+        Ok(Self { http: Guarded::by_policy(user_agent, addresses, names, &trust)?, timeout })
     }
 
     /// How long an attempt may take unless its webhook says otherwise.

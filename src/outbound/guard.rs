@@ -15,6 +15,7 @@ use url::{Origin, Url};
 use super::client::{ClientError, IDLE_MAX};
 use super::names::Names;
 use super::resolver::{Checks, Resolver};
+use super::tls::Trust;
 use crate::decide::{AddressPolicy, Forbidden};
 
 /// HTTP with the guard. Clones share connections.
@@ -51,6 +52,7 @@ impl Guarded {
         user_agent: &str,
         policy: AddressPolicy,
         names: &Arc<dyn Names>,
+        trust: &Trust,
     ) -> Result<Self, ClientError> {
         let policy = Arc::new(policy);
         let mut ranges: Vec<(u16, reqwest::Client)> = Vec::new();
@@ -60,7 +62,7 @@ impl Guarded {
                 Some(client) => client,
                 None => {
                     let checks = Checks::Policy { policy: Arc::clone(&policy), port: first };
-                    http(user_agent, Resolver::new(Arc::clone(names), checks))?
+                    http(user_agent, Resolver::new(Arc::clone(names), checks), trust)?
                 }
             };
             ranges.push((first, client));
@@ -69,8 +71,13 @@ impl Guarded {
     }
 
     /// Requests `server`, whatever its addresses are, and nothing else.
-    pub(super) fn to_server(user_agent: &str, server: &Url, names: &Arc<dyn Names>) -> Result<Self, ClientError> {
-        let client = http(user_agent, Resolver::new(Arc::clone(names), Checks::None))?;
+    pub(super) fn to_server(
+        user_agent: &str,
+        server: &Url,
+        names: &Arc<dyn Names>,
+        trust: &Trust,
+    ) -> Result<Self, ClientError> {
+        let client = http(user_agent, Resolver::new(Arc::clone(names), Checks::None), trust)?;
         Ok(Self { reach: Reach::Server(server.origin()), ranges: vec![(0, client)] })
     }
 
@@ -90,9 +97,7 @@ impl Guarded {
 }
 
 /// The one HTTP stack: TLS by rustls, no redirects, no retries, no proxies of the environment.
-fn http(user_agent: &str, resolver: Resolver) -> Result<reqwest::Client, ClientError> {
-    // A provider that is there already is the same one.
-    let _already_there = rustls::crypto::ring::default_provider().install_default();
+fn http(user_agent: &str, resolver: Resolver, trust: &Trust) -> Result<reqwest::Client, ClientError> {
     #[expect(clippy::disallowed_methods, reason = "this is the one place")]
     let http = reqwest::Client::builder()
         .user_agent(user_agent)
@@ -103,6 +108,7 @@ fn http(user_agent: &str, resolver: Resolver) -> Result<reqwest::Client, ClientE
         .tcp_nodelay(true)
         .pool_idle_timeout(IDLE_MAX)
         .dns_resolver(resolver)
+        .tls_backend_preconfigured(trust.config()?)
         .build()?;
     Ok(http)
 }

@@ -18,9 +18,11 @@ mod names;
 mod pieces;
 mod request;
 mod resolver;
+mod tls;
 
 pub use call::{CallError, Caller, Reply};
 pub(crate) use client::one_line;
-pub use client::{Answer, Client, ClientError, RESPONSE_BYTES_MAX};
+pub use client::{Answer, Client, ClientError, Outlet, RESPONSE_BYTES_MAX};
 pub use names::{Found, Names, SystemNames};
 pub use request::Attempt;
+pub use tls::Authorities;

@@ -13,4 +13,5 @@ mod routing;
 mod standing;
 mod stopping;
 mod store_away;
+mod trusted;
 mod wire;

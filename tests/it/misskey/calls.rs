@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hikyaku::misskey::{JobQueue, MisskeyError, NewWebhook, WebhookChange};
-use hikyaku::outbound::{CallError, Caller};
+use hikyaku::outbound::{Authorities, CallError, Caller};
 use serde_json::json;
 
 use super::{ALICE, client, secret};
@@ -200,12 +200,12 @@ async fn a_call_has_a_deadline_and_its_answer_a_limit() {
     let (misskey, token) = server().await;
     let url: url::Url = format!("{}/api/i", misskey.url()).parse().expect("a URL");
     let body = || json!({ "i": token }).to_string().into_bytes();
-    let caller = Caller::new("test", Duration::from_secs(30), &url).expect("a caller");
+    let caller = Caller::new("test", Duration::from_secs(30), &url, &Authorities::default()).expect("a caller");
     let refused = caller.post(&url, body(), 50).await;
     assert_eq!(refused, Err(CallError::TooLarge { max: 50 }));
 
     misskey.behave(Mood::Held);
-    let caller = Caller::new("test", Duration::from_millis(50), &url).expect("a caller");
+    let caller = Caller::new("test", Duration::from_millis(50), &url, &Authorities::default()).expect("a caller");
     let error = caller.post(&url, body(), 5000).await.expect_err("no answer").to_string();
     assert_eq!(error, "no complete answer within 0.05 s");
 }
@@ -214,7 +214,7 @@ async fn a_call_has_a_deadline_and_its_answer_a_limit() {
 async fn a_caller_calls_the_server_that_the_admin_has_named_though_it_is_private_and_no_other() {
     let (misskey, token) = server().await;
     let named = misskey.url().parse().expect("a URL");
-    let caller = Caller::new("test", Duration::from_secs(30), &named).expect("a caller");
+    let caller = Caller::new("test", Duration::from_secs(30), &named, &Authorities::default()).expect("a caller");
     let body = || json!({ "i": token }).to_string().into_bytes();
     let at = |server: &str| format!("{server}/api/i").parse().expect("a URL");
     assert_eq!(caller.post(&at(&misskey.url()), body(), 5000).await.expect("an answer").status, 200);

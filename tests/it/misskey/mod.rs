@@ -5,6 +5,7 @@ mod tokens;
 
 use hikyaku::misskey::Misskey as Client;
 use hikyaku::model::Secret;
+use hikyaku::outbound::Authorities;
 
 use crate::support::misskey::Misskey;
 
@@ -13,7 +14,7 @@ pub(crate) const ALICE: &str = "9ks5o1w5k3x90001";
 
 /// The client for a stand-in.
 pub(crate) fn client(misskey: &Misskey) -> Client {
-    Client::new(&misskey.url().parse().expect("a URL")).expect("a client")
+    Client::new(&misskey.url().parse().expect("a URL"), &Authorities::default()).expect("a client")
 }
 
 /// A token.

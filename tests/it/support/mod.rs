@@ -15,4 +15,5 @@ pub(crate) mod python;
 pub(crate) mod raw;
 pub(crate) mod receiver;
 pub(crate) mod signed;
+pub(crate) mod tls_receiver;
 pub(crate) mod world;

@@ -17,7 +17,7 @@ use hikyaku::model::{
     Arrival, Delivery, DeliveryId, Event, EventId, EventType, Message, Options, Owner, ParkReason, Source, Target,
     Timestamp, UserId, WebhookId, check_secret, check_url,
 };
-use hikyaku::outbound::{Client, Names, SystemNames};
+use hikyaku::outbound::{Client, Names, Outlet, SystemNames};
 use hikyaku::queue::{Access, FileOptions, Prefetch, Queue};
 use hikyaku::record::{DeadLetter, DeadLetters, Latest, Retention};
 use hikyaku::registry::{NewWebhook, Registry, Seals};
@@ -51,6 +51,8 @@ pub(crate) struct Setup {
     pub(crate) allowed: Vec<String>,
     /// Who knows names.
     pub(crate) names: Arc<dyn Names>,
+    /// How requests leave.
+    pub(crate) outlet: Outlet,
 }
 
 impl Default for Setup {
@@ -69,6 +71,7 @@ impl Default for Setup {
             // Where the receivers of tests are.
             allowed: vec!["127.0.0.1/32".to_owned()],
             names: Arc::new(SystemNames),
+            outlet: Outlet::default(),
         }
     }
 }
@@ -133,6 +136,8 @@ pub(crate) struct World {
     /// Each delivery there must be.
     book: BTreeSet<(EventId, WebhookId)>,
     receivers: Vec<Arc<Receiver>>,
+    /// Deliveries that came to receivers of another kind.
+    elsewhere: BTreeSet<String>,
     next_event: usize,
 }
 
@@ -171,6 +176,7 @@ impl World {
             hooks: Vec::new(),
             book: BTreeSet::new(),
             receivers: Vec::new(),
+            elsewhere: BTreeSet::new(),
             next_event: 0,
             clock,
         };
@@ -201,7 +207,8 @@ impl World {
     fn client(&self) -> Client {
         let allowed = self.setup.allowed.iter().map(|network| AllowedNetwork::parse(network).expect("a network"));
         let addresses = AddressPolicy::new(allowed.collect());
-        Client::asking(&self.setup.names, "Misskey-Hooks", self.setup.timeout, addresses).expect("a client")
+        Client::asking(&self.setup.names, "Misskey-Hooks", self.setup.timeout, addresses, &self.setup.outlet)
+            .expect("a client")
     }
 
     fn policy(&self) -> Policy {
@@ -271,6 +278,11 @@ impl World {
     /// Counts what a receiver that was there before the world has got.
     pub(crate) fn knows(&mut self, receiver: &Arc<Receiver>) {
         self.receivers.push(Arc::clone(receiver));
+    }
+
+    /// Counts deliveries that a receiver of another kind has got.
+    pub(crate) fn came_elsewhere(&mut self, ids: impl IntoIterator<Item = String>) {
+        self.elsewhere.extend(ids);
     }
 
     /// A receiver that gives these answers in turn, the last for ever.
@@ -473,7 +485,10 @@ impl World {
     /// The delivery ids for which a receiver has answered 2xx.
     fn received(&self) -> BTreeSet<String> {
         let all = self.receivers.iter().flat_map(|receiver| receiver.got());
-        all.filter(|got| got.taken).map(|got| got.header("webhook-id").to_owned()).collect()
+        all.filter(|got| got.taken)
+            .map(|got| got.header("webhook-id").to_owned())
+            .chain(self.elsewhere.iter().cloned())
+            .collect()
     }
 }
 

@@ -28,7 +28,7 @@ use futures_util::future::join_all;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-pub(crate) use authority::Authority;
+pub(crate) use authority::{Authority, Issued};
 use home::Home;
 pub(crate) use node::Broker;
 
