@@ -32,4 +32,5 @@ mod rotated;
 mod served;
 mod started;
 mod stopped;
+mod verified;
 mod webhooks_by_command;
