@@ -143,6 +143,25 @@ async fn a_key_is_set_left_alone_and_taken_away_and_never_told() {
 }
 
 #[tokio::test]
+async fn what_is_made_for_a_system_webhook_is_answered_with_it() {
+    let home = Home::new("");
+    let program = home.serve().await;
+    let mut params = json!({"isActive": true, "name": "n", "url": "https://a.example/", "on": ["userCreated"],
+        "generateSigningSecret": true, "generateSigningKey": true});
+    let (status, made) = program.call("admin/system-webhook/create", params.clone()).await;
+    assert_eq!(status, 200, "{made}");
+    params["id"] = made["id"].clone();
+    let (status, changed) = program.call("admin/system-webhook/update", params).await;
+    assert_eq!(status, 200, "{changed}");
+    for (name, prefix) in [("signingSecret", "whsec_"), ("signingPublicKey", "whpk_")] {
+        let (before, now) = (text(&made[name]), text(&changed[name]));
+        assert!(before.starts_with(prefix) && now.starts_with(prefix) && before != now, "{changed}");
+    }
+    assert_eq!(changed["previousSigningKeys"][0]["publicKey"], made["signingPublicKey"]);
+    program.stop().await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_asked_together_is_refused() {
     let home = Home::new("");
     let program = home.serve().await;
