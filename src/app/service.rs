@@ -231,6 +231,8 @@ fn worker_policy(settings: &Settings) -> Policy {
             max_age: delivery.max_age,
             retry_after_max: delivery.retry_after_max,
         },
+        deactivate_after: delivery.deactivate_after,
+        server: server_of(settings),
         grace: settings.server.shutdown_grace,
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{CliError, Output, Table, signing};
 use crate::model::{EventType, Origin, Owner, Secret, SigningKey, Status, Timestamp, Webhook};
-use crate::record::LatestAttempt;
+use crate::record::{LatestAttempt, failing_since};
 
 /// What is shown of a webhook, and when.
 #[derive(Clone, Copy)]
@@ -26,9 +26,13 @@ pub(super) fn shown_url(webhook: &Webhook) -> String {
     url.to_string()
 }
 
-/// The latest attempt's status in words where it is no HTTP status.
-pub(super) fn latest_text(attempt: &LatestAttempt) -> String {
-    if attempt.status == 1 { "no answer".to_owned() } else { attempt.status.to_string() }
+/// The latest attempt's status in words where it is no HTTP status, and the day since which none has succeeded.
+pub(super) fn latest_text(webhook: &Webhook, attempt: &LatestAttempt) -> String {
+    let status = if attempt.status == 1 { "no answer".to_owned() } else { attempt.status.to_string() };
+    match failing_since(webhook, Some(*attempt)) {
+        Some(since) => format!("{status}, failing since {}", since.to_rfc3339().split('T').next().unwrap_or_default()),
+        None => status,
+    }
 }
 
 pub(super) fn owner_text(owner: &Owner) -> String {
@@ -107,6 +111,7 @@ pub(super) fn as_json(webhook: &Webhook, latest: Option<LatestAttempt>, shown: S
         "active": webhook.status == Status::Active,
         "status": status_text(&webhook.status),
         "deactivatedAt": deactivation.map(|deactivation| deactivation.at.to_rfc3339()),
+        "failingSince": failing_since(webhook, latest).map(Timestamp::to_rfc3339),
         "secret": secret(&webhook.secret, shown.secret),
         "format": options.format.as_str(),
         "sendSecret": options.send_secret,

@@ -275,7 +275,7 @@ async fn list(
             status_text(&webhook.status),
             types_text(webhook),
             webhook.options.format.to_string(),
-            latest.map_or_else(|| "never sent".to_owned(), latest_text),
+            latest.map_or_else(|| "never sent".to_owned(), |latest| latest_text(webhook, latest)),
             shown_url(webhook),
         ]);
     }

@@ -50,6 +50,9 @@ pub struct Delivery {
     /// 2592000 (30 days), unless the call that sets it says otherwise. Default 86400: a day in which a person can take the new
     /// one to the receiver.
     pub signing_grace: Duration,
+    /// `deactivate_after_s`: seconds after which a webhook is switched off that has failed all that time without one
+    /// success, 0 (never) to 31536000 (a year). Default 432000 (5 days): an outage over a long weekend is outlived.
+    pub deactivate_after: Option<Duration>,
 }
 
 impl Default for Delivery {
@@ -67,6 +70,7 @@ impl Default for Delivery {
             max_age: Duration::from_secs(345_600),
             retry_after_max: Duration::from_secs(86_400),
             signing_grace: SIGNING_GRACE,
+            deactivate_after: Some(Duration::from_secs(432_000)),
         }
     }
 }
@@ -96,6 +100,9 @@ impl Delivery {
             max_age: max_age(section).unwrap_or(default.max_age),
             retry_after_max: section.whole_seconds("retry_after_max_s", 0..=604_800).unwrap_or(default.retry_after_max),
             signing_grace: section.whole_seconds("signing_grace_s", SIGNING_GRACE_S).unwrap_or(default.signing_grace),
+            deactivate_after: section
+                .whole_seconds("deactivate_after_s", 0..=31_536_000)
+                .map_or(default.deactivate_after, |after| Some(after).filter(|after| !after.is_zero())),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The rules: who may post whose events, which events a webhook's filters let through, what an answer means, when to try
-//! again, when a rate limit lets a request go, what becomes of a delivery, how a request is signed, and which addresses it
-//! may go to.
+//! again, when a rate limit lets a request go, what becomes of a delivery, when a webhook that fails is switched off, how a
+//! request is signed, and which addresses it may go to.
 //!
 //! Everything here is a plain function of its arguments: no clock, no chance, no logging, no waiting. Whoever calls it
 //! fetches the inputs (the time, a number for the jitter), asks once, and does what the answer says. A delivery's fate is
@@ -9,6 +9,7 @@
 mod address;
 mod classify;
 mod content;
+mod failing;
 mod filter;
 mod ingest_scope;
 mod next_step;
@@ -19,6 +20,7 @@ mod signature;
 pub use address::{AddressPolicy, AllowedNetwork, Forbidden, Network};
 pub use classify::{Exchange, NoAnswer, Verdict, classify};
 pub use content::{Content, SEARCHED_BYTES_MAX};
+pub use failing::{Course, after_attempt};
 pub use filter::passes;
 pub use ingest_scope::{Admission, Credential, Gate, IngestScope, IngestScopeError, derived_secret};
 pub use next_step::{Happening, Policy, SkipReason, Standing, Step, Wait, next_step};

@@ -11,8 +11,10 @@
 //! would save (docs/decisions/0002). What it holds is bounded by the queue's prefetch, the concurrency, and the slots of
 //! each webhook. At shutdown it stops taking, finishes what is in flight within a grace, and leaves the rest in the queue.
 
+mod announcer;
 mod drainer;
 mod engine;
+mod failing;
 mod pursuit;
 mod rates;
 mod sampler;

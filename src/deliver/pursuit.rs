@@ -8,17 +8,16 @@ use std::sync::Arc;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::STATUS_OF_SILENCE;
+use super::failing::Failing;
 use super::rates::{NoToken, Place, Rates};
 use super::slots::{NoSlot, Slot, Slots};
 use crate::clock::SharedClock;
 use crate::decide::{
     self, Content, Happening, Policy as RetryPolicy, Standing, Step, Verdict, classify, next_step, passes,
 };
-use crate::model::{DeactivationReason, Delivery, DeliveryId, Event, Outcome, Status, Webhook, WebhookId};
+use crate::model::{Delivery, DeliveryId, Event, Outcome, Status, Webhook, WebhookId};
 use crate::outbound::{Attempt, Client};
 use crate::queue::Queue;
-use crate::record::Latest;
 use crate::registry::{Known, Registry};
 use crate::telemetry::{SharedTelemetry, Telemetry};
 
@@ -26,7 +25,7 @@ use crate::telemetry::{SharedTelemetry, Telemetry};
 #[derive(Debug)]
 pub(super) struct Pursuer {
     pub(super) registry: Arc<Registry>,
-    pub(super) latest: Arc<Latest>,
+    pub(super) failing: Failing,
     pub(super) client: Client,
     pub(super) clock: SharedClock,
     pub(super) telemetry: SharedTelemetry,
@@ -122,9 +121,7 @@ impl Pursuer {
         };
         drop(place);
         let verdict = self.attempt(event, pursuit, &webhook, &slot).await;
-        if verdict.outcome == Outcome::Gone {
-            self.deactivate(&webhook).await;
-        }
+        self.failing.follow(&webhook, &verdict).await;
         Some(self.decide(delivery, &Happening::Attempted(verdict), &self.policy_of(&webhook)))
     }
 
@@ -175,23 +172,9 @@ impl Pursuer {
         let in_flight = InFlight::begin(&self.telemetry);
         let answer = self.client.send(&Attempt { event, delivery, id, webhook, now }).await;
         slot.answered(answer.took);
-        let now = self.clock.now();
-        let verdict = classify(&answer.exchange, now);
+        let verdict = classify(&answer.exchange, self.clock.now());
         in_flight.ended(verdict.outcome, answer.took);
-        if verdict.outcome != Outcome::OurFault {
-            self.latest.note(&webhook.id, now, verdict.status.unwrap_or(STATUS_OF_SILENCE));
-        }
         verdict
-    }
-
-    async fn deactivate(&self, webhook: &Webhook) {
-        let reason = DeactivationReason::Gone;
-        match self.registry.deactivate_unless_changed(&webhook.id, reason, webhook.updated_at).await {
-            Ok(true) => self.telemetry.webhook_deactivated(&webhook.id, reason),
-            Ok(false) => {}
-            // The next 410 will try again.
-            Err(error) => self.telemetry.trouble("a webhook that answered 410 cannot be deactivated", &error),
-        }
     }
 
     fn decide(&self, delivery: &Delivery, happening: &Happening, policy: &RetryPolicy) -> Step {

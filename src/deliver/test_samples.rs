@@ -1,11 +1,13 @@
 //! The dummy events of test sends: for each type what Misskey's own test button sends, as an event of now.
 //!
-//! They come from `tests/fixtures/misskey/test-send` (described in `INDEX.md` there), are embedded in the binary, and are
-//! recognisable by ids that begin with `dummy-`. Misskey sends compact JSON with moments that count from now; so do we.
+//! They come from `tests/fixtures/misskey/test-send` (described in `INDEX.md` there), those of our own type from
+//! `tests/fixtures/hikyaku`; they are embedded in the binary, and are recognisable by ids that begin with `dummy-`. Misskey sends compact JSON with moments that count from now; so do we.
 
 use bytes::Bytes;
 
-use crate::model::{Arrival, Body, Event, EventError, EventId, EventType, Owner, Source, Timestamp, is_note_of};
+use crate::model::{
+    Arrival, Body, Event, EventError, EventId, EventType, Owner, Source, Timestamp, WEBHOOK_DEACTIVATED, is_note_of,
+};
 
 /// The moment at which the fixtures were made.
 const MADE_AT: Timestamp = Timestamp::from_millis(1_774_960_496_789);
@@ -17,7 +19,10 @@ const SAMPLE_BYTES_MAX: usize = 64 * 1024;
 
 macro_rules! fixture {
     ($name:literal) => {
-        Some(include_str!(concat!("../../tests/fixtures/misskey/test-send/", $name, ".json")))
+        fixture!("misskey/test-send/", $name)
+    };
+    ($folder:literal, $name:literal) => {
+        Some(include_str!(concat!("../../tests/fixtures/", $folder, $name, ".json")))
     };
 }
 
@@ -39,6 +44,8 @@ fn fixture(owner: &Owner, kind: &str) -> Option<&'static str> {
         (Owner::System, "inactiveModeratorsInvitationOnlyChanged") => {
             fixture!("system.inactiveModeratorsInvitationOnlyChanged")
         }
+        (Owner::User(_), WEBHOOK_DEACTIVATED) => fixture!("hikyaku/", "user.webhookDeactivated"),
+        (Owner::System, WEBHOOK_DEACTIVATED) => fixture!("hikyaku/", "system.webhookDeactivated"),
         _ => None,
     }
 }

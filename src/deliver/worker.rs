@@ -1,21 +1,24 @@
 //! Starts and stops the engine on its own thread.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 
+use super::announcer::{Announcer, AnnouncerParts};
 use super::engine::{End, Engine};
+use super::failing::Failing;
 use super::pursuit::Pursuer;
 use super::rates::{RatePolicy, Rates};
 use super::slots::{SlotPolicy, Slots};
 use crate::clock::SharedClock;
 use crate::decide::{Policy as RetryPolicy, Step};
-use crate::model::{Delivery, Event};
+use crate::model::{Delivery, Event, WebhookId};
 use crate::outbound::Client;
 use crate::queue::{Lane, Prefetch, Queue, QueueError};
-use crate::record::Latest;
+use crate::record::{Latest, LatestAttempt};
 use crate::registry::Registry;
 use crate::telemetry::SharedTelemetry;
 
@@ -60,6 +63,10 @@ pub struct Policy {
     pub prefetch: Prefetch,
     /// When to try again.
     pub retry: RetryPolicy,
+    /// How long a webhook may fail without one success before it is switched off; none: for ever.
+    pub deactivate_after: Option<Duration>,
+    /// The `server` of events of our own.
+    pub server: Option<String>,
     /// How long what is in flight may take at shutdown.
     pub grace: Duration,
 }
@@ -82,6 +89,7 @@ pub struct Worker {
     ended: oneshot::Receiver<End>,
     latest: Arc<Latest>,
     telemetry: SharedTelemetry,
+    announcer: Announcer,
 }
 
 impl Worker {
@@ -96,15 +104,29 @@ impl Worker {
         let (stop, stopped) = watch::channel(false);
         let (end, ended) = oneshot::channel();
         let (latest, telemetry) = (Arc::clone(&parts.latest), parts.telemetry.clone());
+        let known = latest.all().await.unwrap_or_else(|error| {
+            // What is noted from now on is put together with what the store has.
+            telemetry.trouble("it cannot be read since when webhooks are failing, so that counts from now", &error);
+            HashMap::new()
+        });
+        let deactivated = Arc::new(Notify::new());
+        let announcer = Announcer::start(AnnouncerParts {
+            queue: parts.queue.clone(),
+            registry: Arc::clone(&parts.registry),
+            clock: Arc::clone(&parts.clock),
+            telemetry: telemetry.clone(),
+            server: policy.server.clone(),
+            deactivated: Arc::clone(&deactivated),
+        });
         let run = move || {
-            let engine = engine(parts, &policy);
+            let engine = engine(parts, &policy, known, deactivated);
             let why = runtime.block_on(engine.run(work, retry, stopped));
             // Name look-ups under way must not hold up the end.
             runtime.shutdown_background();
             let _nobody_may_wait = end.send(why);
         };
         std::thread::Builder::new().name("hikyaku-deliver".to_owned()).spawn(run)?;
-        Ok(Self { stop, ended, latest, telemetry })
+        Ok(Self { stop, ended, latest, telemetry, announcer })
     }
 
     /// Ends when the worker does without having been told to: its thread has panicked, or the queue has closed under it.
@@ -118,24 +140,34 @@ impl Worker {
     pub async fn stop(self) {
         self.stop.send_replace(true);
         let _ended_or_panicked = self.ended.await;
+        self.announcer.stop().await;
         if let Err(error) = self.latest.flush().await {
             self.telemetry.trouble("the latest status of webhooks cannot be written", &error);
         }
     }
 }
 
-fn engine(parts: Parts, policy: &Policy) -> Engine {
+fn engine(parts: Parts, policy: &Policy, known: HashMap<WebhookId, LatestAttempt>, deactivated: Arc<Notify>) -> Engine {
     let slots = SlotPolicy {
         per_webhook: policy.slots_per_webhook,
         patience: policy.patience,
         waiters_max: policy.prefetch.messages,
     };
     let rates = RatePolicy { patience: policy.patience, waiters_max: policy.prefetch.messages };
+    let failing = Failing::new(
+        known,
+        Arc::clone(&parts.registry),
+        parts.latest,
+        parts.clock.clone(),
+        parts.telemetry.clone(),
+        policy.deactivate_after,
+        deactivated,
+    );
     Engine {
         observer: parts.observer,
         pursuer: Pursuer {
             registry: parts.registry,
-            latest: parts.latest,
+            failing,
             client: parts.client,
             rates: Rates::new(rates, parts.clock.clone()),
             clock: parts.clock,

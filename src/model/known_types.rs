@@ -1,4 +1,4 @@
-//! The event types that are known by name: Misskey's own, and those that its forks add.
+//! The event types that are known by name: Misskey's own, those that its forks add, and hikyaku's own.
 //!
 //! An event may have any type; hikyaku never refuses one that is not here. The list is for where a person chooses (`on`
 //! of Misskey's management API, the console, `misskey connect`), so that a slip of the pen is told, and for the
@@ -46,7 +46,12 @@ pub enum Sender {
     Nobody,
     /// These forks only; Misskey itself refuses the type in `on`.
     Forks(&'static str),
+    /// hikyaku itself.
+    Hikyaku,
 }
+
+/// That hikyaku has switched off a webhook of its owner's.
+pub const WEBHOOK_DEACTIVATED: &str = "hikyaku.webhookDeactivated";
 
 const fn user(name: &'static str, sender: Sender) -> KnownType {
     KnownType { name, audience: Audience::User, sender }
@@ -56,7 +61,7 @@ const fn system(name: &'static str, sender: Sender) -> KnownType {
     KnownType { name, audience: Audience::System, sender }
 }
 
-static KNOWN_TYPES: [KnownType; 23] = [
+static KNOWN_TYPES: [KnownType; 25] = [
     user("note", Sender::Misskey),
     user("reply", Sender::Misskey),
     user("renote", Sender::Misskey),
@@ -69,6 +74,7 @@ static KNOWN_TYPES: [KnownType; 23] = [
     user("reportCreated", Sender::Forks("MisskeyIO, hotomoe")),
     user("reportResolved", Sender::Forks("MisskeyIO, hotomoe")),
     user("reportAutoResolved", Sender::Forks("MisskeyIO, hotomoe")),
+    user(WEBHOOK_DEACTIVATED, Sender::Hikyaku),
     system("abuseReport", Sender::Misskey),
     system("abuseReportResolved", Sender::Misskey),
     system("userCreated", Sender::Misskey),
@@ -80,9 +86,10 @@ static KNOWN_TYPES: [KnownType; 23] = [
     system("contactUpdated", Sender::Forks("misskey-tempura")),
     system("contactResolved", Sender::Forks("misskey-tempura")),
     system("contactDeleted", Sender::Forks("misskey-tempura")),
+    system(WEBHOOK_DEACTIVATED, Sender::Hikyaku),
 ];
 
-/// Every known type: the users' first, of each audience Misskey's own before the forks'.
+/// Every known type: the users' first, of each audience Misskey's own, the forks', hikyaku's.
 pub fn known_types() -> &'static [KnownType] {
     &KNOWN_TYPES
 }

@@ -21,6 +21,7 @@ mod peer;
 mod rate_limit;
 mod receipt;
 mod signing;
+mod streak;
 mod subscribable;
 mod time;
 mod webhook;
@@ -37,7 +38,7 @@ pub use filter::{
 };
 pub use format::{Format, check_format};
 pub use ids::{DeliveryId, DeliveryIdError, EventId, EventType, ID_BYTES_MAX, IdError, Source, UserId, WebhookId};
-pub use known_types::{Audience, KnownType, Sender, known_type, known_types};
+pub use known_types::{Audience, KnownType, Sender, WEBHOOK_DEACTIVATED, known_type, known_types};
 pub use nearest::nearest;
 pub use parse::{Arrival, Draft};
 pub use peer::Peer;
@@ -47,6 +48,7 @@ pub use signing::{
     PREVIOUS_SIGNING_MAX, Previous, SIGNING_GRACE, SIGNING_GRACE_S, Signers, Signing, SigningChange, SigningKey,
     check_signing_key, check_signing_secret,
 };
+pub use streak::Streak;
 pub use subscribable::{Subscribable, is_note_of};
 pub use time::Timestamp;
 pub use webhook::{

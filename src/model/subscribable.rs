@@ -96,7 +96,11 @@ mod tests {
             assert!(!types.has(&Owner::System, kind), "{kind}");
         }
         let words = types.unknown(&Owner::System, "edited");
-        assert!(words.contains("contactDeleted, clipped. An admin") && !words.contains("edited,"), "{words}");
+        assert!(
+            words.contains("contactDeleted, hikyaku.webhookDeactivated, clipped. An admin")
+                && !words.contains("edited,"),
+            "{words}"
+        );
     }
 
     #[test]

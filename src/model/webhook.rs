@@ -102,6 +102,8 @@ pub struct Deactivation {
     pub reason: DeactivationReason,
     /// When.
     pub at: Timestamp,
+    /// Since when no attempt had succeeded, if that is known.
+    pub failing_since: Option<Timestamp>,
 }
 
 /// How a webhook's deliveries differ from the settings; `None` is "as the settings say".

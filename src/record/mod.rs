@@ -12,7 +12,7 @@ pub use dead_letters::{
     BodySize, Cursor, CursorError, DeadLetter, DeadLetters, Filter, PAGE_MAX, Page, Pruned, ReplayTurn, Retention,
     STEP_ROWS, Summary,
 };
-pub use latest::{Latest, LatestAttempt, WEBHOOKS_MAX};
+pub use latest::{Latest, LatestAttempt, WEBHOOKS_MAX, failing_since};
 pub use receipts::Receipts;
 
 use std::sync::Arc;

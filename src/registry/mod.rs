@@ -12,6 +12,8 @@
 //! - A deleted webhook's id is known as deleted, and cannot be used again, for [`TOMBSTONE_AGE_MAX`].
 //! - A declared webhook cannot be changed or deleted here. We can deactivate it, which outlives a restart, and its owner
 //!   can activate it again.
+//! - That we have deactivated a webhook is kept, with the deactivation and in the same step, until its owner was told
+//!   ([`Registry::announcements`]).
 //!
 //! - With a key, secrets, options and URLs lie in the store sealed, and nothing of their clear text stays in it. A store that
 //!   another key has sealed is not opened; if that happens under way, the last snapshot stays.
@@ -21,6 +23,7 @@
 
 mod asked;
 mod cache;
+mod deactivating;
 mod error;
 mod room;
 mod row;
@@ -40,11 +43,12 @@ use tokio::time::MissedTickBehavior;
 use self::cache::{Loaded, Step};
 use self::sqlite::{Created, SqliteStore, Updated};
 use crate::clock::SharedClock;
-use crate::model::{Deactivation, DeactivationReason, Status, Timestamp, Webhook, WebhookId};
+use crate::model::{Status, Webhook, WebhookId};
 use crate::sqlite::{Bell, ring};
 
 pub use asked::{Change, Filter, NewWebhook};
 pub use cache::{Known, Snapshot};
+pub use deactivating::Announcement;
 pub use error::RegistryError;
 pub use seal::{SealKey, Seals};
 pub use signing::{made_signing_key, made_signing_secret};
@@ -249,42 +253,6 @@ impl Registry {
         };
         shared.follow(step, |snapshot| snapshot.delete(id));
         Ok(())
-    }
-
-    /// Notes that we stop sending to a webhook, stored or declared. `false`: we had already, and that reason and time
-    /// stand; or there is no such webhook.
-    ///
-    /// # Errors
-    /// What the store says.
-    pub async fn deactivate(&self, id: &WebhookId, reason: DeactivationReason) -> Result<bool, RegistryError> {
-        self.deactivate_unless_changed(id, reason, Timestamp::from_millis(i64::MAX)).await
-    }
-
-    /// As [`Self::deactivate`], but not when its owner has changed or activated the webhook since `seen`, which is the
-    /// `updated_at` of what an answer was for: an answer of the old address says nothing of the new one.
-    ///
-    /// # Errors
-    /// What the store says.
-    pub async fn deactivate_unless_changed(
-        &self,
-        id: &WebhookId,
-        reason: DeactivationReason,
-        seen: Timestamp,
-    ) -> Result<bool, RegistryError> {
-        let shared = &self.shared;
-        let stopped = Deactivation { reason, at: shared.clock.now() };
-        let declared = shared.declared.contains_key(id);
-        let _turn = shared.turn.lock().await;
-        let Some(step) = shared.store.deactivate(id, stopped.clone(), declared, seen).await? else {
-            return Ok(false);
-        };
-        shared.follow(step, |snapshot| {
-            if let Known::Webhook(webhook) = snapshot.find(id) {
-                let webhook = cache::deactivated(webhook, stopped);
-                snapshot.put(webhook);
-            }
-        });
-        Ok(true)
     }
 }
 

@@ -7,7 +7,7 @@
 //! `webhook_state` is what we found out at run time. It is kept apart from `webhooks` because the webhooks of the settings
 //! file have a state and no row.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -19,10 +19,11 @@ use super::cache::{Loaded, Step};
 use super::room::is_full;
 use super::row;
 use super::seal::Seals;
-use crate::model::{Deactivation, DeactivationReason, Status, Timestamp, Webhook, WebhookId};
+use crate::model::{Deactivation, Status, Timestamp, Webhook, WebhookId};
 use crate::sqlite::{self, SqliteError, SqliteThread};
 
 mod changing;
+mod deactivating;
 mod sealing;
 
 const STEPS: &[&str] = &[
@@ -50,6 +51,7 @@ const STEPS: &[&str] = &[
     INSERT INTO registry_revision VALUES (1, 0);
 "#,
     "ALTER TABLE webhooks ADD COLUMN sealed_by TEXT;",
+    deactivating::STEP,
 ];
 
 /// Problems told of one reading; the rest are counted.
@@ -177,7 +179,7 @@ impl SqliteStore {
                 Ok(webhook) => Box::new(webhook),
                 Err(why) => return Ok(Updated::Damaged(why)),
             };
-            let stopped = load_states(&transaction, &mut Vec::new(), Some(&id))?.remove(&id);
+            let stopped = deactivating::load_states(&transaction, &mut Vec::new(), Some(&id))?.remove(&id);
             let step = bump(&transaction)?;
             transaction.commit()?;
             Ok(Updated::Done(webhook, stopped, step))
@@ -196,53 +198,6 @@ impl SqliteStore {
             }
             clear_state(&transaction, id)?;
             transaction.execute("INSERT OR REPLACE INTO webhook_tombstones VALUES (?1, ?2)", (id, now.as_millis()))?;
-            let step = bump(&transaction)?;
-            transaction.commit()?;
-            Ok(Some(step))
-        };
-        self.writer.call(job).await
-    }
-
-    /// Notes that we stopped a webhook; nothing when we had, or when it is neither in the store nor `declared`, or was
-    /// changed after `seen`.
-    pub(super) async fn deactivate(
-        &self,
-        id: &WebhookId,
-        stopped: Deactivation,
-        declared: bool,
-        seen: Timestamp,
-    ) -> Result<Option<Step>, SqliteError> {
-        let id = id.clone();
-        let job = move |connection: &mut Connection| {
-            let transaction = immediate(connection)?;
-            let unchanged = "SELECT 1 FROM webhooks WHERE id = ?1 AND updated_at <= ?2";
-            let is_there =
-                declared || transaction.prepare_cached(unchanged)?.exists((id.as_str(), seen.as_millis()))?;
-            if !is_there {
-                return Ok(None);
-            }
-            let added = transaction.execute(
-                "INSERT OR IGNORE INTO webhook_state VALUES (?1, ?2, ?3)",
-                (id.as_str(), stopped.reason.as_str(), stopped.at.as_millis()),
-            )?;
-            if added == 0 {
-                return Ok(None);
-            }
-            let step = bump(&transaction)?;
-            transaction.commit()?;
-            Ok(Some(step))
-        };
-        self.writer.call(job).await
-    }
-
-    /// Forgets that we stopped a webhook; nothing when we had not.
-    pub(super) async fn reactivate(&self, id: &WebhookId) -> Result<Option<Step>, SqliteError> {
-        let id = id.clone();
-        let job = move |connection: &mut Connection| {
-            let transaction = immediate(connection)?;
-            if clear_state(&transaction, id.as_str())? == 0 {
-                return Ok(None);
-            }
             let step = bump(&transaction)?;
             transaction.commit()?;
             Ok(Some(step))
@@ -299,7 +254,7 @@ fn load(connection: &Connection, revision: i64, seals: &Seals) -> rusqlite::Resu
     let mut problems = Vec::new();
     let keys_missing = sealing::keys_missing(connection, seals)?;
     let webhooks = load_webhooks(connection, &mut problems, seals)?;
-    let deactivated = load_states(connection, &mut problems, None)?;
+    let deactivated = deactivating::load_states(connection, &mut problems, None)?;
     let tombstones = load_tombstones(connection)?;
     if problems.len() > PROBLEMS_MAX {
         let more = problems.len() - PROBLEMS_MAX;
@@ -327,37 +282,6 @@ fn load_webhooks(connection: &Connection, problems: &mut Vec<String>, seals: &Se
         }
     }
     Ok(webhooks)
-}
-
-/// Which webhooks we stopped: all, or only `one`.
-fn load_states(
-    connection: &Connection,
-    problems: &mut Vec<String>,
-    one: Option<&WebhookId>,
-) -> rusqlite::Result<HashMap<WebhookId, Deactivation>> {
-    let sql = "SELECT id, deactivated_reason, deactivated_at FROM webhook_state WHERE ?1 IS NULL OR id = ?1";
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut states = HashMap::new();
-    let mut rows = statement.query([one.map(WebhookId::as_str)])?;
-    while let Some(row) = rows.next()? {
-        let (Ok(id), Ok(reason), Ok(at)) = (row.get::<_, String>(0), row.get::<_, String>(1), row.get(2)) else {
-            problems.push("a row of webhook_state is skipped: it is no text".to_owned());
-            continue;
-        };
-        let Ok(id) = WebhookId::new(&id) else {
-            problems.push(format!("a row of webhook_state is skipped: {id:?} is no webhook's id"));
-            continue;
-        };
-        // Stopped for a reason unknown here is still stopped: a newer hikyaku may have written it.
-        let reason = DeactivationReason::from_name(&reason).unwrap_or_else(|| {
-            problems.push(format!(
-                "the webhook {id} was deactivated for a reason that is unknown here, {reason:?}; it is taken for failing"
-            ));
-            DeactivationReason::Failing
-        });
-        states.insert(id, Deactivation { reason, at: Timestamp::from_millis(at) });
-    }
-    Ok(states)
 }
 
 fn load_tombstones(connection: &Connection) -> rusqlite::Result<HashSet<WebhookId>> {

@@ -13,10 +13,12 @@ use crate::model::{
     Body, Condition, Event, EventId, Signing, SigningChange, SigningKey, UserId, check_signing_key,
     check_signing_secret,
 };
+use crate::model::{Deactivation, DeactivationReason, Timestamp};
 use crate::model::{EventType, Format, Options, Origin, Owner, RateLimit, Secret, Source};
 
 const START: Timestamp = Timestamp::from_millis(1_774_960_496_789);
 
+mod announced;
 mod sealed;
 mod signing;
 
@@ -97,7 +99,7 @@ fn active(active: bool) -> Change {
 }
 
 fn stopped(reason: DeactivationReason, at: Timestamp) -> Status {
-    Status::Deactivated(Deactivation { reason, at })
+    Status::Deactivated(Deactivation { reason, at, failing_since: None })
 }
 
 /// Waits until a snapshot fits. A second is promised; the rest is for a machine that has other things to do.
@@ -470,7 +472,7 @@ async fn a_damaged_row_is_mended_by_setting_the_field_anew_or_deleted() {
 async fn a_webhook_stopped_for_a_reason_of_a_newer_version_is_still_stopped() {
     let world = World::new();
     world.open().await.create(new("wh1")).await.expect("creates");
-    world.execute("INSERT INTO webhook_state VALUES ('wh1', 'bored', 5)");
+    world.execute("INSERT INTO webhook_state VALUES ('wh1', 'bored', 5, NULL)");
     let registry = world.open().await;
     let failing = stopped(DeactivationReason::Failing, Timestamp::from_millis(5));
     assert_eq!(registry.show(&id("wh1")).expect("shows").status, failing);

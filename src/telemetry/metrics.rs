@@ -8,7 +8,7 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
-use crate::model::{DeathReason, IngestRefusal, Outcome, ParkReason};
+use crate::model::{DeactivationReason, DeathReason, IngestRefusal, Outcome, ParkReason};
 
 const REQUEST_SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 const LATENCY_SECONDS: &[f64] = &[
@@ -52,6 +52,7 @@ pub(super) struct DeliveryMetrics {
     pub(super) unwanted: IntCounter,
     pub(super) retries: IntCounter,
     parked: IntCounterVec,
+    deactivated: IntCounterVec,
 }
 
 pub(super) struct DeadMetrics {
@@ -150,6 +151,7 @@ impl DeliveryMetrics {
     fn new(make: &Maker) -> Result<Self, prometheus::Error> {
         let outcomes: Vec<&str> = Outcome::ALL.iter().map(|outcome| outcome.as_str()).collect();
         let reasons: Vec<&str> = ParkReason::ALL.iter().map(|reason| reason.as_str()).collect();
+        let stops: Vec<&str> = DeactivationReason::ALL.iter().map(|reason| reason.as_str()).collect();
         let ended = make.counters(
             "deliveries_total",
             "Deliveries that ended. result: delivered, dead (handed over to the dead letters), dropped (webhook deleted).",
@@ -195,6 +197,12 @@ impl DeliveryMetrics {
                 "reason",
                 &reasons,
             )?,
+            deactivated: make.counters(
+                "webhooks_deactivated_total",
+                &format!("Webhooks switched off. reason: {}.", stops.join(", ")),
+                "reason",
+                &stops,
+            )?,
         })
     }
 
@@ -208,6 +216,10 @@ impl DeliveryMetrics {
 
     pub(super) fn parked(&self, reason: ParkReason) -> IntCounter {
         self.parked.with_label_values(&[reason.as_str()])
+    }
+
+    pub(super) fn deactivated(&self, reason: DeactivationReason) -> IntCounter {
+        self.deactivated.with_label_values(&[reason.as_str()])
     }
 }
 

@@ -181,8 +181,10 @@ impl Telemetry {
     }
 
     /// We stopped a webhook.
-    pub fn webhook_deactivated(&self, webhook: &WebhookId, reason: DeactivationReason) {
-        tracing::warn!(%webhook, %reason, "webhook deactivated; its owner can activate it again");
+    pub fn webhook_deactivated(&self, webhook: &WebhookId, reason: DeactivationReason, failing_since: Timestamp) {
+        self.metrics.delivery.deactivated(reason).inc();
+        let since = failing_since.to_rfc3339();
+        tracing::warn!(%webhook, %reason, "webhook deactivated: no success since {since}; its owner can activate it again");
     }
 
     /// A test was sent, and came to `outcome`.

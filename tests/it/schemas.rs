@@ -63,8 +63,8 @@ fn fixture(name: &str) -> Value {
 /// the job in Misskey's queue as the event that comes of it.
 fn samples() -> Vec<(String, Value)> {
     let mut samples = Vec::new();
-    for folder in ["user", "system", "test-send"] {
-        for path in files(&format!("tests/fixtures/misskey/{folder}")) {
+    for (folder, within) in [("user", "/misskey"), ("system", "/misskey"), ("test-send", "/misskey"), ("hikyaku", "")] {
+        for path in files(&format!("tests/fixtures{within}/{folder}")) {
             let name = path.file_stem().expect("a name").to_string_lossy();
             samples.push((format!("{folder}/{name}"), json_file(&path)));
         }
@@ -109,7 +109,7 @@ fn each_sample_fits_the_schema_of_its_type() {
     let types: BTreeSet<_> = cases.iter().map(|(schema, _)| schema.clone()).collect();
     let of_misskey = known_types().iter().filter(|known| !matches!(known.sender, Sender::Forks(_)));
     let all = of_misskey.map(|known| format!("{}/{}.json", known.audience.as_str(), known.name)).collect();
-    assert_eq!(types, all, "every type that Misskey's `on` takes has a sample");
+    assert_eq!(types, all, "every type that Misskey's `on` takes, and each of our own, has a sample");
 }
 
 /// The sample with the value at `pointer` replaced, or taken away when there is none.

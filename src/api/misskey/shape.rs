@@ -2,15 +2,16 @@
 //!
 //! ```json
 //! {"id":"..","userId":"..","name":"..","on":["note"],"url":"..","secret":"..","active":true,"latestSentAt":null,"latestStatus":null,
-//!  "source":"default","deactivated":null,"format":"misskey","sendSecret":true,"signingSecret":null,"signingPublicKey":null,
-//!  "previousSigningSecrets":[],"previousSigningKeys":[],"retryScheduleS":null,"maxAgeS":null,
+//!  "source":"default","deactivated":null,"failingSince":null,"format":"misskey","sendSecret":true,"signingSecret":null,
+//!  "signingPublicKey":null,"previousSigningSecrets":[],"previousSigningKeys":[],"retryScheduleS":null,"maxAgeS":null,
 //!  "timeoutMs":null,"rateLimit":null,"filters":[],"declared":false}
 //! ```
 //!
 //! `signingPublicKey` is what receivers check `v1a` with; the key itself is never answered. The earlier ones are those that sign
 //! now: `{"until":".."}`, and of keys `{"publicKey":"whpk_..","until":".."}`; `until` is null where only the settings file ends them.
 //!
-//! A webhook that hikyaku has deactivated is not active, and `deactivated` is `{"reason":"gone","at":".."}`.
+//! A webhook that hikyaku has deactivated is not active, and `deactivated` is `{"reason":"gone","at":".."}`. `failingSince`
+//! says since when no attempt has succeeded; of a deactivated one, had succeeded then.
 
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
@@ -21,7 +22,7 @@ use crate::deliver::Tested;
 use crate::model::{
     Condition, EventType, Origin, Secret, SigningKey, Source, Status, Timestamp, UserId, Webhook, WebhookId,
 };
-use crate::record::LatestAttempt;
+use crate::record::{LatestAttempt, failing_since};
 
 /// A successful answer.
 #[derive(Debug)]
@@ -89,6 +90,7 @@ pub(super) struct SystemShape<'a> {
 struct OwnShape<'a> {
     source: &'a Source,
     deactivated: Option<DeactivatedShape>,
+    failing_since: Option<String>,
     format: &'static str,
     send_secret: bool,
     signing_secret: Option<&'a str>,
@@ -136,7 +138,7 @@ impl<'a> UserShape<'a> {
             active: webhook.status == Status::Active,
             latest_sent_at: latest.map(|latest| latest.sent_at.to_rfc3339()),
             latest_status: latest.map(|latest| latest.status),
-            own: OwnShape::of(webhook, now),
+            own: OwnShape::of(webhook, latest, now),
         }
     }
 }
@@ -153,13 +155,13 @@ impl<'a> SystemShape<'a> {
             on: &webhook.on,
             url: webhook.url.as_str(),
             secret: webhook.secret.expose(),
-            own: OwnShape::of(webhook, now),
+            own: OwnShape::of(webhook, latest, now),
         }
     }
 }
 
 impl<'a> OwnShape<'a> {
-    fn of(webhook: &'a Webhook, now: Timestamp) -> Self {
+    fn of(webhook: &'a Webhook, latest: Option<LatestAttempt>, now: Timestamp) -> Self {
         let options = &webhook.options;
         let deactivated = match &webhook.status {
             Status::Deactivated(why) => Some(DeactivatedShape { reason: why.reason.as_str(), at: why.at.to_rfc3339() }),
@@ -169,6 +171,7 @@ impl<'a> OwnShape<'a> {
         Self {
             source: &webhook.source,
             deactivated,
+            failing_since: failing_since(webhook, latest).map(Timestamp::to_rfc3339),
             format: options.format.as_str(),
             send_secret: options.send_secret,
             signing_secret: options.signing.secret.current.as_ref().map(Secret::expose),

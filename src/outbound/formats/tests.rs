@@ -20,8 +20,8 @@ fn repository(path: &str) -> PathBuf {
 /// Every sample that is an event, by name, as Misskey sends it: compact.
 fn samples() -> Vec<(String, String)> {
     let mut samples = Vec::new();
-    for folder in ["user", "system", "test-send"] {
-        let entries = std::fs::read_dir(repository("tests/fixtures/misskey").join(folder)).expect("a folder");
+    for (folder, within) in [("user", "misskey"), ("system", "misskey"), ("test-send", "misskey"), ("hikyaku", "")] {
+        let entries = std::fs::read_dir(repository("tests/fixtures").join(within).join(folder)).expect("a folder");
         for path in entries.map(|entry| entry.expect("an entry").path()) {
             samples.push((format!("{folder}/{}", path.file_stem().expect("a name").to_string_lossy()), path));
         }
@@ -451,6 +451,10 @@ fn any_json() -> impl proptest::strategy::Strategy<Value = Value> {
         "message",
         "asHours",
         "emoji",
+        "webhook",
+        "host",
+        "reason",
+        "failingSince",
     ]);
     leaf.prop_recursive(4, 64, 8, move |inner| {
         prop_oneof![

@@ -1,11 +1,13 @@
-//! How each webhook's latest attempt went: Misskey's `latestSentAt` and `latestStatus`.
+//! How each webhook's latest attempt went (Misskey's `latestSentAt` and `latestStatus`), and since when it is failing.
 //!
-//! The worker notes every attempt ([`Latest::note`]): that touches a map in memory and nothing else. A task of ours writes
+//! The worker notes every attempt ([`Latest::note_course`]; tests [`Latest::note`]): that touches a map in memory and nothing
+//! else. A task of ours writes
 //! the map to the store, in one transaction, at most every [`WRITE_EVERY`] and only when something was noted. While the
 //! store cannot be written, the map keeps the latest of each webhook, up to [`WEBHOOKS_MAX`] of them, and the task tries
 //! again. A crash loses what was noted since the last writing; [`Latest::flush`] at shutdown loses nothing.
 
 mod sqlite;
+mod waiting;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -17,8 +19,10 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use self::sqlite::SqliteLatest;
+use self::waiting::Noted;
 use super::RecordError;
-use crate::model::{Timestamp, WebhookId};
+use crate::decide::Course;
+use crate::model::{Status, Streak, Timestamp, Webhook, WebhookId};
 use crate::sqlite::SqliteError;
 
 /// Webhooks of which the latest attempt waits to be written, at most; beyond them it is dropped and counted.
@@ -34,6 +38,8 @@ pub struct LatestAttempt {
     pub sent_at: Timestamp,
     /// The HTTP status; 1 when there was no answer, as Misskey writes it.
     pub status: u16,
+    /// Since when no attempt has succeeded; none when the latest has, and before the first.
+    pub failing: Option<Streak>,
 }
 
 /// The latest attempt of each webhook. See the module's head for what it promises.
@@ -48,7 +54,7 @@ pub struct Latest {
 struct Shared {
     store: SqliteLatest,
     /// What the store does not have yet.
-    waiting: Mutex<HashMap<WebhookId, LatestAttempt>>,
+    waiting: Mutex<HashMap<WebhookId, Noted>>,
     noted: Notify,
     dropped: AtomicU64,
     trouble: Mutex<Option<String>>,
@@ -77,14 +83,20 @@ impl Latest {
     }
 
     /// Notes an attempt made at `at` that was answered with `status` (1: not answered). Of one webhook's attempts the
-    /// latest counts, in whatever order they are noted. Does no I/O and never waits.
+    /// latest counts, in whatever order they are noted. Since when it is failing stays as it is: of a test. Does no I/O and
+    /// never waits.
     pub fn note(&self, webhook: &WebhookId, at: Timestamp, status: u16) {
+        self.note_course(webhook, at, status, Course::Unmoved);
+    }
+
+    /// As [`Self::note`], with how the webhook does since; of that the one noted last counts.
+    pub fn note_course(&self, webhook: &WebhookId, at: Timestamp, status: u16, course: Course) {
+        let noted = Noted::of(at, status, course);
         let mut waiting = locked(&self.shared.waiting);
-        let attempt = LatestAttempt { sent_at: at, status };
         if let Some(known) = waiting.get_mut(webhook) {
-            *known = later(*known, attempt);
+            *known = known.then(noted);
         } else if waiting.len() < WEBHOOKS_MAX {
-            waiting.insert(webhook.clone(), attempt);
+            waiting.insert(webhook.clone(), noted);
         } else {
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -108,9 +120,9 @@ impl Latest {
         // In this order: what is written meanwhile is then seen twice rather than not at all.
         let waiting = locked(&self.shared.waiting).get(webhook).copied();
         let stored = self.shared.store.of(webhook).await?;
-        Ok(match (stored, waiting) {
-            (Some(stored), Some(waiting)) => Some(later(stored, waiting)),
-            (stored, waiting) => waiting.or(stored),
+        Ok(match waiting {
+            Some(noted) => Some(noted.over(stored)),
+            None => stored,
         })
     }
 
@@ -121,8 +133,9 @@ impl Latest {
     pub async fn all(&self) -> Result<HashMap<WebhookId, LatestAttempt>, RecordError> {
         let waiting = locked(&self.shared.waiting).clone();
         let mut all = self.shared.store.all().await?;
-        for (webhook, attempt) in waiting {
-            all.entry(webhook).and_modify(|known| *known = later(*known, attempt)).or_insert(attempt);
+        for (webhook, noted) in waiting {
+            let known = all.get(&webhook).copied();
+            all.insert(webhook, noted.over(known));
         }
         Ok(all)
     }
@@ -174,8 +187,8 @@ impl Shared {
         });
         written?;
         let mut waiting = locked(&self.waiting);
-        for (webhook, attempt) in batch.iter() {
-            if waiting.get(webhook) == Some(attempt) {
+        for (webhook, noted) in batch.iter() {
+            if waiting.get(webhook) == Some(noted) {
                 waiting.remove(webhook);
             }
         }
@@ -183,9 +196,13 @@ impl Shared {
     }
 }
 
-/// The later of two attempts; of two at the same moment, the one noted last.
-fn later(known: LatestAttempt, noted: LatestAttempt) -> LatestAttempt {
-    if noted.sent_at >= known.sent_at { noted } else { known }
+/// Since when no attempt for `webhook` has succeeded, when its latest went as `latest` says; of one that was deactivated, since
+/// when none had succeeded then.
+pub fn failing_since(webhook: &Webhook, latest: Option<LatestAttempt>) -> Option<Timestamp> {
+    match &webhook.status {
+        Status::Deactivated(deactivation) => deactivation.failing_since,
+        Status::Active | Status::Paused => latest.and_then(|latest| latest.failing).map(|streak| streak.since),
+    }
 }
 
 /// What was held is whole at every moment, so a panic elsewhere has not broken it.

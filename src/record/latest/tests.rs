@@ -31,7 +31,7 @@ fn id(text: &str) -> WebhookId {
 }
 
 fn attempt(ms: i64, status: u16) -> LatestAttempt {
-    LatestAttempt { sent_at: Timestamp::from_millis(ms), status }
+    LatestAttempt { sent_at: Timestamp::from_millis(ms), status, failing: None }
 }
 
 fn note(latest: &Latest, webhook: &str, ms: i64, status: u16) {
@@ -128,4 +128,99 @@ async fn a_webhook_that_is_forgotten_is_gone_from_memory_and_store() {
     world.latest.forget(&id("wh1")).await.expect("forgets");
     world.latest.flush().await.expect("flushes");
     assert_eq!(world.latest.of(&id("wh1")).await.expect("reads"), None);
+}
+
+fn streak(since_ms: i64, lasted_ms: u64) -> Streak {
+    Streak { since: Timestamp::from_millis(since_ms), lasted: Duration::from_millis(lasted_ms) }
+}
+
+fn fails(latest: &Latest, ms: i64, streak: Streak, anew: bool) {
+    latest.note_course(&id("wh1"), Timestamp::from_millis(ms), 503, Course::Failing { streak, anew, stop: None });
+}
+
+async fn failing(latest: &Latest) -> Option<Streak> {
+    latest.of(&id("wh1")).await.expect("reads").and_then(|attempt| attempt.failing)
+}
+
+#[tokio::test]
+async fn since_when_a_webhook_fails_is_known_at_once_and_after_a_restart_until_it_succeeds() {
+    let world = World::new().await;
+    fails(&world.latest, 10, streak(10, 0), true);
+    assert_eq!(failing(&world.latest).await, Some(streak(10, 0)));
+    world.latest.flush().await.expect("flushes");
+    fails(&world.latest, 30, streak(10, 20), false);
+    assert_eq!(failing(&world.latest).await, Some(streak(10, 20)), "what waits is put over what is stored");
+    world.latest.flush().await.expect("flushes");
+    let reopened = world.reopened().await;
+    assert_eq!(failing(&reopened).await, Some(streak(10, 20)));
+    assert_eq!(reopened.all().await.expect("reads")[&id("wh1")].failing, Some(streak(10, 20)));
+    world.latest.note_course(&id("wh1"), Timestamp::from_millis(40), 200, Course::Well);
+    assert_eq!(failing(&world.latest).await, None);
+    world.latest.flush().await.expect("flushes");
+    assert_eq!(failing(&world.reopened().await).await, None);
+}
+
+#[tokio::test]
+async fn a_test_is_the_latest_attempt_and_says_nothing_of_failing() {
+    let world = World::new().await;
+    fails(&world.latest, 10, streak(10, 0), true);
+    world.latest.flush().await.expect("flushes");
+    note(&world.latest, "wh1", 20, 200);
+    let with_test = LatestAttempt { failing: Some(streak(10, 0)), ..attempt(20, 200) };
+    assert_eq!(world.latest.of(&id("wh1")).await.expect("reads"), Some(with_test));
+    world.latest.flush().await.expect("flushes");
+    assert_eq!(world.latest.of(&id("wh1")).await.expect("reads"), Some(with_test));
+}
+
+#[tokio::test]
+async fn what_fails_anew_forgets_what_was_before_even_when_both_wait_to_be_written() {
+    let world = World::new().await;
+    fails(&world.latest, 10, streak(10, 0), true);
+    world.latest.flush().await.expect("flushes");
+    fails(&world.latest, 90, streak(10, 80), false);
+    world.latest.note_course(&id("wh1"), Timestamp::from_millis(95), 200, Course::Well);
+    fails(&world.latest, 100, streak(100, 0), true);
+    fails(&world.latest, 110, streak(100, 10), false);
+    assert_eq!(failing(&world.latest).await, Some(streak(100, 10)));
+    world.latest.flush().await.expect("flushes");
+    assert_eq!(failing(&world.reopened().await).await, Some(streak(100, 10)));
+}
+
+#[tokio::test]
+async fn of_two_workers_that_find_a_webhook_failing_the_first_beginning_and_the_longer_time_count() {
+    let world = World::new().await;
+    let other = world.reopened().await;
+    fails(&world.latest, 10, streak(10, 0), true);
+    world.latest.flush().await.expect("flushes");
+    fails(&other, 500, streak(400, 100), false);
+    other.flush().await.expect("flushes");
+    fails(&world.latest, 50, streak(10, 40), false);
+    world.latest.flush().await.expect("flushes");
+    assert_eq!(failing(&world.reopened().await).await, Some(streak(10, 100)));
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_keeps_neither_a_success_nor_a_failure_from_counting() {
+    let world = World::new().await;
+    fails(&world.latest, 1000, streak(1000, 0), true);
+    world.latest.flush().await.expect("flushes");
+    world.latest.note_course(&id("wh1"), Timestamp::from_millis(10), 200, Course::Well);
+    world.latest.flush().await.expect("flushes");
+    assert_eq!(failing(&world.reopened().await).await, None);
+}
+
+#[tokio::test]
+async fn what_an_older_hikyaku_has_written_is_read() {
+    let world = World::new().await;
+    note(&world.latest, "wh1", 10, 500);
+    world.latest.flush().await.expect("flushes");
+    world.execute(
+        "ALTER TABLE webhook_latest DROP COLUMN failing_since; ALTER TABLE webhook_latest DROP COLUMN failing_ms; \
+         UPDATE hikyaku_schema SET version = 1 WHERE part = 'latest'",
+    );
+    let reopened = world.reopened().await;
+    assert_eq!(reopened.of(&id("wh1")).await.expect("reads"), Some(attempt(10, 500)));
+    fails(&reopened, 20, streak(20, 0), true);
+    reopened.flush().await.expect("flushes");
+    assert_eq!(failing(&reopened).await, Some(streak(20, 0)));
 }

@@ -3,6 +3,7 @@
 //! Every test ends with [`World::finish`](crate::support::world::World::finish), which checks that no delivery was lost,
 //! doubled or made up.
 
+mod failing;
 mod guarded;
 mod hostile;
 mod isolation;

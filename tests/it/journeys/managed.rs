@@ -34,6 +34,7 @@ fn assert_misskeys(webhook: &Value, misskeys: &Value) {
     let own = [
         "source",
         "deactivated",
+        "failingSince",
         "format",
         "sendSecret",
         "signingSecret",
@@ -240,6 +241,43 @@ async fn a_webhook_that_hikyaku_deactivated_says_why_and_is_activated_again() {
     assert_eq!((&webhook["active"], &webhook["deactivated"]), (&json!(true), &Value::Null));
     assert_eq!(program.post(note("again")).await.0, 200);
     receiver.until("it gets events again", |book| book.event_ids.contains("again")).await;
+    program.stop().await;
+}
+
+#[tokio::test]
+async fn a_webhook_that_fails_for_too_long_is_switched_off_and_its_owner_sees_it_and_is_told() {
+    let (failing, other) =
+        (Receiver::start(Behaviour::Answer(500)).await, Receiver::start(Behaviour::Answer(200)).await);
+    let home = Home::new("delivery.deactivate_after_s = 2\ndelivery.retry_schedule_s = [1, 1, 1, 1, 1, 1, 1, 1]\n");
+    let program = home.serve().await;
+    let id = created(&program, &failing.url("/secret-path")).await;
+    let params = json!({"userId": USER, "name": "told", "url": other.url("/"), "on": ["hikyaku.webhookDeactivated"]});
+    assert_eq!(program.call("i/webhooks/create", params).await.0, 200);
+    assert_eq!(shown(&program, &id).await["failingSince"], Value::Null);
+    assert_eq!(program.post(note("e")).await.0, 200);
+    failing.until("the first attempt fails", |book| book.answered == 1).await;
+    let since = until("it is seen that it fails", async || {
+        let webhook = shown(&program, &id).await;
+        webhook["failingSince"].as_str().map(str::to_owned)
+    })
+    .await;
+    let listed = home.cli(&["webhooks", "list"]).await.ok();
+    assert!(listed.contains(&format!("500, failing since {}", &since[..10])), "{listed}");
+
+    other.until("the other webhook is told", |book| book.answered == 1).await;
+
+    let webhook = shown(&program, &id).await;
+    assert_eq!((&webhook["active"], &webhook["deactivated"]["reason"]), (&json!(false), &json!("failing")));
+    assert_eq!(webhook["failingSince"], since);
+    let shown = home.cli(&["webhooks", "show", &id, "--json"]).await.json();
+    assert_eq!((&shown["status"], &shown["failingSince"]), (&json!("deactivated (failing)"), &json!(since)));
+    let told: Value = serde_json::from_slice(&other.book().arrived[0].body).expect("JSON");
+    let body = json!({
+        "webhook": {"id": id, "name": "hook", "host": "127.0.0.1"}, "reason": "failing", "failingSince": since,
+        "deactivatedAt": webhook["deactivated"]["at"],
+    });
+    assert_eq!((&told["body"], &told["userId"]), (&body, &json!(USER)));
+    program.metric_is("hikyaku_webhooks_deactivated_total{reason=\"failing\"}", 1.0).await;
     program.stop().await;
 }
 

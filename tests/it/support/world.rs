@@ -41,6 +41,7 @@ pub(crate) struct Setup {
     pub(crate) schedule: Vec<Duration>,
     pub(crate) max_age: Duration,
     pub(crate) retry_after_max: Duration,
+    pub(crate) deactivate_after: Option<Duration>,
     pub(crate) timeout: Duration,
     pub(crate) slots_per_webhook: usize,
     pub(crate) concurrency: usize,
@@ -62,6 +63,7 @@ impl Default for Setup {
             schedule: [5, 30, 120].map(Duration::from_secs).to_vec(),
             max_age: Duration::from_secs(4 * 86400),
             retry_after_max: Duration::from_secs(3600),
+            deactivate_after: Some(Duration::from_secs(5 * 86400)),
             timeout: Duration::from_secs(10),
             slots_per_webhook: 64,
             concurrency: 256,
@@ -223,6 +225,8 @@ impl World {
                 max_age: setup.max_age,
                 retry_after_max: setup.retry_after_max,
             },
+            deactivate_after: setup.deactivate_after,
+            server: Some("https://misskey.example".to_owned()),
             grace: setup.grace,
         }
     }
@@ -250,6 +254,11 @@ impl World {
     /// A connection of someone else to the store.
     pub(crate) fn store(&self) -> rusqlite::Connection {
         hikyaku::sqlite::open(&self.store_path()).expect("a connection beside the store's own")
+    }
+
+    /// A connection of someone else to the queue's file.
+    pub(crate) fn queue_file(&self) -> rusqlite::Connection {
+        hikyaku::sqlite::open(&self.folder.path().join("queue.db")).expect("a connection beside the queue's own")
     }
 
     fn store_path(&self) -> PathBuf {
@@ -368,6 +377,11 @@ impl World {
         let message = Message { event: Arc::clone(&letter.event), target: Target::One(delivery) };
         self.publish_message(message).await;
         self.letters.remove(&letter.id, letter.delivery.generation).await.expect("removed");
+    }
+
+    /// Notes in the book that there must be a delivery of an event that hikyaku has made itself.
+    pub(crate) fn expects(&mut self, event: &EventId, id: &str) {
+        self.book.insert((event.clone(), webhook(id)));
     }
 
     /// Notes in the book that the delivery waits from now on.

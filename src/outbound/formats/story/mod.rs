@@ -4,6 +4,7 @@
 //! that its author has put behind a warning, or has written for a few only, is not told openly ([`Passage`]).
 
 mod notes;
+mod own;
 mod people;
 mod reports;
 
@@ -14,7 +15,7 @@ use url::Url;
 pub(super) use self::people::Person;
 use super::fit::{encoded, is_unreserved, line};
 use super::look::Object;
-use crate::model::{Event, is_note_of};
+use crate::model::{Event, WEBHOOK_DEACTIVATED, is_note_of};
 
 /// Units of a short text of a stranger's.
 const SHORT_MAX: usize = 100;
@@ -126,7 +127,19 @@ fn segment(text: &str) -> String {
 }
 
 /// What a body can have that a story is made of.
-const BODY: &[&str] = &["note", "user", "reaction", "emoji", "report", "updatedReport", "contact", "remainingTime"];
+const BODY: &[&str] = &[
+    "note",
+    "user",
+    "reaction",
+    "emoji",
+    "report",
+    "updatedReport",
+    "contact",
+    "remainingTime",
+    "webhook",
+    "reason",
+    "failingSince",
+];
 
 /// Tells `event`.
 pub(super) fn tell(event: &Event) -> Story {
@@ -173,6 +186,7 @@ fn known(event: &Event, server: &Server) -> Option<Story> {
             server,
             "No moderator has been active for a while: public notes are switched off now",
         )),
+        WEBHOOK_DEACTIVATED => own::deactivated(&body(), server),
         _ => None,
     }
 }
