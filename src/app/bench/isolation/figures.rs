@@ -86,7 +86,7 @@ impl Row {
         let parks: Vec<String> = self.parks.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
         let parks = if parks.is_empty() { "0".to_owned() } else { parks.join(", ") };
         format!(
-            "{:<28}{:>9.2}{:>9.2}{:>9.2}{:>7.2}{:>7.2}{:>7.2}{:>10}   {parks}",
+            "{:<28}{:>11.2}{:>11.2}{:>11.2}{:>10.2}{:>10.2}{:>7.2}{:>10}   {parks}",
             self.scenario.words(plan),
             self.p50_ms,
             self.p99_ms,
@@ -144,7 +144,7 @@ impl Figures {
                 "from an event's planned moment to its request read by its receiver, for the {compared} that are healthy in all scenarios"
             ),
             format!(
-                "{:<28}{:>9}{:>9}{:>9}{:>7}{:>7}{:>7}{:>10}   {}",
+                "{:<28}{:>11}{:>11}{:>11}{:>10}{:>10}{:>7}{:>10}   {}",
                 "of the others", "p50 ms", "p99 ms", "max ms", "p50 x", "p99 x", "cores", "attempts", "parked"
             ),
         ];
