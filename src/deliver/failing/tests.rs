@@ -145,10 +145,13 @@ async fn an_answer_of_what_was_changed_meanwhile_says_nothing() {
     let before = world.webhook();
     let change = Change { name: Some("new".to_owned()), ..Change::default() };
     world.registry.update(&before.id, change).await.expect("changed");
-    let verdict = Verdict { outcome: Outcome::Gone, status: Some(410), retry_after: None, words: String::new() };
-    failing.follow(&before, &verdict).await;
-    assert_eq!((world.webhook().status.clone(), world.streak().await), (Status::Active, None));
-    assert_eq!(world.latest.of(&before.id).await.expect("read").map(|latest| latest.status), Some(410));
+    for (outcome, status) in [(Outcome::ServerError, 500), (Outcome::Gone, 410)] {
+        let verdict = Verdict { outcome, status: Some(status), retry_after: None, words: String::new() };
+        failing.follow(&before, &verdict).await;
+        assert_eq!((world.webhook().status.clone(), world.streak().await), (Status::Active, None), "{outcome}");
+        let latest = world.latest.of(&before.id).await.expect("read");
+        assert_eq!(latest.map(|latest| latest.status), Some(status));
+    }
 }
 
 #[tokio::test]
