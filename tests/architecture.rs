@@ -6,6 +6,8 @@
 //! Sources are read as tokens ([`source`]), so comments and string literals never count. Production code is what stands
 //! before the `#[cfg(test)]` module that ends a file; a file of tests (`tests.rs`, or in a folder `tests`) has none.
 
+#[path = "architecture/dependencies.rs"]
+mod dependencies;
 #[path = "architecture/examples.rs"]
 mod examples;
 #[path = "architecture/layers.rs"]
@@ -18,6 +20,7 @@ mod source;
 use std::fs;
 use std::path::Path;
 
+use dependencies::{Lists, packages};
 use layers::Layers;
 use rules::{
     decider_faults, file_length_faults, function_length_faults, header_faults, layer_faults, limitless_faults,
@@ -102,6 +105,14 @@ fn a_deliverys_fate_is_decided_in_one_place() {
     assert_none(&sources("src"), decider_faults);
     let asks = |file: &File| tokens(production(&file.path, &file.text)).iter().any(|token| token.text == "next_step");
     assert!(sources("src/deliver").iter().any(asks), "nobody asks the decider");
+}
+
+#[test]
+fn what_it_is_built_of_is_allowed_by_its_licence_its_name_and_where_it_comes_from() {
+    let packages = packages();
+    assert!(packages.len() > 100, "cargo tells only {} packages", packages.len());
+    let faults = Lists::read(&read("deny.toml")).faults(&packages);
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Each rule over a bad example: it can fail. And over good ones: it does not cry wolf.
 
+use super::dependencies::{Lists, Package};
 use super::layers::Layers;
 use super::rules::{
     FILE_LINES_MAX, FUNCTION_LINES_MAX, decider_faults, file_length_faults, function_length_faults, header_faults,
@@ -158,4 +159,30 @@ fn an_unbounded_channel_is_found() {
         assert_fault(&limitless_faults("src/a.rs", &format!("\n{line}\n")), "src/a.rs:2", "no limit");
     }
     assert_eq!(limitless_faults("src/a.rs", "// unbounded\nuse std::ops::Bound::Unbounded;\n"), Vec::<String>::new());
+}
+
+#[test]
+fn a_dependency_is_found_whose_licence_name_or_source_is_not_allowed() {
+    let lists = Lists::read(
+        "licenses.allow = [\"MIT\", \"Zlib\"]\nbans.deny = [{ crate = \"bad\" }]\nsources.allow-registry = [\"https://r\"]\n",
+    );
+    let faults = |name: &str, licence: Option<&str>, source: Option<&str>| {
+        let (licence, source) = (licence.map(str::to_owned), source.map(str::to_owned));
+        lists.faults(&[Package { name: name.to_owned(), licence, source }])
+    };
+    let registry = Some("registry+https://r");
+    for allowed in ["MIT", "GPL-3.0 OR MIT", "Unlicense/MIT", "(MIT OR GPL-3.0) AND Zlib", "GPL-3.0 AND MIT OR Zlib"] {
+        assert_eq!(faults("good", Some(allowed), registry), Vec::<String>::new(), "{allowed}");
+    }
+    for refused in
+        ["GPL-3.0", "MIT AND GPL-3.0", "(MIT OR Zlib) AND GPL-3.0", "MIT WITH x", "MIT MIT", "(MIT", "MIT OR", ""]
+    {
+        let found = faults("good", Some(refused), registry);
+        assert!(found.len() == 1 && found[0].contains("licenses.allow"), "{refused}: {found:?}");
+    }
+    assert!(faults("good", None, registry)[0].contains("no licence"));
+    assert!(faults("bad", Some("MIT"), registry)[0].contains("banned"));
+    for elsewhere in [None, Some("git+https://r"), Some("registry+https://other")] {
+        assert!(faults("good", Some("MIT"), elsewhere)[0].contains("comes from"), "{elsewhere:?}");
+    }
 }
