@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::decide::Network;
-use crate::model::Secret;
+use crate::model::TokenHash;
 
 use super::reader::Section;
 use super::values;
@@ -26,8 +26,9 @@ pub struct Server {
     /// default: they are served on `listen`, one port to open and to watch.
     pub metrics_listen: Option<SocketAddr>,
     /// `admin_token`: the bearer token of API and console, 16 to 1024 visible ASCII characters (a header must carry
-    /// it). Empty, the default: there is no admin, since a token that everyone can read in the source would be none.
-    pub admin_token: Option<Secret>,
+    /// it), or `sha256:` and the SHA-256 of such in 64 hexadecimal digits. Kept as the latter. Empty, the default: there is no
+    /// admin, since a token that everyone can read in the source would be none.
+    pub admin_token: Option<TokenHash>,
     /// `trusted_proxies`: IP addresses, or networks such as 10.0.0.0/8, of reverse proxies that say in `X-Forwarded-For` whom
     /// they were asked by, at most 100. Default none: anyone else could write there what they like.
     pub trusted_proxies: Vec<Network>,
@@ -86,7 +87,13 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("{text:?} is no IP address with a port, such as 127.0.0.1:8787 or [::1]:8787"))
 }
 
-fn admin_token(text: &str) -> Result<Secret, String> {
+fn admin_token(text: &str) -> Result<TokenHash, String> {
+    if let Some(digits) = text.strip_prefix("sha256:") {
+        return TokenHash::from_hex(digits).ok_or_else(|| {
+            "after `sha256:` must come the token's SHA-256 in 64 hexadecimal digits, as `printf %s TOKEN | sha256sum` prints it"
+                .to_owned()
+        });
+    }
     let chars = text.chars().count();
     if !ADMIN_TOKEN_CHARS.contains(&chars) {
         let (least, most) = (ADMIN_TOKEN_CHARS.start(), ADMIN_TOKEN_CHARS.end());
@@ -99,5 +106,5 @@ fn admin_token(text: &str) -> Result<Secret, String> {
                     makes a good one"
             .to_owned());
     }
-    Ok(Secret::new(text))
+    Ok(TokenHash::of(text))
 }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::decide::{Credential, IngestScope};
-use crate::model::{EventType, Format, Origin, Owner, RateLimit, Secret, SigningKey, Status, Timestamp, UserId};
+use crate::model::{
+    EventType, Format, Origin, Owner, RateLimit, Secret, SigningKey, Status, Timestamp, TokenHash, UserId,
+};
 
 fn load(file: &str, env: &[(&str, &str)]) -> Result<Settings, SettingsError> {
     let folder = tempfile::tempdir().expect("a folder");
@@ -82,7 +84,7 @@ fn a_variable_can_say_true_or_false() {
 #[test]
 fn a_token_of_digits_in_a_variable_stays_a_text() {
     let settings = load("", &[("HIKYAKU__SERVER__ADMIN_TOKEN", "0012345678901234")]).expect("valid");
-    assert_eq!(settings.server.admin_token, Some(Secret::new("0012345678901234")));
+    assert_eq!(settings.server.admin_token, Some(TokenHash::of("0012345678901234")));
 }
 
 #[test]
@@ -226,6 +228,7 @@ fn texts_that_do_not_fit_are_refused_in_words() {
         ("[server]\nmetrics_listen = \"9000\"", "is no IP address with a port"),
         ("[server]\nadmin_token = \"hunter2\"", "it has 7 characters, and 16 to 1024 are allowed"),
         ("[server]\nadmin_token = \"hunter2 hunter2 hunter2\"", "no visible ASCII"),
+        ("[server]\nadmin_token = \"sha256:hunter2\"", "64 hexadecimal digits"),
         ("[queue]\nurl = \"amqp://user:hunter2@host:x/\"", "a port is no number"),
         ("[queue]\nurl = \"redis://:hunter2@host/\"", "it must be `sqlite:PATH`"),
         ("[store]\nurl = \"postgres://user:hunter2@host/\"", "PostgreSQL is not in this version yet"),

@@ -77,11 +77,22 @@ pub fn classify(exchange: &Exchange, now: Timestamp) -> Verdict {
     }
 }
 
+/// What the words of a failing answer begin with.
+const ANSWERED: &str = "the receiver answered ";
+
 fn words_of_answer(status: u16, excerpt: &str) -> String {
     match (status, excerpt) {
         (200..=299, _) => String::new(),
-        (_, "") => format!("the receiver answered {status}"),
-        _ => format!("the receiver answered {status}: {excerpt}"),
+        (_, "") => format!("{ANSWERED}{status}"),
+        _ => format!("{ANSWERED}{status}: {excerpt}"),
+    }
+}
+
+/// The words of a failure without what the receiver itself said, which may be what we sent, for where that has no place.
+pub fn without_excerpt(words: &str) -> &str {
+    match words.strip_prefix(ANSWERED).and_then(|rest| rest.find(':')) {
+        Some(colon) => &words[..ANSWERED.len() + colon],
+        None => words,
     }
 }
 
@@ -117,6 +128,14 @@ mod tests {
     fn answered(status: u16) -> Outcome {
         classify(&Exchange::Answered { status, retry_after: None, excerpt: String::new() }, Timestamp::default())
             .outcome
+    }
+
+    #[test]
+    fn the_words_of_a_failure_can_be_told_without_what_the_receiver_said() {
+        for excerpt in ["s3cr3t: here", ""] {
+            assert_eq!(without_excerpt(&words_of_answer(503, excerpt)), "the receiver answered 503");
+        }
+        assert_eq!(without_excerpt("tls: no certificate"), "tls: no certificate");
     }
 
     #[test]

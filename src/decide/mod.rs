@@ -18,7 +18,7 @@ mod retry;
 mod signature;
 
 pub use address::{AddressPolicy, AllowedNetwork, Forbidden, Network};
-pub use classify::{Exchange, NoAnswer, Verdict, classify};
+pub use classify::{Exchange, NoAnswer, Verdict, classify, without_excerpt};
 pub use content::{Content, SEARCHED_BYTES_MAX};
 pub use failing::{Course, after_attempt};
 pub use filter::passes;

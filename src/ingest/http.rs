@@ -31,7 +31,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{Ingest, ItemResult, ItemsError, split};
 use crate::incoming::{BodyError, RequestId, bearer, declared_bytes, drain, is_compressed, whole};
-use crate::model::Secret;
+use crate::model::TokenHash;
 use crate::telemetry::chain;
 
 /// Where events come in.
@@ -58,7 +58,7 @@ const RETRY_AFTER_S: &str = "5";
 #[derive(Clone, Debug)]
 pub struct HttpPolicy {
     /// The bearer token; none: nobody may.
-    pub token: Option<Secret>,
+    pub token: Option<TokenHash>,
     /// Bytes that a request may have.
     pub request_bytes_max: usize,
 }
@@ -331,7 +331,7 @@ mod tests {
         let queue = Queue::open_sqlite(options, Access::Producer, Arc::clone(&clock), telemetry.clone()).await;
         let policy = super::super::Policy { event_bytes_max: 1 << 20, server: None };
         let ingest = Ingest::new(queue.expect("a queue"), clock, telemetry, policy);
-        let policy = HttpPolicy { token: Some(Secret::new("a-token")), request_bytes_max: 16 << 20 };
+        let policy = HttpPolicy { token: Some(TokenHash::of("a-token")), request_bytes_max: 16 << 20 };
         let (bodies, items) = (Semaphore::new(BODIES_MIB_MAX), Semaphore::new(ITEM_SHARES));
         let door = Arc::new(Door { ingest, policy, bodies, items });
         let mut headers = HeaderMap::new();

@@ -24,6 +24,7 @@ mod signing;
 mod streak;
 mod subscribable;
 mod time;
+mod token;
 mod webhook;
 
 pub use body::Body;
@@ -52,6 +53,7 @@ pub use streak::Streak;
 pub use subscribable::{Subscribable, is_note_of};
 pub use time::Timestamp;
 pub use webhook::{
+pub use token::TokenHash;
     ATTEMPT_TIMEOUT_MS, Deactivation, MAX_AGE_S, NAME_CHARS_MAX, Options, Origin, Owner, RETRIES_MAX, RETRY_WAIT_S,
     SECRET_CHARS_MAX, Secret, Status, URL_CHARS_MAX, Webhook, WebhookError, check_name, check_secret, check_url,
 };

@@ -184,7 +184,7 @@ pub enum WebhookError {
     /// The URL cannot be read.
     #[error("url: {url:?} is no URL ({why}); it must look like https://bot.example/hook")]
     UrlUnreadable {
-        /// The text, cut to 100 characters.
+        /// The text up to its path, cut to 100 characters: what follows may be a token.
         url: String,
         /// The parser's words.
         why: String,
@@ -268,7 +268,7 @@ fn check_no_control(field: &'static str, text: &str) -> Result<(), WebhookError>
 /// When it is over [`URL_CHARS_MAX`], unreadable, neither http nor https, or has credentials.
 pub fn check_url(text: &str) -> Result<Url, WebhookError> {
     check_length("url", text, URL_CHARS_MAX)?;
-    let unreadable = |why: String| WebhookError::UrlUnreadable { url: text.chars().take(100).collect(), why };
+    let unreadable = |why: String| WebhookError::UrlUnreadable { url: shown_part(text), why };
     let url = Url::parse(text).map_err(|error| unreadable(error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(WebhookError::UrlScheme { scheme: url.scheme().to_owned() });
@@ -304,6 +304,18 @@ pub fn check_secret(text: &str) -> Result<Secret, WebhookError> {
 /// When it is too long or has a control character.
 pub fn check_name(text: &str) -> Result<String, WebhookError> {
     check_length("name", text, NAME_CHARS_MAX)?;
+/// What of a text that should be a URL can be shown: scheme and host, for tokens are in paths, queries and before an `@`.
+fn shown_part(text: &str) -> String {
+    let host_at = text.find("://").map_or(0, |colon| colon + 3);
+    let end = text[host_at..].find(['/', '?', '#', '\\']).map_or(text.len(), |end| host_at + end);
+    let (begin, host) = match text[..end].rfind('@') {
+        Some(at) => (format!("{}***", &text[..host_at.min(at)]), &text[at..end]),
+        None => (text[..host_at].to_owned(), &text[host_at..end]),
+    };
+    let rest = if end < text.len() { "/..." } else { "" };
+    format!("{begin}{}{rest}", host.chars().take(100).collect::<String>())
+}
+
     check_no_control("name", text)?;
     Ok(text.to_owned())
 }
@@ -351,3 +363,20 @@ mod tests {
         assert!(!format!("{:?}", Secret::new("hunter2")).contains("hunter2"));
     }
 }
+    #[test]
+    fn of_a_url_that_cannot_be_read_nothing_is_shown_that_may_be_a_token() {
+        for (text, shown) in [
+            ("bot.example/hook", "bot.example/..."),
+            ("http//bot.example", "http/..."),
+            ("https://bot example/t0ken?key=t0ken#t0ken", "https://bot example/..."),
+            ("https://me:t0ken@bot.example:port/t0ken", "https://***@bot.example:port/..."),
+            ("https://me:t0k@en@[::1", "https://***@[::1"),
+            ("t0ken@bot.example?t0ken", "***@bot.example/..."),
+            ("https://?t0ken", "https:///..."),
+        ] {
+            let error = check_url(text).expect_err("unreadable");
+            let WebhookError::UrlUnreadable { url, .. } = &error else { panic!("{text}: {error}") };
+            assert_eq!(url, shown, "{text}");
+        }
+    }
+

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Method, Request, Response};
 
+use super::excerpt::Excerpt;
 use super::failure::{no_answer, not_answered};
 use super::formats;
 use super::guard::Guarded;
@@ -16,8 +17,6 @@ use crate::decide::{AddressPolicy, Exchange, NoAnswer};
 
 /// Bytes of an answer that are read; what comes after is not waited for.
 pub const RESPONSE_BYTES_MAX: usize = 64 * 1024;
-/// Bytes of a failing answer that are kept for whoever reads the failure.
-const EXCERPT_BYTES_MAX: usize = 200;
 /// How long an idle connection is kept: less than the 5 s after which Node's servers close theirs (`keepAliveTimeout`), so
 /// that few requests go out on a connection that is just being closed.
 pub(super) const IDLE_MAX: Duration = Duration::from_secs(4);
@@ -116,27 +115,28 @@ impl Client {
         *request.headers_mut() = headers;
         *request.body_mut() = Some(body.into_body());
         match self.http.execute(request).await {
-            Ok(response) => read(response).await.unwrap_or_else(|error| no_answer(&error)),
+            Ok(response) => {
+                read(response, Excerpt::of(attempt.webhook)).await.unwrap_or_else(|error| no_answer(&error))
+            }
             Err(error) => not_answered(&error),
         }
     }
 }
 
 /// Reads the answer to its end or its limit. An answer that breaks off is none.
-async fn read(mut response: Response) -> Result<Exchange, reqwest::Error> {
+async fn read(mut response: Response, mut excerpt: Excerpt) -> Result<Exchange, reqwest::Error> {
     let status = response.status();
     let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let (mut bytes_read, mut excerpt) = (0, Vec::new());
+    let mut bytes_read = 0;
     while bytes_read < RESPONSE_BYTES_MAX
         && let Some(chunk) = response.chunk().await?
     {
         bytes_read += chunk.len();
         if !status.is_success() {
-            let room = EXCERPT_BYTES_MAX.saturating_sub(excerpt.len()).min(chunk.len());
-            excerpt.extend_from_slice(&chunk[..room]);
+            excerpt.add(&chunk);
         }
     }
-    Ok(Exchange::Answered { status: status.as_u16(), retry_after, excerpt: one_line(&excerpt) })
+    Ok(Exchange::Answered { status: status.as_u16(), retry_after, excerpt: excerpt.words() })
 }
 
 /// Text from a stranger, fit for a log line or a table: one line, no control characters.

@@ -9,6 +9,7 @@
 
 mod call;
 mod client;
+mod excerpt;
 mod failure;
 mod formats;
 #[cfg(any(test, fuzzing))]

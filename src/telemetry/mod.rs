@@ -18,6 +18,7 @@ use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::decide::without_excerpt;
 use crate::model::{
     DeactivationReason, DeathReason, DeliveryId, DropReason, Outcome, ParkReason, Source, Timestamp, WebhookId,
 };
@@ -156,6 +157,7 @@ impl Telemetry {
     /// A delivery will be tried again.
     pub fn retry_planned(&self, id: &DeliveryId, webhook: &WebhookId, attempts: u32, wait: Duration, error: &str) {
         self.metrics.delivery.retries.inc();
+        let error = without_excerpt(error);
         tracing::debug!(delivery = %id, %webhook, attempts, wait_ms = wait.as_millis(), "will be tried again: {error}");
     }
 
@@ -170,6 +172,7 @@ impl Telemetry {
         self.metrics.delivery.dead.inc();
         self.metrics.dead.by_reason(reason).inc();
         if let Some(silenced) = self.dead_letter_lines.allow() {
+            let error = without_excerpt(error);
             tracing::warn!(delivery = %id, %webhook, %reason, silenced, "dead-lettered: {error}");
         }
     }

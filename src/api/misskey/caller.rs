@@ -11,7 +11,7 @@
 use super::error::ApiError;
 use super::strikes::Strikes;
 use crate::misskey::{Need, People, PeopleError};
-use crate::model::{Owner, Peer, Secret, Source, UserId, Webhook};
+use crate::model::{Owner, Peer, Secret, Source, TokenHash, UserId, Webhook};
 
 /// Who calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,13 +25,13 @@ pub(super) enum Caller {
 /// Knows who may call.
 #[derive(Debug)]
 pub(super) struct Callers {
-    admin_token: Option<Secret>,
+    admin_token: Option<TokenHash>,
     people: Option<People>,
     strikes: Strikes,
 }
 
 impl Callers {
-    pub(super) fn new(admin_token: Option<Secret>, people: Option<People>, strikes: Strikes) -> Self {
+    pub(super) fn new(admin_token: Option<TokenHash>, people: Option<People>, strikes: Strikes) -> Self {
         Self { admin_token, people, strikes }
     }
 

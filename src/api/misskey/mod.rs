@@ -53,7 +53,7 @@ use crate::decide::AddressPolicy;
 use crate::deliver::Tester;
 use crate::incoming::{Proxies, bearer, drain};
 use crate::misskey::{Need, People};
-use crate::model::{Peer, Secret, Subscribable, Webhook, WebhookId};
+use crate::model::{Peer, Subscribable, TokenHash, Webhook, WebhookId};
 use crate::record::{Latest, LatestAttempt, RecordError};
 use crate::registry::{Registry, RegistryError};
 use crate::telemetry::{SharedTelemetry, chain};
@@ -84,7 +84,7 @@ pub struct ManagementParts {
 #[derive(Clone, Debug)]
 pub struct ManagementPolicy {
     /// The token that manages everything; none: there is no admin.
-    pub admin_token: Option<Secret>,
+    pub admin_token: Option<TokenHash>,
     /// The event types that a registration may name.
     pub types: Subscribable,
     /// Webhooks that a person may have.

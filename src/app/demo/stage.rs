@@ -12,7 +12,7 @@ use crate::app::service::{Service, open_queue};
 use crate::cli::{DemoArgs, Output};
 use crate::clock::SystemClock;
 use crate::config::{QueueUrl, Settings};
-use crate::model::check_secret;
+use crate::model::TokenHash;
 use crate::queue::{Access, BrokerError, QueueError};
 use crate::telemetry::Telemetry;
 
@@ -45,7 +45,7 @@ impl Stage {
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
         let mut settings = Settings::default();
         settings.server.listen = "127.0.0.1:0".parse()?;
-        settings.server.admin_token = Some(check_secret("demo-admin-token")?);
+        settings.server.admin_token = Some(TokenHash::of("demo-admin-token"));
         settings.queue.url = QueueUrl::Sqlite(self.folder.path().join("queue.db"));
         if let Some(own) = &self.own {
             own.put_into(&mut settings);

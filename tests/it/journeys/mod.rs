@@ -29,6 +29,7 @@ mod rabbitmq;
 mod reconciled;
 mod rejected;
 mod rotated;
+mod secrets;
 mod served;
 mod started;
 mod stopped;

@@ -57,6 +57,20 @@ async fn where_others_reach_it_it_does_not_serve_without_a_token() {
 }
 
 #[tokio::test]
+async fn an_admin_token_may_be_given_as_its_hash_and_then_stands_nowhere() {
+    // printf %s a-token-for-journeys | sha256sum
+    let hash = "34005eda2c2385ad11522727986df99f0a2f5f3da3a1dfc3f12a4c33ab744533";
+    let home = Home::bare(&format!("server.listen = \"127.0.0.1:0\"\nserver.admin_token = \"sha256:{hash}\"\n"));
+    let program = home.serve().await;
+    assert_eq!(program.post(event("note", "e")).await.0, 200);
+    assert_eq!(program.call("i/webhooks/list", serde_json::json!({})).await.0, 200);
+    for wrong in [hash.to_owned(), format!("sha256:{hash}")] {
+        assert_eq!(program.call("i/webhooks/list", serde_json::json!({"i": wrong})).await.0, 401);
+    }
+    program.stop().await;
+}
+
+#[tokio::test]
 async fn an_address_that_is_taken_is_named() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();

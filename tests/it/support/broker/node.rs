@@ -50,7 +50,7 @@ impl Broker {
     }
 
     /// Its host and port.
-    pub(super) fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
