@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::webhooks::given_or_typed;
+use super::webhooks::{flagged, given_or_typed};
 use super::{CliError, OptionArgs};
 use crate::model::{
     Previous, SigningChange, SigningKey, Timestamp, WebhookError, check_signing_key, check_signing_secret,
@@ -17,14 +17,27 @@ pub(super) fn asked(args: &OptionArgs, grace_default: Duration) -> Result<Signin
         signing_secret, generate_signing_secret, signing_key, generate_signing_key, signing_grace, ..
     } = args;
     Ok(SigningChange {
-        secret: signer(signing_secret.as_deref(), check_signing_secret, *generate_signing_secret, made_signing_secret)?,
-        key: signer(signing_key.as_deref(), check_signing_key, *generate_signing_key, made_signing_key)?,
+        secret: signer(
+            "--signing-secret",
+            signing_secret.as_deref(),
+            check_signing_secret,
+            *generate_signing_secret,
+            made_signing_secret,
+        )?,
+        key: signer(
+            "--signing-key",
+            signing_key.as_deref(),
+            check_signing_key,
+            *generate_signing_key,
+            made_signing_key,
+        )?,
         grace: signing_grace.map(Duration::from_secs),
         grace_default,
     })
 }
 
 fn signer<K>(
+    flag: &str,
     given: Option<&str>,
     check: fn(&str) -> Result<K, WebhookError>,
     generate: bool,
@@ -35,7 +48,7 @@ fn signer<K>(
         None => Ok(None),
         Some("none") => Ok(Some(None)),
         Some(text) => {
-            let signer = check(&given_or_typed(text)?).map_err(|error| CliError::Usage(error.to_string()))?;
+            let signer = check(&given_or_typed(text)?).map_err(|error| flagged(flag, &error))?;
             Ok(Some(Some(signer)))
         }
     }

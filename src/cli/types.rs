@@ -2,7 +2,7 @@
 //! of the pen would make a webhook that never gets anything.
 
 use super::{CliError, Output};
-use crate::model::{EventType, Owner, Subscribable};
+use crate::model::{EventType, Owner, Subscribable, each_once};
 
 /// Whether types may be named that are not known.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -40,5 +40,5 @@ pub(super) fn event_types(
         }
         found.push(kind);
     }
-    Ok(found)
+    Ok(each_once(found))
 }

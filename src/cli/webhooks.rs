@@ -17,8 +17,8 @@ use super::{CliError, OptionArgs, Output, Table, WebhooksCommand};
 use crate::clock::SharedClock;
 use crate::decide::AddressPolicy;
 use crate::model::{
-    Condition, Options, Owner, Secret, Source, Subscribable, Timestamp, UserId, Webhook, WebhookId, check_format,
-    check_name, check_secret, check_url,
+    Condition, Options, Owner, Secret, Source, Subscribable, Timestamp, UserId, Webhook, WebhookError, WebhookId,
+    check_format, check_name, check_secret, check_source, check_url,
 };
 use crate::record::Latest;
 use crate::registry::{Change, Filter, NewWebhook, Registry};
@@ -102,6 +102,12 @@ pub(super) fn webhook_id(text: &str) -> Result<WebhookId, CliError> {
     WebhookId::new(text).map_err(|error| usage("id", &error))
 }
 
+/// What `error` means for the flag that its field is given by.
+pub(super) fn flagged(flag: &str, error: &WebhookError) -> CliError {
+    let words = error.to_string();
+    usage(flag, &words.split_once(": ").map_or(words.as_str(), |(_, bare)| bare))
+}
+
 fn source_of(text: &str) -> Result<Source, CliError> {
     Source::new(text).map_err(|error| usage("--source", &error))
 }
@@ -119,14 +125,14 @@ fn owner_filter(user: Option<String>, system: bool) -> Result<Option<Owner>, Cli
 
 /// The URL. One that is an address must not be forbidden; names are resolved, and checked, when something is sent.
 fn url_of(text: &str, addresses: &AddressPolicy) -> Result<Url, CliError> {
-    let url = check_url(text).map_err(|error| CliError::Usage(error.to_string()))?;
-    addresses.check_url(&url).map_err(|forbidden| usage("url", &forbidden))?;
+    let url = check_url(text).map_err(|error| flagged("--url", &error))?;
+    addresses.check_url(&url).map_err(|forbidden| usage("--url", &forbidden))?;
     Ok(url)
 }
 
 /// The secret; `-` stands for a line of standard input, so that it is in no history and no process list.
 pub(super) fn secret_of(text: &str) -> Result<Secret, CliError> {
-    check_secret(&given_or_typed(text)?).map_err(|error| CliError::Usage(error.to_string()))
+    check_secret(&given_or_typed(text)?).map_err(|error| flagged("--secret", &error))
 }
 
 /// The text itself, or for `-` the next line of standard input.
@@ -146,7 +152,6 @@ fn new_webhook(
     now: Timestamp,
     output: &mut Output,
 ) -> Result<NewWebhook, CliError> {
-    let checked = |error: crate::model::WebhookError| CliError::Usage(error.to_string());
     let owner = owner_of(args.user)?;
     // Standard input is read in this order.
     let secret = secret_of(&args.secret)?;
@@ -158,8 +163,8 @@ fn new_webhook(
     options.signing.change(&signing, now);
     Ok(NewWebhook {
         id: args.id.as_deref().map(webhook_id).transpose()?,
-        source: source_of(&args.source)?,
-        name: check_name(&args.name).map_err(checked)?,
+        source: check_source(&args.source).map_err(|error| flagged("--source", &error))?,
+        name: check_name(&args.name).map_err(|error| flagged("--name", &error))?,
         url: url_of(&args.url, allowed.addresses)?,
         secret,
         on: event_types(&args.on, &owner, allowed.types, args.any, output)?,
@@ -170,9 +175,8 @@ fn new_webhook(
 }
 
 fn change(args: &UpdateArgs, now: &Webhook, allowed: &Allowed<'_>, output: &mut Output) -> Result<Change, CliError> {
-    let checked = |error: crate::model::WebhookError| CliError::Usage(error.to_string());
     let change = Change {
-        name: args.name.as_deref().map(check_name).transpose().map_err(checked)?,
+        name: args.name.as_deref().map(check_name).transpose().map_err(|error| flagged("--name", &error))?,
         url: args.url.as_deref().map(|url| url_of(url, allowed.addresses)).transpose()?,
         secret: args.secret.as_deref().map(secret_of).transpose()?,
         on: args.on.as_deref().map(|on| event_types(on, &now.owner, allowed.types, args.any, output)).transpose()?,
@@ -193,7 +197,7 @@ fn options(args: &OptionArgs, mut options: Options) -> Result<Option<Options>, C
     let OptionArgs { format, send_secret, retry_schedule, max_age, timeout, .. } = args;
     let OptionArgs { rate_limit, rate_burst, filter, no_filters, .. } = args;
     if let Some(text) = format {
-        let checked = |text: &str| check_format(text).map_err(|error| CliError::Usage(error.to_string()));
+        let checked = |text: &str| check_format(text).map_err(|error| flagged("--format", &error));
         options.format = or_default(text, checked)?.unwrap_or_default();
     }
     if let Some(send) = send_secret {

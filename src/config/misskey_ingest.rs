@@ -1,9 +1,10 @@
 //! `[[misskey.ingest]]`: what the webhooks that point to us from a Misskey carry, and whose events they may bring.
 
 use crate::decide::{Credential, IngestScope};
-use crate::model::{Secret, Source};
+use crate::model::{Secret, Source, check_source};
 
 use super::reader::Section;
+use super::webhooks::bare_words;
 
 /// Characters of a secret that is sent: 16 of base64 are 96 bits, and Misskey's own limit.
 const SECRET_CHARS: std::ops::RangeInclusive<usize> = 16..=1024;
@@ -34,7 +35,7 @@ pub(super) fn read(misskey: &mut Section<'_, '_>) -> Vec<MisskeyIngest> {
 }
 
 fn read_one(section: &mut Section<'_, '_>) -> Option<MisskeyIngest> {
-    let source = section.text("source", |text| Source::new(text).map_err(|error| error.to_string()));
+    let source = section.text("source", |text| check_source(text).map_err(|error| bare_words(&error)));
     let source = if section.has("source") { source } else { Some(Source::default()) };
     let secret = section.text("secret", |text| header_text(text, SECRET_CHARS));
     let master = section.text("master", |text| header_text(text, MASTER_CHARS));

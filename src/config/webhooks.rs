@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 
 use crate::model::{
-    EventType, Options, Origin, Owner, RATE_BURST, RATE_PER_SECOND, RateLimit, Secret, Source, Status, Timestamp,
-    UserId, Webhook, WebhookError, WebhookId, check_format, check_name, check_secret, check_url,
+    EventType, Options, Origin, Owner, RATE_BURST, RATE_PER_SECOND, RateLimit, Secret, Status, Timestamp, UserId,
+    Webhook, WebhookError, WebhookId, check_format, check_name, check_secret, check_source, check_url, each_once,
 };
 
 use super::reader::Section;
@@ -40,7 +40,7 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Vec<Webhook> {
 fn read_one(section: &mut Section<'_, '_>, id: Option<WebhookId>) -> Option<Webhook> {
     section.require(&["id", "url", "on"]);
     let user = section.text("user_id", |text| UserId::new(text).map_err(|error| error.to_string()));
-    let source = section.text("source", |text| Source::new(text).map_err(|error| error.to_string()));
+    let source = section.text("source", |text| check_source(text).map_err(|error| bare_words(&error)));
     let name = section.text("name", |text| check_name(text).map_err(|error| bare_words(&error)));
     let url = section.text("url", |text| check_url(text).map_err(|error| bare_words(&error)));
     let secret = section.text("secret", |text| check_secret(text).map_err(|error| bare_words(&error)));
@@ -58,7 +58,7 @@ fn read_one(section: &mut Section<'_, '_>, id: Option<WebhookId>) -> Option<Webh
         name: name.unwrap_or_default(),
         url: url?,
         secret: secret.unwrap_or_else(|| Secret::new("")),
-        on: on?,
+        on: each_once(on?),
         status: if is_active { Status::Active } else { Status::Paused },
         options,
         origin: Origin::Settings,

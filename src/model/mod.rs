@@ -25,6 +25,7 @@ mod streak;
 mod subscribable;
 mod time;
 mod token;
+mod visible;
 mod webhook;
 
 pub use body::Body;
@@ -52,8 +53,9 @@ pub use signing::{
 pub use streak::Streak;
 pub use subscribable::{Subscribable, is_note_of};
 pub use time::Timestamp;
-pub use webhook::{
 pub use token::TokenHash;
+pub use webhook::{
     ATTEMPT_TIMEOUT_MS, Deactivation, MAX_AGE_S, NAME_CHARS_MAX, Options, Origin, Owner, RETRIES_MAX, RETRY_WAIT_S,
-    SECRET_CHARS_MAX, Secret, Status, URL_CHARS_MAX, Webhook, WebhookError, check_name, check_secret, check_url,
+    SECRET_CHARS_MAX, Secret, Status, URL_CHARS_MAX, Webhook, WebhookError, check_name, check_secret, check_source,
+    check_stored_name, check_url, each_once,
 };

@@ -3,6 +3,7 @@
 //! Registrations come from the store, the settings file, the CLI or an API. The `check_*` functions are the one place
 //! that says what a registration may hold; every way in calls them. Secrets never appear in `Debug`.
 
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use subtle::ConstantTimeEq;
 use url::Url;
 
 use super::{
-    Condition, DeactivationReason, Event, EventType, Format, RateLimit, Signing, Source, Timestamp, UserId, WebhookId,
+    Condition, DeactivationReason, Event, EventType, Format, IdError, RateLimit, Signing, Source, Timestamp, UserId,
+    WebhookId, visible,
 };
 
 /// Characters a URL may have at most (Misskey's column).
@@ -218,6 +220,29 @@ pub enum WebhookError {
         /// The character's code point.
         code: u32,
     },
+    /// Nothing of it can be seen.
+    #[error("{field}: nothing of it can be seen; give it a letter or a sign, or leave it out")]
+    Invisible {
+        /// The field.
+        field: &'static str,
+    },
+    /// It turns the text round that stands beside it.
+    #[error("{field}: it has a character (U+{code:04X}) that turns round what is written beside it; leave that out")]
+    Turning {
+        /// The field.
+        field: &'static str,
+        /// The character's code point.
+        code: u32,
+    },
+    /// White space at an end, by which nobody can tell two of them apart.
+    #[error("{field}: it has white space at an end, which nobody sees; leave that out")]
+    Padded {
+        /// The field.
+        field: &'static str,
+    },
+    /// Not one that an id may be.
+    #[error("source: {0}")]
+    Source(IdError),
     /// A character that Misskey cannot send in a header, nor a space at either end, which receivers never see.
     #[error(
         "secret: it has {found:?}, which no header can carry as Misskey sends it; use letters, digits and signs of ASCII"
@@ -279,6 +304,18 @@ pub fn check_url(text: &str) -> Result<Url, WebhookError> {
     Ok(url)
 }
 
+/// What of a text that should be a URL can be shown: scheme and host, for tokens are in paths, queries and before an `@`.
+fn shown_part(text: &str) -> String {
+    let host_at = text.find("://").map_or(0, |colon| colon + 3);
+    let end = text[host_at..].find(['/', '?', '#', '\\']).map_or(text.len(), |end| host_at + end);
+    let (begin, host) = match text[..end].rfind('@') {
+        Some(at) => (format!("{}***", &text[..host_at.min(at)]), &text[at..end]),
+        None => (text[..host_at].to_owned(), &text[host_at..end]),
+    };
+    let rest = if end < text.len() { "/..." } else { "" };
+    format!("{begin}{}{rest}", host.chars().take(100).collect::<String>())
+}
+
 /// Checks a secret: at most [`SECRET_CHARS_MAX`] characters that a header can carry as Misskey sends it; it may be empty.
 ///
 /// Misskey writes Latin-1, a byte for each character, and never delivers with any other (Node's `ERR_INVALID_CHAR`). A
@@ -298,31 +335,75 @@ pub fn check_secret(text: &str) -> Result<Secret, WebhookError> {
     }
 }
 
-/// Checks a name: at most [`NAME_CHARS_MAX`] characters, no line breaks; it may be empty.
+/// Checks a name: at most [`NAME_CHARS_MAX`] characters, no line breaks, nothing that turns the rest round, something that can be
+/// seen; it may be empty.
+///
+/// # Errors
+/// When it is too long or has such a character.
+pub fn check_name(text: &str) -> Result<String, WebhookError> {
+    check_seen("name", text)?;
+    check_stored_name(text)
+}
+
+/// Checks a name that was stored, perhaps before more was asked of one.
 ///
 /// # Errors
 /// When it is too long or has a control character.
-pub fn check_name(text: &str) -> Result<String, WebhookError> {
+pub fn check_stored_name(text: &str) -> Result<String, WebhookError> {
     check_length("name", text, NAME_CHARS_MAX)?;
-/// What of a text that should be a URL can be shown: scheme and host, for tokens are in paths, queries and before an `@`.
-fn shown_part(text: &str) -> String {
-    let host_at = text.find("://").map_or(0, |colon| colon + 3);
-    let end = text[host_at..].find(['/', '?', '#', '\\']).map_or(text.len(), |end| host_at + end);
-    let (begin, host) = match text[..end].rfind('@') {
-        Some(at) => (format!("{}***", &text[..host_at.min(at)]), &text[at..end]),
-        None => (text[..host_at].to_owned(), &text[host_at..end]),
-    };
-    let rest = if end < text.len() { "/..." } else { "" };
-    format!("{begin}{}{rest}", host.chars().take(100).collect::<String>())
-}
-
     check_no_control("name", text)?;
     Ok(text.to_owned())
+}
+
+/// Reads the name of a source that somebody chooses: an id that can be told apart by eye. (Events say theirs as they like.)
+///
+/// # Errors
+/// When it is no id, has white space at an end, or something that nobody sees.
+pub fn check_source(text: &str) -> Result<Source, WebhookError> {
+    let source = Source::new(text).map_err(WebhookError::Source)?;
+    check_seen("source", text)?;
+    if text.trim() != text {
+        return Err(WebhookError::Padded { field: "source" });
+    }
+    Ok(source)
+}
+
+fn check_seen(field: &'static str, text: &str) -> Result<(), WebhookError> {
+    if let Some(found) = visible::turns(text) {
+        return Err(WebhookError::Turning { field, code: u32::from(found) });
+    }
+    if !text.is_empty() && visible::is_invisible(text) {
+        return Err(WebhookError::Invisible { field });
+    }
+    Ok(())
+}
+
+/// Event types, each once, in their order: Misskey takes a type that is named twice, and sends its event once.
+pub fn each_once(types: Vec<EventType>) -> Vec<EventType> {
+    let mut seen = HashSet::new();
+    types.into_iter().filter(|kind| seen.insert(kind.clone())).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_url_that_cannot_be_read_nothing_is_shown_that_may_be_a_token() {
+        for (text, shown) in [
+            ("bot.example/hook", "bot.example/..."),
+            ("http//bot.example", "http/..."),
+            ("https://bot example/t0ken?key=t0ken#t0ken", "https://bot example/..."),
+            ("https://me:t0ken@bot.example:port/t0ken", "https://***@bot.example:port/..."),
+            ("https://me:t0k@en@[::1", "https://***@[::1"),
+            ("t0ken@bot.example?t0ken", "***@bot.example/..."),
+            ("https://?t0ken", "https:///..."),
+        ] {
+            let error = check_url(text).expect_err("unreadable");
+            let WebhookError::UrlUnreadable { url, .. } = &error else { panic!("{text}: {error}") };
+            assert_eq!(url, shown, "{text}");
+        }
+    }
 
     #[test]
     fn urls_that_cannot_be_delivered_to_are_refused_in_words() {
@@ -363,20 +444,3 @@ mod tests {
         assert!(!format!("{:?}", Secret::new("hunter2")).contains("hunter2"));
     }
 }
-    #[test]
-    fn of_a_url_that_cannot_be_read_nothing_is_shown_that_may_be_a_token() {
-        for (text, shown) in [
-            ("bot.example/hook", "bot.example/..."),
-            ("http//bot.example", "http/..."),
-            ("https://bot example/t0ken?key=t0ken#t0ken", "https://bot example/..."),
-            ("https://me:t0ken@bot.example:port/t0ken", "https://***@bot.example:port/..."),
-            ("https://me:t0k@en@[::1", "https://***@[::1"),
-            ("t0ken@bot.example?t0ken", "***@bot.example/..."),
-            ("https://?t0ken", "https:///..."),
-        ] {
-            let error = check_url(text).expect_err("unreadable");
-            let WebhookError::UrlUnreadable { url, .. } = &error else { panic!("{text}: {error}") };
-            assert_eq!(url, shown, "{text}");
-        }
-    }
-

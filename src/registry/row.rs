@@ -23,8 +23,8 @@ use url::Url;
 use super::seal::{Place, Seals};
 use crate::model::{
     Condition, EventType, Format, IdError, Options, Origin, Owner, Previous, RateLimit, Secret, Signers, Signing,
-    SigningKey, Source, Status, Timestamp, UserId, Webhook, WebhookError, WebhookId, check_format, check_name,
-    check_signing_key, check_signing_secret,
+    SigningKey, Source, Status, Timestamp, UserId, Webhook, WebhookError, WebhookId, check_format, check_signing_key,
+    check_signing_secret, check_stored_name,
 };
 
 /// The columns that [`read`] wants, in its order.
@@ -155,7 +155,7 @@ pub(super) fn read(row: &Row<'_>, seals: &Seals) -> Result<Webhook, String> {
             None => Owner::System,
         },
         source: text(row, "source", Source::new)?,
-        name: check_name(&column::<String>(row, "name")?).map_err(|error| error.to_string())?,
+        name: check_stored_name(&column::<String>(row, "name")?).map_err(|error| error.to_string())?,
         url: read_url(&sealed("url")?)?,
         // What may be a secret has become less over time; one that is stored stays in use.
         secret: Secret::new(&sealed("secret")?),

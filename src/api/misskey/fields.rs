@@ -16,7 +16,7 @@ use super::params::{Params, required, wrong};
 use crate::model::{
     ATTEMPT_TIMEOUT_MS, Condition, EventType, Format, MAX_AGE_S, Options, Owner, RATE_BURST, RETRIES_MAX, RETRY_WAIT_S,
     RateLimit, RateLimitError, Secret, Source, Subscribable, UserId, WebhookError, WebhookId, check_format, check_name,
-    check_secret, check_url,
+    check_secret, check_source, check_url, each_once,
 };
 
 /// Characters that the name of a user's webhook has.
@@ -56,9 +56,10 @@ pub(super) fn secret(params: &Params) -> Result<Option<Secret>, ApiError> {
     text.map(check_secret).transpose().map_err(|error| refused("secret", &error))
 }
 
-/// The event types; an empty list is allowed, as Misskey allows it.
+/// The event types, each once; an empty list is allowed, as Misskey allows it.
 pub(super) fn on(params: &Params, types: &Subscribable, owner: &Owner) -> Result<Option<Vec<EventType>>, ApiError> {
-    params.list("on", TYPES_MAX, |place, item| kind(place, item, types, owner))
+    let on = params.list("on", TYPES_MAX, |place, item| kind(place, item, types, owner))?;
+    Ok(on.map(each_once))
 }
 
 /// The type of a test.
@@ -88,6 +89,12 @@ pub(super) fn user_id(params: &Params) -> Result<Option<UserId>, ApiError> {
 pub(super) fn source(params: &Params) -> Result<Option<Source>, ApiError> {
     let text = params.text("source")?;
     text.map(Source::new).transpose().map_err(|error| ApiError::param("source", error.to_string()))
+}
+
+/// The source that somebody chooses for a new webhook.
+pub(super) fn chosen_source(source: Option<&Source>) -> Result<Source, ApiError> {
+    let Some(source) = source else { return Ok(Source::default()) };
+    check_source(source.as_str()).map_err(|error| refused("source", &error))
 }
 
 /// `options` with what the parameters say, or nothing when they say nothing.

@@ -68,6 +68,10 @@ impl Params {
             Ok(other) => {
                 Err(ApiError::request(format!("the body must be a JSON object, and this is {}", kind(&other))))
             }
+            Err(error) if error.to_string().starts_with("recursion limit") => {
+                let words = "the body has arrays and objects within each other, and nests deeper than 127 levels";
+                Err(ApiError::request(words))
+            }
             Err(error) => Err(ApiError::request(format!("the body is no JSON: {error}"))),
         }
     }

@@ -22,7 +22,7 @@ impl Management {
         let new = NewWebhook {
             id: None,
             owner: Owner::System,
-            source: fields::source(params)?.unwrap_or_default(),
+            source: fields::chosen_source(fields::source(params)?.as_ref())?,
             active: required("isActive", params.flag("isActive")?)?,
             name: required("name", fields::name(params, fields::SYSTEM_NAME_CHARS)?)?,
             on: required("on", fields::on(params, &self.types, &Owner::System)?)?,

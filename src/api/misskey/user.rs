@@ -26,7 +26,7 @@ impl Management {
         let owner = Owner::User(owner(caller, params)?);
         let new = NewWebhook {
             id: None,
-            source: source(caller, params)?.unwrap_or_default(),
+            source: fields::chosen_source(source(caller, params)?.as_ref())?,
             name: required("name", fields::name(params, fields::USER_NAME_CHARS)?)?,
             url: required("url", self.url(params, None)?)?,
             secret: fields::secret(params)?.unwrap_or_else(|| Secret::new("")),

@@ -13,7 +13,7 @@ use super::own_webhook::points_here;
 use super::{Choices, Connecting};
 use crate::cli::{CliError, Output};
 use crate::misskey::{Granted, MisskeyWebhook, WebhookChange};
-use crate::model::{EventType, Options, Owner, UserId, Webhook, WebhookId, check_name, check_secret, check_url};
+use crate::model::{EventType, Options, Owner, UserId, Webhook, WebhookId, check_secret, check_stored_name, check_url};
 use crate::registry::{Filter, NewWebhook, RegistryError};
 
 /// Offers to take over those of `webhooks` that do not point here.
@@ -128,7 +128,7 @@ fn as_ours(with: &Connecting<'_>, user: &UserId, webhook: &MisskeyWebhook) -> Re
         id: WebhookId::new(&webhook.id).ok(),
         owner: Owner::User(user.clone()),
         source: with.source.clone(),
-        name: check_name(&webhook.name).map_err(|error| error.to_string())?,
+        name: check_stored_name(&webhook.name).map_err(|error| error.to_string())?,
         url,
         secret: check_secret(webhook.secret.expose()).map_err(|error| error.to_string())?,
         on: on.map_err(|error| format!("on: {error}"))?,

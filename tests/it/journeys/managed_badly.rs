@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::managed::created;
 use crate::support::patience::LONGEST;
-use crate::support::program::{Home, TOKEN};
+use crate::support::program::{Home, TOKEN, declared};
 
 /// The limit of a request's body.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -29,6 +29,8 @@ fn mistakes() -> Vec<(&'static str, Value, &'static str, &'static str)> {
         ("name", json!(""), "name", "it has 0 characters"),
         ("name", json!(5), "name", "must be a string, and this is a number"),
         ("name", json!("a\nb"), "name", "control character"),
+        ("name", json!("a\u{202e}b"), "name", "(U+202E) that turns round what is written beside it"),
+        ("name", json!(" \u{200b}"), "name", "nothing of it can be seen"),
         ("url", left_out(), "url", "it is missing"),
         ("url", json!("bot.example"), "url", "is no URL"),
         ("url", json!("ftp://a.example/"), "url", "only http and https"),
@@ -150,6 +152,8 @@ async fn each_mistake_in_a_parameter_is_told_with_its_name_and_why_and_changes_n
     for (name, value, param, words) in [
         ("name", Value::from("x".repeat(101)), "name", "101 characters, and 1 to 100"),
         ("userId", json!("(left out)"), "userId", "say whose webhook it is"),
+        ("source", json!("default "), "source", "white space at an end"),
+        ("source", json!("\u{202e}tluafed"), "source", "turns round"),
         ("on", json!(["note", "userCreated"]), "on[1]", "no event type known here; known are note, reply"),
         ("active", json!("yes"), "active", "true or false"),
     ] {
@@ -188,6 +192,32 @@ async fn a_name_at_the_limit_counts_characters_and_not_bytes() {
 }
 
 #[tokio::test]
+async fn as_deep_as_is_read_is_deep_enough_for_a_parameter_that_nobody_knows() {
+    let home = Home::new("");
+    let program = home.serve().await;
+    let body = format!("{{\"i\":\"{TOKEN}\",\"x\":{}{}}}", "[".repeat(126), "]".repeat(126));
+    assert_eq!(program.call_raw("i/webhooks/list", body).await, (200, "[]".to_owned()));
+    program.stop().await;
+}
+
+#[tokio::test]
+async fn a_type_that_is_named_twice_counts_once() {
+    let declared = declared("declared", "https://a.example/", "note").replace("[\"note\"]", "[\"note\", \"note\"]");
+    let home = Home::new(&declared);
+    let program = home.serve().await;
+    let params = json!({"userId": "u", "name": "n", "url": "https://a.example/", "on": ["note", "reply", "note"]});
+    let (_, made) = program.call("i/webhooks/create", params).await;
+    assert_eq!(made["on"], json!(["note", "reply"]));
+    let update = json!({"webhookId": made["id"], "on": ["reply", "reply"]});
+    assert_eq!(program.call("i/webhooks/update", update).await.0, 204);
+    assert_eq!(program.call("i/webhooks/show", json!({"webhookId": made["id"]})).await.1["on"], json!(["reply"]));
+    let create = ["webhooks", "create", "--url", "https://a.example/", "--on", "note,mention,note", "--json"];
+    assert_eq!(home.cli(&create).await.json()["on"], json!(["note", "mention"]));
+    assert_eq!(home.cli(&["webhooks", "show", "declared", "--json"]).await.json()["on"], json!(["note"]));
+    program.stop().await;
+}
+
+#[tokio::test]
 async fn what_a_webhook_is_answered_with_can_be_sent_back_as_it_is() {
     let home = Home::new("");
     let program = home.serve().await;
@@ -203,10 +233,15 @@ async fn what_a_webhook_is_answered_with_can_be_sent_back_as_it_is() {
 async fn what_is_no_json_object_no_post_or_no_endpoint_is_told_in_misskeys_shape() {
     let home = Home::new("");
     let program = home.serve().await;
-    for (body, words) in
-        [("{", "no JSON"), ("[]", "this is an array"), ("name=x", "no JSON"), ("\u{feff}{}", "no JSON")]
-    {
-        let (status, text) = program.call_raw("i/webhooks/list", body).await;
+    let deep = format!("{{\"on\":{}{}}}", "[".repeat(127), "]".repeat(127));
+    for (body, words) in [
+        ("{", "no JSON"),
+        ("[]", "this is an array"),
+        ("name=x", "no JSON"),
+        ("\u{feff}{}", "no JSON"),
+        (deep.as_str(), "nests deeper than 127 levels"),
+    ] {
+        let (status, text) = program.call_raw("i/webhooks/list", body.to_owned()).await;
         let error: Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!((status, &error["error"]["code"]), (400, &json!("INVALID_PARAM")), "{body}: {error}");
         let reason = error["error"]["info"]["reason"].as_str().expect("words");

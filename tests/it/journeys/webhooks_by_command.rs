@@ -116,6 +116,28 @@ async fn an_address_that_cannot_be_is_refused_in_words() {
 }
 
 #[tokio::test]
+async fn what_is_wrong_with_an_argument_is_told_by_its_flag() {
+    let home = Home::new("");
+    home.cli(&["webhooks", "create", "--url", "https://a.example/", "--on", "note", "--id", "w"]).await.ok();
+    for (flag, value, words) in [
+        ("--url", "a.example", "is no URL"),
+        ("--url", "http://10.0.0.1/", "private"),
+        ("--name", "\u{202e}", "turns round"),
+        ("--name", "\u{200b}", "nothing of it can be seen"),
+        ("--secret", "a\nb", "control character"),
+        ("--format", "teams", "misskey, discord, slack or cloudevents"),
+        ("--signing-secret", "plain", "does not begin with `whsec_`"),
+        ("--signing-key", "plain", "`whsk_`"),
+    ] {
+        let begin = format!("error: {flag}: ");
+        let said = home.cli(&["webhooks", "update", "w", flag, value]).await.failed(2, &[&begin, words]);
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+    let create = ["webhooks", "create", "--url", "https://a.example/", "--on", "note", "--source", " default"];
+    home.cli(&create).await.failed(2, &["error: --source: ", "white space at an end"]);
+}
+
+#[tokio::test]
 async fn secrets_are_shown_only_when_asked_for() {
     let home = Home::new("");
     let signing = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
