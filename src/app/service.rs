@@ -82,11 +82,18 @@ impl Service {
         };
         let worker = Worker::start(parts, worker_policy(&settings)).await?;
         let drainer = Drainer::start(&queue, Arc::clone(&letters), telemetry.clone()).await?;
-        let sampler = Sampler::start(queue.clone(), Arc::clone(&latest), Arc::clone(&clock), telemetry.clone());
+        let sampler = Sampler::start(
+            queue.clone(),
+            Arc::clone(&latest),
+            Arc::clone(worker.endpoints()),
+            Arc::clone(&clock),
+            telemetry.clone(),
+        );
         let readiness = Arc::new(Readiness::new(queue.clone(), Arc::clone(&registry), latest, drainer.trouble()));
         let ingest = remembering_ingest_of(&settings, &queue, &clock, &telemetry)?;
         let (address, metrics_address) = listeners.addresses()?;
-        let events = ways_in(&settings, &ingest).merge(management);
+        let operators = api::endpoints(Arc::clone(worker.endpoints()), settings.server.admin_token.clone());
+        let events = ways_in(&settings, &ingest).merge(management).merge(operators);
         let (servers, stop_servers) = listeners.serve(events, api::router(Arc::clone(&readiness), telemetry.clone()));
         let reconciling = reconciling(&settings, &ingest, &clock, &telemetry)?;
         Ok(Self {
@@ -224,6 +231,8 @@ fn worker_policy(settings: &Settings) -> Policy {
     Policy {
         concurrency: delivery.concurrency,
         slots_per_webhook: delivery.slots_per_webhook,
+        connections_per_host: delivery.connections_per_host,
+        breaker_failures: delivery.breaker_failures,
         patience: delivery.patience,
         prefetch: Prefetch { messages: settings.queue.prefetch, bytes: settings.queue.prefetch_bytes },
         retry: decide::Policy {

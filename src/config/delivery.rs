@@ -20,9 +20,16 @@ pub struct Delivery {
     /// `concurrency`: requests in flight per worker, 1 to 65536, at most `queue.prefetch`. Default 2048: with receivers
     /// that need 1 s, some 2,000 deliveries a second; each holds a socket and its event.
     pub concurrency: usize,
-    /// `slots_per_webhook`: requests in flight to one webhook, 1 to `concurrency`. Default 64, or `concurrency` when
-    /// that is lower: a slow webhook holds no more than one part in 32 of the worker.
+    /// `slots_per_webhook`: requests in flight to one webhook at most, 1 to `concurrency`. It begins with 64 or fewer, gets
+    /// more while all are in use and answers are fast, and fewer when they get slow or fail. Default half of `concurrency`:
+    /// one webhook alone never fills a worker.
     pub slots_per_webhook: usize,
+    /// `connections_per_host`: requests in flight to one host (scheme, name and port) at most, over all its webhooks, 1 to
+    /// 65536. Default 512: many share a chat's host; those of them that are slow get no more than half of it.
+    pub connections_per_host: usize,
+    /// `breaker_failures`: failures in a row after which a webhook, or a host that answers nobody, is left alone, then tried by one delivery at a time, first
+    /// after some 5 s and at last every 5 min, 0 (never) to 1000. Default 10: more than one delivery's bad luck.
+    pub breaker_failures: u32,
     /// `patience_ms`: milliseconds that a delivery waits for its webhook's slot before it is parked, 0 to 10000.
     /// Default 500: longer than most answers take, too short for a slow webhook to fill the prefetch.
     pub patience: Duration,
@@ -59,7 +66,9 @@ impl Default for Delivery {
     fn default() -> Self {
         Self {
             concurrency: 2048,
-            slots_per_webhook: 64,
+            slots_per_webhook: 1024,
+            connections_per_host: 512,
+            breaker_failures: 10,
             patience: Duration::from_millis(500),
             timeout: Duration::from_secs(10),
             allowed_private_networks: Vec::new(),
@@ -89,7 +98,11 @@ impl Delivery {
             // Who lowers the concurrency alone has made no mistake.
             slots_per_webhook: section
                 .whole("slots_per_webhook", 1..=65_536)
-                .unwrap_or_else(|| default.slots_per_webhook.min(concurrency)),
+                .unwrap_or_else(|| (concurrency / 2).max(1)),
+            connections_per_host: section
+                .whole("connections_per_host", 1..=65_536)
+                .unwrap_or(default.connections_per_host),
+            breaker_failures: section.whole("breaker_failures", 0..=1000).unwrap_or(default.breaker_failures),
             patience: section.millis("patience_ms", 0..=10_000).unwrap_or(default.patience),
             timeout: timeout(section).unwrap_or(default.timeout),
             allowed_private_networks: section

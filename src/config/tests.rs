@@ -300,7 +300,8 @@ fn what_clashes_with_a_default_only_because_of_a_typo_is_not_reported() {
 
 #[test]
 fn lowering_the_concurrency_alone_lowers_the_slots_too() {
-    assert_eq!(load("[delivery]\nconcurrency = 8", &[]).expect("valid").delivery.slots_per_webhook, 8);
+    assert_eq!(load("[delivery]\nconcurrency = 8", &[]).expect("valid").delivery.slots_per_webhook, 4);
+    assert_eq!(load("[delivery]\nconcurrency = 1", &[]).expect("valid").delivery.slots_per_webhook, 1);
 }
 
 #[test]

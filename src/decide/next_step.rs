@@ -9,12 +9,12 @@
 //!                    |        +--> dead            gone, refused, forbidden, invalid; schedule spent; too old
 //!                    |        +--> later (retry)   the receiver failed
 //!                    |        +--> later (park)    we failed: costs no attempt (promise 5)
-//!                    +--> later (park)             no slot, or no token of the rate limit
+//!                    +--> later (park)             no slot, no token of the rate limit, or left alone for a while
 //! ```
 
 use std::time::Duration;
 
-use super::{Verdict, park_wait, retry_wait, token_wait, turn_wait};
+use super::{Verdict, left_alone_wait, park_wait, retry_wait, token_wait, turn_wait};
 use crate::model::{DeathReason, Delivery, DropReason, LastFailure, Outcome, ParkReason, Timestamp};
 
 /// How deliveries to one webhook are tried: the settings, or the webhook's own options.
@@ -62,6 +62,15 @@ pub enum Happening {
     NoToken {
         /// How long until its turn, behind those that were put off before it.
         turn: Duration,
+    },
+    /// Its webhook, or its webhook's host, is left alone for a while.
+    LeftAlone {
+        /// Why.
+        reason: ParkReason,
+        /// For how long at least.
+        wait: Duration,
+        /// This is the delivery that comes back just then.
+        is_awaited: bool,
     },
     /// An attempt ended.
     Attempted(Verdict),
@@ -120,6 +129,10 @@ pub fn next_step(delivery: &Delivery, happening: &Happening, policy: &Policy, no
         Happening::Taken { standing, fresh } => taken(delivery, *standing, *fresh, policy, now, jitter),
         Happening::NoSlot { turn } => put_off(delivery, ParkReason::NoSlot, turn_wait(*turn, jitter), policy, now),
         Happening::NoToken { turn } => put_off(delivery, ParkReason::RateLimit, token_wait(*turn, jitter), policy, now),
+        Happening::LeftAlone { reason, wait, is_awaited } => {
+            let wait = left_alone_wait(*wait, *is_awaited, delivery.parks, jitter);
+            put_off(delivery, *reason, wait, policy, now)
+        }
         Happening::Attempted(verdict) => attempted(delivery, verdict, policy, now, jitter),
     }
 }

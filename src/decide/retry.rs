@@ -2,7 +2,8 @@
 //!
 //! A retry waits as its schedule says, give or take a fifth, so that a thousand deliveries that failed together do not
 //! return together. `Retry-After` (RFC 9110 section 10.2.3: seconds, or a date) can lengthen that wait up to a limit, and
-//! never shortens it. A park waits one second, doubled with each park in a row, at most a quarter of an hour; for want of a
+//! never shortens it. A park waits one second, doubled with each park in a row, at most a quarter of an hour, and
+//! no less than its webhook is left alone; for want of a
 //! slot, or of a token of its webhook's rate limit, it waits until its turn is expected, within the same limits.
 
 use std::time::{Duration, UNIX_EPOCH};
@@ -44,6 +45,18 @@ pub fn turn_wait(turn: Duration, jitter: f64) -> Duration {
     vary(turn.min(PARK_WAIT_MAX), jitter).clamp(PARK_WAIT_FIRST, PARK_WAIT_MAX)
 }
 
+/// How long a delivery is put off that has been parked `parks` times in a row and whose webhook is left alone for `left_alone` at
+/// least; `jitter` is in [0, 1). One that is awaited comes back just then, to see whether the receiver is well again.
+pub fn left_alone_wait(left_alone: Duration, is_awaited: bool, parks: u32, jitter: f64) -> Duration {
+    let left_alone = left_alone.min(PARK_WAIT_MAX);
+    if is_awaited {
+        return up_to_ms(left_alone).max(PARK_WAIT_FIRST);
+    }
+    // The others after it, and not all at once.
+    let spread = left_alone.mul_f64(1.0 + 2.0 * JITTER * jitter.clamp(0.0, 1.0));
+    park_wait(parks, jitter).max(spread.min(PARK_WAIT_MAX))
+}
+
 /// How long a delivery is put off for which its webhook's rate limit has no token, when its turn is after `turn`; `jitter` is
 /// in [0, 1).
 ///
@@ -51,11 +64,14 @@ pub fn turn_wait(turn: Duration, jitter: f64) -> Duration {
 /// because it would be further away than the limit, come back over the whole second half of it, and get one then.
 pub fn token_wait(turn: Duration, jitter: f64) -> Duration {
     if turn < PARK_WAIT_MAX {
-        // Moments are whole milliseconds, and one before the turn is too early.
-        let turn_ms = u64::try_from(turn.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
-        return Duration::from_millis(turn_ms).max(PARK_WAIT_FIRST);
+        return up_to_ms(turn).max(PARK_WAIT_FIRST);
     }
     PARK_WAIT_MAX.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0))
+}
+
+/// In whole milliseconds, as moments are, and no shorter: one before its turn is too early.
+fn up_to_ms(wait: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX))
 }
 
 fn vary(wait: Duration, jitter: f64) -> Duration {

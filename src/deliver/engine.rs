@@ -67,7 +67,6 @@ impl Engine {
         };
         // What was prefetched goes back to the queue, and no attempt is begun any more.
         drop((work, retry));
-        self.pursuer.concurrency.close();
         self.pursuer.end.close();
         let finish = async { while messages.next().await.is_some() {} };
         if tokio::time::timeout(self.grace, finish).await.is_err() {

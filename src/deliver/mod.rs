@@ -13,18 +13,19 @@
 
 mod announcer;
 mod drainer;
+mod endpoints;
 mod engine;
 mod failing;
 mod pursuit;
 mod rates;
 mod sampler;
 mod settle;
-mod slots;
 mod test_samples;
 mod tester;
 mod worker;
 
 pub use drainer::Drainer;
+pub use endpoints::{EndpointSight, Endpoints, EndpointsSight, HostSight};
 pub use sampler::Sampler;
 pub use tester::{TESTS_MAX, Tested, Tester, TestsBusy};
 pub use worker::{Observer, Parts, Policy, Worker, WorkerError};

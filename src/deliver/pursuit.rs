@@ -6,16 +6,16 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::Semaphore;
 
+use super::endpoints::{Endpoints, LeftAlone, NoSlot, Turn};
 use super::failing::Failing;
 use super::rates::{NoToken, Place, Rates};
-use super::slots::{NoSlot, Slot, Slots};
 use crate::clock::SharedClock;
 use crate::decide::{
     self, Content, Happening, Policy as RetryPolicy, Standing, Step, Verdict, classify, next_step, passes,
 };
-use crate::model::{Delivery, DeliveryId, Event, Outcome, Status, Webhook, WebhookId};
+use crate::model::{Delivery, DeliveryId, Event, Outcome, Status, Webhook};
 use crate::outbound::{Attempt, Client};
 use crate::queue::Queue;
 use crate::registry::{Known, Registry};
@@ -30,13 +30,11 @@ pub(super) struct Pursuer {
     pub(super) clock: SharedClock,
     pub(super) telemetry: SharedTelemetry,
     pub(super) rates: Rates,
-    pub(super) slots: Slots,
+    pub(super) endpoints: Arc<Endpoints>,
     /// Where outcomes go: while it takes none, no attempt is begun.
     pub(super) queue: Queue,
     /// Has no permits: it is closed when the end has come.
     pub(super) end: Semaphore,
-    /// Requests in flight, over all webhooks.
-    pub(super) concurrency: Semaphore,
     pub(super) retry: RetryPolicy,
 }
 
@@ -92,12 +90,15 @@ impl Pursuer {
             Ok(webhook) => webhook,
             Err(step) => return Some(step),
         };
+        if let Some(left_alone) = self.endpoints.left_alone(&webhook) {
+            return Some(self.left_alone(delivery, &webhook, left_alone));
+        }
         let place = match self.rates.line_up(&webhook).await {
             Ok(place) => place,
             Err(no_token) => return Some(self.no_token(delivery, &webhook, no_token)),
         };
-        let (slot, _turn, webhook) = loop {
-            let (slot, turn) = match self.turn(&delivery.webhook).await? {
+        let (turn, webhook) = loop {
+            let mut turn = match self.turn(&webhook).await? {
                 Ok(turn) => turn,
                 Err(NoSlot { turn }) => {
                     return Some(self.decide(delivery, &Happening::NoSlot { turn }, &self.policy_of(&webhook)));
@@ -108,11 +109,14 @@ impl Pursuer {
                 Ok(webhook) => webhook,
                 Err(step) => return Some(step),
             };
+            if let Err(left_alone) = turn.ask_leave() {
+                return Some(self.left_alone(delivery, &webhook, left_alone));
+            }
             match self.rates.take(&webhook) {
-                Ok(()) => break (slot, turn, webhook),
+                Ok(()) => break (turn, webhook),
                 Err(wait) => {
                     // Nobody else waits for it with this.
-                    drop((slot, turn));
+                    drop(turn);
                     if !wait_in(place.as_ref(), wait).await {
                         return Some(self.no_token(delivery, &webhook, self.rates.put_off(&webhook)));
                     }
@@ -120,7 +124,7 @@ impl Pursuer {
             }
         };
         drop(place);
-        let verdict = self.attempt(event, pursuit, &webhook, &slot).await;
+        let verdict = self.attempt(event, pursuit, &webhook, turn).await;
         self.failing.follow(&webhook, &verdict).await;
         Some(self.decide(delivery, &Happening::Attempted(verdict), &self.policy_of(&webhook)))
     }
@@ -129,8 +133,13 @@ impl Pursuer {
         self.decide(delivery, &Happening::NoToken { turn }, &self.policy_of(webhook))
     }
 
-    /// A slot and a place among all requests, at a time when the outcome can be stored; nothing when the end came first.
-    async fn turn(&self, webhook: &WebhookId) -> Option<Result<(Slot, SemaphorePermit<'_>), NoSlot>> {
+    fn left_alone(&self, delivery: &Delivery, webhook: &Webhook, left_alone: LeftAlone) -> Step {
+        let LeftAlone { reason, wait, is_awaited } = left_alone;
+        self.decide(delivery, &Happening::LeftAlone { reason, wait, is_awaited }, &self.policy_of(webhook))
+    }
+
+    /// A slot at a time when the outcome can be stored; nothing when the end came first.
+    async fn turn(&self, webhook: &Webhook) -> Option<Result<Turn<'_>, NoSlot>> {
         loop {
             if !self.queue.takes() {
                 tokio::select! {
@@ -138,13 +147,15 @@ impl Pursuer {
                     _closed = self.end.acquire() => return None,
                 }
             }
-            let slot = match self.slots.acquire(webhook).await {
-                Ok(slot) => slot,
+            let turn = match self.endpoints.acquire(webhook).await {
+                Ok(turn) => turn,
                 Err(no_slot) => return Some(Err(no_slot)),
             };
-            let turn = self.concurrency.acquire().await.ok()?;
+            if self.end.is_closed() {
+                return None;
+            }
             if self.queue.takes() {
-                return Some(Ok((slot, turn)));
+                return Some(Ok(turn));
             }
         }
     }
@@ -166,13 +177,13 @@ impl Pursuer {
         }
     }
 
-    async fn attempt(&self, event: &Event, pursuit: &Pursuit, webhook: &Webhook, slot: &Slot) -> Verdict {
+    async fn attempt(&self, event: &Event, pursuit: &Pursuit, webhook: &Webhook, turn: Turn<'_>) -> Verdict {
         let Pursuit { delivery, id, .. } = pursuit;
         let now = self.clock.now();
         let in_flight = InFlight::begin(&self.telemetry);
         let answer = self.client.send(&Attempt { event, delivery, id, webhook, now }).await;
-        slot.answered(answer.took);
         let verdict = classify(&answer.exchange, self.clock.now());
+        turn.ended(&verdict, answer.took, self.clock.jitter());
         in_flight.ended(verdict.outcome, answer.took);
         verdict
     }

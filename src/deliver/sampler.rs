@@ -1,14 +1,15 @@
-//! Samples the queue's depth and the record's gap for the metrics, so that a scrape never asks the queue or the store.
+//! Samples the queue's depth, the record's gap and how the endpoints stand for the metrics, so that a scrape never asks the queue or the store.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
+use super::endpoints::Endpoints;
 use crate::clock::SharedClock;
 use crate::queue::Queue;
 use crate::record::Latest;
-use crate::telemetry::{QueueGauges, SharedTelemetry, Trouble};
+use crate::telemetry::{EndpointGauges, QueueGauges, SharedTelemetry, Trouble};
 
 /// How old a sample may be when it is scraped.
 const SAMPLE_EVERY: Duration = Duration::from_secs(2);
@@ -18,8 +19,14 @@ const SAMPLE_EVERY: Duration = Duration::from_secs(2);
 pub struct Sampler(JoinHandle<()>);
 
 impl Sampler {
-    /// Starts to sample `queue`, and what `latest` had to drop.
-    pub fn start(queue: Queue, latest: Arc<Latest>, clock: SharedClock, telemetry: SharedTelemetry) -> Self {
+    /// Starts to sample `queue`, what `latest` had to drop, and how `endpoints` stand.
+    pub fn start(
+        queue: Queue,
+        latest: Arc<Latest>,
+        endpoints: Arc<Endpoints>,
+        clock: SharedClock,
+        telemetry: SharedTelemetry,
+    ) -> Self {
         Self(tokio::spawn(async move {
             let mut ticks = tokio::time::interval(SAMPLE_EVERY);
             let mut dropped_before = 0;
@@ -29,6 +36,13 @@ impl Sampler {
                 let dropped = latest.dropped();
                 telemetry.record_dropped(dropped - dropped_before);
                 dropped_before = dropped;
+                let sight = endpoints.sight();
+                telemetry.endpoints_sampled(EndpointGauges {
+                    breakers_open: sight.breakers_open,
+                    hosts_left_alone: sight.hosts_left_alone,
+                    slow: sight.slow,
+                    waiting: sight.waiting,
+                });
                 match queue.depths().await {
                     Ok(depths) => {
                         let gauges = QueueGauges {

@@ -8,11 +8,11 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 
 use super::announcer::{Announcer, AnnouncerParts};
+use super::endpoints::{EndpointPolicy, Endpoints};
 use super::engine::{End, Engine};
 use super::failing::Failing;
 use super::pursuit::Pursuer;
 use super::rates::{RatePolicy, Rates};
-use super::slots::{SlotPolicy, Slots};
 use crate::clock::SharedClock;
 use crate::decide::{Policy as RetryPolicy, Step};
 use crate::model::{Delivery, Event, WebhookId};
@@ -55,8 +55,12 @@ pub trait Observer: Send + Sync + std::fmt::Debug {
 pub struct Policy {
     /// Requests in flight.
     pub concurrency: usize,
-    /// Requests in flight to one webhook.
+    /// Requests in flight to one webhook at most; it begins with a few and gets more while it answers well.
     pub slots_per_webhook: usize,
+    /// Requests in flight to one host at most.
+    pub connections_per_host: usize,
+    /// Failures in a row after which a webhook is left alone for a while; 0: it never is.
+    pub breaker_failures: u32,
     /// How long a delivery may wait in the worker for a slot, or for a token of its webhook's rate limit.
     pub patience: Duration,
     /// What the worker may hold of each lane.
@@ -90,6 +94,7 @@ pub struct Worker {
     latest: Arc<Latest>,
     telemetry: SharedTelemetry,
     announcer: Announcer,
+    endpoints: Arc<Endpoints>,
 }
 
 impl Worker {
@@ -103,6 +108,7 @@ impl Worker {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = watch::channel(false);
         let (end, ended) = oneshot::channel();
+        let endpoints = Arc::new(endpoints(&parts, &policy));
         let (latest, telemetry) = (Arc::clone(&parts.latest), parts.telemetry.clone());
         let known = latest.all().await.unwrap_or_else(|error| {
             // What is noted from now on is put together with what the store has.
@@ -118,15 +124,15 @@ impl Worker {
             server: policy.server.clone(),
             deactivated: Arc::clone(&deactivated),
         });
+        let engine = engine(parts, Arc::clone(&endpoints), &policy, known, deactivated);
         let run = move || {
-            let engine = engine(parts, &policy, known, deactivated);
             let why = runtime.block_on(engine.run(work, retry, stopped));
             // Name look-ups under way must not hold up the end.
             runtime.shutdown_background();
             let _nobody_may_wait = end.send(why);
         };
         std::thread::Builder::new().name("hikyaku-deliver".to_owned()).spawn(run)?;
-        Ok(Self { stop, ended, latest, telemetry, announcer })
+        Ok(Self { stop, ended, latest, telemetry, announcer, endpoints })
     }
 
     /// Ends when the worker does without having been told to: its thread has panicked, or the queue has closed under it.
@@ -134,6 +140,11 @@ impl Worker {
         if matches!((&mut self.ended).await, Ok(End::Stopped)) {
             std::future::pending::<()>().await;
         }
+    }
+
+    /// How each webhook stands with this worker.
+    pub fn endpoints(&self) -> &Arc<Endpoints> {
+        &self.endpoints
     }
 
     /// Stops taking, finishes what is in flight within the grace, and ends. What is not finished stays in the queue.
@@ -147,12 +158,26 @@ impl Worker {
     }
 }
 
-fn engine(parts: Parts, policy: &Policy, known: HashMap<WebhookId, LatestAttempt>, deactivated: Arc<Notify>) -> Engine {
-    let slots = SlotPolicy {
-        per_webhook: policy.slots_per_webhook,
+fn endpoints(parts: &Parts, policy: &Policy) -> Endpoints {
+    let policy = EndpointPolicy {
+        concurrency: policy.concurrency,
+        slots_max: policy.slots_per_webhook,
+        per_host: policy.connections_per_host,
         patience: policy.patience,
         waiters_max: policy.prefetch.messages,
+        breaker_failures: policy.breaker_failures,
+        retry_after_max: policy.retry.retry_after_max,
     };
+    Endpoints::new(policy, Arc::clone(&parts.clock), parts.telemetry.clone())
+}
+
+fn engine(
+    parts: Parts,
+    endpoints: Arc<Endpoints>,
+    policy: &Policy,
+    known: HashMap<WebhookId, LatestAttempt>,
+    deactivated: Arc<Notify>,
+) -> Engine {
     let rates = RatePolicy { patience: policy.patience, waiters_max: policy.prefetch.messages };
     let failing = Failing::new(
         known,
@@ -172,10 +197,9 @@ fn engine(parts: Parts, policy: &Policy, known: HashMap<WebhookId, LatestAttempt
             rates: Rates::new(rates, parts.clock.clone()),
             clock: parts.clock,
             telemetry: parts.telemetry,
-            slots: Slots::new(slots),
+            endpoints,
             queue: parts.queue,
             end: Semaphore::new(0),
-            concurrency: Semaphore::new(policy.concurrency),
             retry: policy.retry.clone(),
         },
         pursuits_max: policy.prefetch.messages.saturating_mul(PURSUITS_PER_MESSAGE),

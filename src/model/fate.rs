@@ -94,6 +94,12 @@ closed_list!(
         Paused = "paused",
         /// The webhook's slots are taken for longer than it is worth waiting.
         NoSlot = "no_slot",
+        /// The webhook failed too often of late, and is left alone for a while.
+        BreakerOpen = "breaker_open",
+        /// The receiver has asked for all requests to its webhook to wait (`Retry-After` with 429 or 503).
+        RetryAfter = "retry_after",
+        /// The webhook's host gives no HTTP answer to several webhooks, and is left alone for a while.
+        HostDown = "host_down",
         /// The webhook's rate limit lets it go no sooner than it is worth waiting.
         RateLimit = "rate_limit",
         /// We could not try.

@@ -25,6 +25,7 @@ pub(super) struct Metrics {
     pub(super) delivery: DeliveryMetrics,
     pub(super) dead: DeadMetrics,
     pub(super) api: ApiMetrics,
+    pub(super) endpoints: EndpointMetrics,
     pub(super) parts: PartMetrics,
 }
 
@@ -66,6 +67,14 @@ pub(super) struct ApiMetrics {
     pub(super) tokens_refused: IntCounter,
 }
 
+pub(super) struct EndpointMetrics {
+    pub(super) breakers_open: IntGauge,
+    pub(super) breakers_opened: IntCounter,
+    pub(super) hosts_left_alone: IntGauge,
+    pub(super) slow: IntGauge,
+    pub(super) waiting: IntGauge,
+}
+
 pub(super) struct PartMetrics {
     queue_depth: IntGaugeVec,
     pub(super) oldest_waiting: Gauge,
@@ -86,6 +95,7 @@ impl Metrics {
             delivery: DeliveryMetrics::new(&make)?,
             dead: DeadMetrics::new(&make)?,
             api: ApiMetrics::new(&make)?,
+            endpoints: EndpointMetrics::new(&make)?,
             parts: PartMetrics::new(&make)?,
             registry: make.0,
         })
@@ -261,6 +271,27 @@ impl ApiMetrics {
 
     pub(super) fn tests(&self, outcome: Outcome) -> IntCounter {
         self.tests.with_label_values(&[outcome.as_str()])
+    }
+}
+
+impl EndpointMetrics {
+    fn new(make: &Maker) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            breakers_open: make.gauge(
+                "breakers_open",
+                "Webhooks that this worker leaves alone for a while, since they failed too often or asked for it.",
+            )?,
+            breakers_opened: make.counter(
+                "breakers_opened_total",
+                "Times that a webhook was left alone, after failed probes as well.",
+            )?,
+            hosts_left_alone: make.gauge(
+                "hosts_left_alone",
+                "Hosts that this worker leaves alone for a while, since they answered none of several webhooks.",
+            )?,
+            slow: make.gauge("webhooks_slow", "Webhooks whose answers mostly take longer than a second.")?,
+            waiting: make.gauge("slot_waiters", "Deliveries that wait in the worker for a slot of their webhook.")?,
+        })
     }
 }
 

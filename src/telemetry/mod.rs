@@ -7,6 +7,7 @@
 //! Levels: ERROR is data lost or a human needed, WARN is dead-lettered or degraded, INFO is lifecycle, DEBUG is each success.
 //! No line holds a body, a secret, or a URL. Lines that failures can multiply are limited ([`LineLimit`]).
 
+mod endpoints;
 mod ingest;
 mod line_limit;
 mod metrics;
@@ -23,6 +24,7 @@ use crate::model::{
     DeactivationReason, DeathReason, DeliveryId, DropReason, Outcome, ParkReason, Source, Timestamp, WebhookId,
 };
 
+pub use endpoints::EndpointGauges;
 pub use ingest::Reconciliation;
 use line_limit::LineLimit;
 use metrics::Metrics;
@@ -59,6 +61,7 @@ pub struct Telemetry {
     rejected_lines: LineLimit,
     ingest_lines: LineLimit,
     token_lines: LineLimit,
+    breaker_lines: LineLimit,
 }
 
 impl std::fmt::Debug for Telemetry {
@@ -81,6 +84,7 @@ impl Telemetry {
             rejected_lines: LineLimit::default(),
             ingest_lines: LineLimit::default(),
             token_lines: LineLimit::default(),
+            breaker_lines: LineLimit::default(),
         }))
     }
 

@@ -17,6 +17,7 @@ pub(super) fn settings(own: Option<&OwnQueues>, folder: &Path, load: &Load) -> a
     settings.queue.prefetch = load.prefetch();
     settings.delivery.concurrency = load.concurrency;
     settings.delivery.slots_per_webhook = load.concurrency;
+    settings.delivery.connections_per_host = load.concurrency;
     Ok(settings)
 }
 

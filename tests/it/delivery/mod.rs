@@ -8,6 +8,7 @@ mod guarded;
 mod hostile;
 mod isolation;
 mod limited;
+mod outages;
 mod outcomes;
 mod retrying;
 mod routing;

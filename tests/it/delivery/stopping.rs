@@ -50,7 +50,8 @@ async fn what_is_not_finished_within_the_grace_stays_in_the_queue_and_is_deliver
 
 #[tokio::test]
 async fn an_event_that_waits_at_shutdown_is_neither_sent_nor_lost() {
-    let mut world = World::start(Setup { concurrency: 1, grace: Duration::from_millis(200), ..Setup::default() }).await;
+    let (patience, grace) = (Duration::from_secs(60), Duration::from_millis(200));
+    let mut world = World::start(Setup { concurrency: 1, patience, grace, ..Setup::default() }).await;
     let receiver = world.answering(&[Answer::Hang, Answer::Status(200)]).await;
     world.hook("wh1", &receiver.url()).await;
     for _ in 0..20 {

@@ -19,7 +19,7 @@ fn rename(world: &World, from: &str, to: &str) {
 
 /// A world that makes one delivery at a time, so that whatever they wait for adds up.
 async fn one_at_a_time() -> World {
-    let mut world = World::start(Setup { concurrency: 1, ..Setup::default() }).await;
+    let mut world = World::start(Setup { concurrency: 1, patience: Duration::from_secs(60), ..Setup::default() }).await;
     let receiver = world.answering(&[Answer::Status(200)]).await;
     world.hook("wh1", &receiver.url()).await;
     world

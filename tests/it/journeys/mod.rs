@@ -14,6 +14,7 @@ mod formatted;
 mod guarded;
 mod ingested;
 mod killed;
+mod left_alone;
 mod limited;
 mod locked_and_damaged;
 mod managed;

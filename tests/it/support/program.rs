@@ -370,6 +370,16 @@ impl Program {
         format!("{}/api/{endpoint}", self.address)
     }
 
+    /// Asks the operators' API for `path` with the token.
+    pub(crate) async fn operate(&self, path: &str) -> (u16, Value) {
+        answer(self.http.get(format!("{}{path}", self.address)).bearer_auth(TOKEN)).await.expect("an answer")
+    }
+
+    /// The same, without a token.
+    pub(crate) async fn operate_without_token(&self, path: &str) -> (u16, Value) {
+        answer(self.http.get(format!("{}{path}", self.address))).await.expect("an answer")
+    }
+
     /// A client that can publish in another task.
     pub(crate) fn producer(&self) -> reqwest::RequestBuilder {
         self.request().bearer_auth(TOKEN)

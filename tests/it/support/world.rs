@@ -44,6 +44,8 @@ pub(crate) struct Setup {
     pub(crate) deactivate_after: Option<Duration>,
     pub(crate) timeout: Duration,
     pub(crate) slots_per_webhook: usize,
+    pub(crate) connections_per_host: usize,
+    pub(crate) breaker_failures: u32,
     pub(crate) concurrency: usize,
     pub(crate) patience: Duration,
     pub(crate) prefetch: usize,
@@ -66,6 +68,8 @@ impl Default for Setup {
             deactivate_after: Some(Duration::from_secs(5 * 86400)),
             timeout: Duration::from_secs(10),
             slots_per_webhook: 64,
+            connections_per_host: 128,
+            breaker_failures: 10,
             concurrency: 256,
             patience: Duration::from_millis(200),
             prefetch: 512,
@@ -218,6 +222,8 @@ impl World {
         Policy {
             concurrency: setup.concurrency,
             slots_per_webhook: setup.slots_per_webhook,
+            connections_per_host: setup.connections_per_host,
+            breaker_failures: setup.breaker_failures,
             patience: setup.patience,
             prefetch: Prefetch { messages: setup.prefetch, bytes: 64 << 20 },
             retry: decide::Policy {

@@ -23,8 +23,8 @@ async fn during_a_memory_alarm_events_are_refused_and_no_attempt_is_begun_and_wh
     let broker = Broker::start().await;
     let receiver = Receiver::start(Behaviour::Hold).await;
     let limits = format!(
-        "queue.prefetch = {}\ndelivery.concurrency = {CONCURRENCY}\ndelivery.patience_ms = 10000\n\
-         delivery.timeout_ms = 60000\nserver.shutdown_grace_s = 60\n",
+        "queue.prefetch = {0}\ndelivery.concurrency = {0}\ndelivery.slots_per_webhook = {CONCURRENCY}\n\
+         delivery.patience_ms = 10000\ndelivery.timeout_ms = 60000\nserver.shutdown_grace_s = 60\n",
         2 * CONCURRENCY
     );
     let home = home(&broker.url(), "hikyaku.", &format!("{limits}{}", declared("held", &receiver.url("/"), "note")));

@@ -39,8 +39,10 @@ impl Trial {
         let steady = Receiver::start(Behaviour::Slow(Duration::from_millis(5))).await;
         let flaky = Receiver::start(Behaviour::FailFirst(503, Duration::from_millis(5))).await;
         let webhooks = declared("steady", &steady.url("/"), "note") + &declared("flaky", &flaky.url("/"), "mention");
+        // A receiver that fails every first attempt would be left alone.
         let limits = format!(
-            "queue.prefetch = {PREFETCH}\ndelivery.concurrency = {PREFETCH}\ndelivery.retry_schedule_s = [1, 2, 2, 2]\n"
+            "queue.prefetch = {PREFETCH}\ndelivery.concurrency = {PREFETCH}\ndelivery.breaker_failures = 0\n\
+             delivery.retry_schedule_s = [1, 2, 2, 2]\n"
         );
         let mut trial = Self {
             steady,

@@ -9,6 +9,7 @@ mod alarmed;
 mod delayed;
 mod disturbed;
 mod killed;
+mod left_alone;
 mod limited;
 mod producers;
 mod shared;
