@@ -4,10 +4,10 @@
 //! 10 s); delivery latency reaches to four days (the default `max_age`); durability from 100 us (a fast disk) to 10 s.
 
 use prometheus::{
-    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Encoder, Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
 };
 
+use super::maker::Maker;
 use crate::model::{DeactivationReason, DeathReason, IngestRefusal, Outcome, ParkReason};
 
 const REQUEST_SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
@@ -181,6 +181,7 @@ impl DeliveryMetrics {
                 "Duration of requests, from connecting to the end of the answer. outcome: as attempts_total.",
                 "outcome",
                 &outcomes,
+                REQUEST_SECONDS,
             )?,
             latency: make.histogram(
                 "delivery_latency_seconds",
@@ -333,73 +334,5 @@ impl PartMetrics {
 
     pub(super) fn queue_depth(&self, queue: &str) -> IntGauge {
         self.queue_depth.with_label_values(&[queue])
-    }
-}
-
-/// Makes metrics and registers them, with every label value at zero.
-struct Maker(Registry);
-
-impl Maker {
-    fn opts(name: &str, help: &str) -> Opts {
-        Opts::new(format!("hikyaku_{name}"), help)
-    }
-
-    fn register<C: prometheus::core::Collector + Clone + 'static>(&self, metric: C) -> Result<C, prometheus::Error> {
-        self.0.register(Box::new(metric.clone()))?;
-        Ok(metric)
-    }
-
-    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
-        self.register(IntCounter::with_opts(Self::opts(name, help))?)
-    }
-
-    fn counters(
-        &self,
-        name: &str,
-        help: &str,
-        label: &str,
-        values: &[&str],
-    ) -> Result<IntCounterVec, prometheus::Error> {
-        let counters = self.register(IntCounterVec::new(Self::opts(name, help), &[label])?)?;
-        for value in values {
-            counters.with_label_values(&[value]);
-        }
-        Ok(counters)
-    }
-
-    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
-        self.register(IntGauge::with_opts(Self::opts(name, help))?)
-    }
-
-    fn seconds(&self, name: &str, help: &str) -> Result<Gauge, prometheus::Error> {
-        self.register(Gauge::with_opts(Self::opts(name, help))?)
-    }
-
-    fn gauges(&self, name: &str, help: &str, label: &str, values: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
-        let gauges = self.register(IntGaugeVec::new(Self::opts(name, help), &[label])?)?;
-        for value in values {
-            gauges.with_label_values(&[value]);
-        }
-        Ok(gauges)
-    }
-
-    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Result<Histogram, prometheus::Error> {
-        let opts = HistogramOpts::from(Self::opts(name, help)).buckets(buckets.to_vec());
-        self.register(Histogram::with_opts(opts)?)
-    }
-
-    fn histograms(
-        &self,
-        name: &str,
-        help: &str,
-        label: &str,
-        values: &[&str],
-    ) -> Result<HistogramVec, prometheus::Error> {
-        let opts = HistogramOpts::from(Self::opts(name, help)).buckets(REQUEST_SECONDS.to_vec());
-        let histograms = self.register(HistogramVec::new(opts, &[label])?)?;
-        for value in values {
-            histograms.with_label_values(&[value]);
-        }
-        Ok(histograms)
     }
 }

@@ -10,6 +10,7 @@
 mod endpoints;
 mod ingest;
 mod line_limit;
+mod maker;
 mod metrics;
 mod request;
 mod trouble;
