@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::deliver::{EndpointSight, Endpoints};
 use crate::incoming::bearer;
-use crate::model::Secret;
+use crate::model::TokenHash;
 
 /// Endpoints in one answer.
 const LIMIT_MAX: usize = 1000;
@@ -27,7 +27,7 @@ const LIMIT_DEFAULT: usize = 100;
 
 struct Operators {
     endpoints: Arc<Endpoints>,
-    token: Option<Secret>,
+    token: Option<TokenHash>,
 }
 
 /// What endpoints are sorted by.
@@ -96,7 +96,7 @@ impl Query {
 }
 
 /// The route, for whoever has `token`; without one, for nobody.
-pub fn endpoints(endpoints: Arc<Endpoints>, token: Option<Secret>) -> Router {
+pub fn endpoints(endpoints: Arc<Endpoints>, token: Option<TokenHash>) -> Router {
     Router::new().route("/v1/endpoints", get(list)).with_state(Arc::new(Operators { endpoints, token }))
 }
 
@@ -124,7 +124,7 @@ async fn list(State(operators): State<Arc<Operators>>, RawQuery(query): RawQuery
     answer(StatusCode::OK, &json!({ "total": total, "endpoints": endpoints, "hostsLeftAlone": hosts }))
 }
 
-fn check_token(token: Option<&Secret>, headers: &HeaderMap) -> Result<(), &'static str> {
+fn check_token(token: Option<&TokenHash>, headers: &HeaderMap) -> Result<(), &'static str> {
     let Some(token) = token else { return Err("server.admin_token is not set, so nobody may look; set it") };
     match bearer(headers) {
         Some(given) if token.is(given) => Ok(()),
