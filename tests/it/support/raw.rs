@@ -61,15 +61,6 @@ impl Raw {
         String::from_utf8_lossy(&all).into_owned()
     }
 
-    /// Whether the server has closed, without waiting for it.
-    pub(crate) fn is_closed(&self) -> bool {
-        let mut byte = [0];
-        match self.0.try_read(&mut byte) {
-            Ok(bytes) => bytes == 0,
-            Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
-        }
-    }
-
     /// Whether an answer, or the end, has come, waiting a moment for it.
     pub(crate) async fn has_something(&self) -> bool {
         tokio::time::timeout(Duration::from_millis(300), self.0.readable()).await.is_ok()
