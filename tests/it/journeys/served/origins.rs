@@ -3,12 +3,13 @@
 use super::server;
 use crate::support::program::{TOKEN, event};
 
-const PATHS: [&str; 8] = [
+const PATHS: [&str; 9] = [
     "/",
     "/healthz",
     "/readyz",
     "/metrics",
     "/v1/events",
+    "/v1/endpoints",
     "/ingest/misskey",
     "/api/i/webhooks/list",
     "/api/admin/system-webhook/list",
