@@ -15,6 +15,8 @@ use crate::support::world::{HookSetup, Setup, Told, World, nobody, webhook};
 
 /// What a healthy webhook may need on a busy machine.
 const PROMPTLY: Duration = Duration::from_secs(20);
+/// What a busy machine may need for all that comes due in a minute.
+const AT_REST: Duration = Duration::from_secs(60);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 /// Until a recovery is seen (5 min), and until the last parked delivery is due after that (15 min), and some.
@@ -61,17 +63,14 @@ fn parked_by(reason: ParkReason) -> impl Fn(&Told) -> bool {
     move |told| matches!(told.step, Step::Later { wait: Wait::Park(found), .. } if found == reason)
 }
 
-/// Lets the worker come to rest: it tells nothing new for a while.
+/// Waits until nothing is due any more, nor in hand.
 async fn rest(world: &World) {
-    let mut before = usize::MAX;
-    loop {
-        let told = world.told().len();
-        if told == before {
-            return;
+    let at_rest = async {
+        while world.queue().depths().await.expect("counted").oldest.is_some() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        before = told;
-        tokio::time::sleep(Duration::from_millis(150)).await;
-    }
+    };
+    within(AT_REST, "all that is due has been taken up", at_rest).await;
 }
 
 /// Lets time pass, minute by minute, until the bad webhook has so many deliveries or `limit` has passed; tells how much has.
