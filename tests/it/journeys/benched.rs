@@ -87,7 +87,7 @@ async fn the_benchmark_of_bad_neighbours_compares_the_healthy_and_finds_every_ev
 #[tokio::test]
 async fn the_benchmark_of_an_outage_tells_what_waiting_costs_and_finds_every_delivery() {
     let home = Home::bare("");
-    let load = ["--rate", "20", "--seconds", "1", "--deadline-ms", "300"];
+    let load = ["--rate", "10", "--seconds", "3", "--deadline-ms", "300"];
     for (hang, receiver) in [(None, "refuses"), (Some("--hang"), "hangs")] {
         let args: Vec<&str> = ["bench", "--outage", "300", "--json"].into_iter().chain(load).chain(hang).collect();
         let measured = home.cli(&args).await.json();
@@ -97,7 +97,7 @@ async fn the_benchmark_of_an_outage_tells_what_waiting_costs_and_finds_every_del
         assert!(of("attempts") > 0.0 && of("parks_mean") <= of("parks_max"), "{measured}");
         assert!(measured["used"]["percent"].as_f64().is_some_and(|percent| percent > 0.0), "{measured}");
         let balance = &measured["balance"];
-        assert_eq!((&balance["published"], &balance["waiting"]), (&json!(320), &json!(320)), "{balance}");
+        assert_eq!((&balance["published"], &balance["waiting"]), (&json!(330), &json!(330)), "{balance}");
     }
 }
 

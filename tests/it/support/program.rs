@@ -206,10 +206,13 @@ impl Home {
     }
 }
 
+/// How long a command may need: a demo or a benchmark on a busy machine.
+const COMMAND_MAX: Duration = Duration::from_secs(180);
+
 /// Waits for the command's end.
 async fn ended(child: Child) -> Ran {
-    let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
-    let output = output.unwrap_or_else(|_| panic!("a command did not end within {PATIENCE:?}")).expect("it ends");
+    let output = tokio::time::timeout(COMMAND_MAX, child.wait_with_output()).await;
+    let output = output.unwrap_or_else(|_| panic!("a command did not end within {COMMAND_MAX:?}")).expect("it ends");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
     Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
