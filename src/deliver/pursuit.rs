@@ -164,6 +164,7 @@ impl Pursuer {
     fn take_up(&self, pursuit: &Pursuit) -> Result<Arc<Webhook>, Step> {
         let snapshot = self.registry.snapshot();
         self.rates.follow(&snapshot);
+        self.endpoints.follow(&snapshot);
         let (standing, webhook) = match snapshot.find(&pursuit.delivery.webhook) {
             Known::Webhook(webhook) => (standing_of(webhook), Some(webhook)),
             Known::Deleted => (Standing::Deleted, None),

@@ -24,6 +24,7 @@ use self::host::{Host, Pool};
 use crate::clock::SharedClock;
 use crate::decide::Shut;
 use crate::model::{ParkReason, Webhook, WebhookId};
+use crate::registry::{Known as Registered, Snapshot};
 use crate::telemetry::SharedTelemetry;
 
 pub use self::sight::{EndpointSight, EndpointsSight, HostSight};
@@ -68,6 +69,8 @@ pub struct Endpoints {
 struct Known {
     webhooks: HashMap<WebhookId, Arc<Endpoint>>,
     hosts: HashMap<Arc<str>, Arc<Host>>,
+    /// The registrations by which those that were deleted were last forgotten.
+    seen: Option<Arc<Snapshot>>,
 }
 
 /// No slot will be free within the patience.
@@ -104,6 +107,16 @@ impl Endpoints {
         let shut = endpoint.host.backoff().shut(now).filter(|_| !state.is_well())?;
         state.parked();
         Some(by_host(shut))
+    }
+
+    /// Forgets webhooks that were deleted.
+    pub(super) fn follow(&self, snapshot: &Arc<Snapshot>) {
+        let mut known = self.known();
+        if known.seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, snapshot)) {
+            return;
+        }
+        known.webhooks.retain(|id, _| matches!(snapshot.find(id), Registered::Webhook(_)));
+        known.seen = Some(Arc::clone(snapshot));
     }
 
     fn of(&self, webhook: &Webhook) -> Arc<Endpoint> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Endpoints;
-use crate::decide::{BreakerState, Pace};
+use crate::decide::{Breaker, BreakerState, Pace};
 use crate::model::WebhookId;
 
 /// How one webhook stands with this worker.
@@ -25,7 +25,7 @@ pub struct EndpointSight {
     pub pace: Pace,
     /// Its breaker.
     pub breaker: BreakerState,
-    /// How long the breaker stays open.
+    /// How long until the breaker lets one through, zero when its time has come; none when it is closed.
     pub open_for: Option<Duration>,
     /// Failures since its last answer.
     pub failures_in_a_row: u32,
@@ -59,6 +59,11 @@ pub struct EndpointsSight {
     pub waiting: usize,
 }
 
+fn open_for(breaker: &Breaker, now: Duration) -> Option<Duration> {
+    let is_closed = breaker.state() == BreakerState::Closed;
+    (!is_closed).then(|| breaker.shut(now).map_or(Duration::ZERO, |shut| shut.wait))
+}
+
 impl Endpoints {
     /// Each endpoint that the worker remembers.
     pub fn each(&self) -> Vec<EndpointSight> {
@@ -75,7 +80,7 @@ impl Endpoints {
                 answer: state.slots.mean(),
                 pace: state.pace_now(),
                 breaker: state.breaker.state(),
-                open_for: state.breaker.shut(now).map(|shut| shut.wait),
+                open_for: open_for(&state.breaker, now),
                 failures_in_a_row: state.breaker.failures_in_a_row(),
                 attempts: state.attempts,
                 failures: state.failures,

@@ -354,6 +354,18 @@ async fn a_host_that_answers_nobody_is_left_alone_for_those_that_failed_and_not_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_webhook_that_was_deleted_is_forgotten() {
+    let endpoints = world(policy()).endpoints;
+    for _ in 0..10 {
+        attempt(&endpoints, &webhook("a"), &timeout(), 10 * SECOND).await;
+    }
+    let open = &endpoints.each()[0];
+    assert_eq!((open.breaker, open.open_for.is_some()), (BreakerState::Open, true));
+    endpoints.follow(&Arc::new(Snapshot::default()));
+    assert_eq!((endpoints.each().len(), endpoints.sight().breakers_open), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_webhook_that_is_changed_begins_afresh_and_what_is_under_way_stays_counted() {
     let endpoints = world(EndpointPolicy { concurrency: 4, slots_max: 4, ..policy() }).endpoints;
     let before = webhook("a");
