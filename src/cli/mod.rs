@@ -3,6 +3,7 @@
 
 mod args;
 mod bench_args;
+mod client_certificate;
 mod connect;
 mod dead;
 mod misskey;

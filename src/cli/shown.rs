@@ -119,6 +119,11 @@ pub(super) fn as_json(webhook: &Webhook, latest: Option<LatestAttempt>, shown: S
         "signingPublicKey": signing.key.current.as_ref().map(SigningKey::public),
         "previousSigningSecrets": signing.secret.previous_at(shown.now).map(signing::previous_secret).collect::<Vec<_>>(),
         "previousSigningKeys": signing.key.previous_at(shown.now).map(signing::previous_key).collect::<Vec<_>>(),
+        "clientCertificate": options.client_certificate.as_ref().map(|certificate| json!({
+            "subject": certificate.subject(),
+            "sha256": certificate.sha256(),
+            "expiresAt": certificate.expires_at().to_rfc3339(),
+        })),
         "retryScheduleS": options.retry_schedule.as_ref().map(|waits| waits.iter().map(seconds).collect::<Vec<_>>()),
         "maxAgeS": options.max_age.as_ref().map(seconds),
         "timeoutMs": options.timeout.map(|timeout| timeout.as_secs_f64() * 1000.0),

@@ -9,6 +9,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::args::{CreateArgs, UpdateArgs};
+use super::client_certificate;
 use super::rate_limit::limited;
 use super::shown::{Shown, as_json, latest_text, owner_text, show, shown_url, status_text, types_text};
 use super::signing;
@@ -220,7 +221,12 @@ fn options(args: &OptionArgs, mut options: Options) -> Result<Option<Options>, C
     if let Some(limit) = limited(rate_limit.as_deref(), *rate_burst, options.rate_limit)? {
         options.rate_limit = limit;
     }
-    let limits = rate_limit.is_some() || rate_burst.is_some();
+    let certificate = client_certificate::asked(args)?;
+    let certifies = certificate.is_some();
+    if let Some(certificate) = certificate {
+        options.client_certificate = certificate;
+    }
+    let limits = certifies || rate_limit.is_some() || rate_burst.is_some();
     let any = limits || send_secret.is_some() || retry_schedule.is_some() || max_age.is_some();
     let any = any || timeout.is_some() || format.is_some() || *no_filters || !filter.is_empty();
     Ok(any.then_some(options))

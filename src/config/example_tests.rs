@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 use super::*;
 
 const EXAMPLE: &str = include_str!("../../hikyaku.example.toml");
+/// Where the files are that the example names.
+const FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls/");
 
 fn load(text: &str) -> Settings {
     let folder = tempfile::tempdir().expect("a folder");
@@ -16,7 +18,12 @@ fn load(text: &str) -> Settings {
 /// The example with everything that is commented out set.
 fn uncommented() -> String {
     let setting = |line: &'static str| line.strip_prefix('#').filter(|rest| !rest.is_empty() && !rest.starts_with(' '));
-    EXAMPLE.lines().map(|line| setting(line).unwrap_or(line)).collect::<Vec<_>>().join("\n")
+    EXAMPLE
+        .lines()
+        .map(|line| setting(line).unwrap_or(line))
+        .collect::<Vec<_>>()
+        .join("\n")
+        .replace("/etc/hikyaku/", FILES)
 }
 
 /// Every `section.key` that stands in `text`.

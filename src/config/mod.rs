@@ -10,6 +10,7 @@
 //! their own, never these structs.
 
 mod check;
+mod client_certificate;
 mod dead_letters;
 mod delivery;
 mod filters;

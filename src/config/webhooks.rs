@@ -11,7 +11,7 @@ use crate::model::{
 };
 
 use super::reader::Section;
-use super::{delivery, filters, signing, values};
+use super::{client_certificate, delivery, filters, signing, values};
 
 /// Event types of one webhook; Misskey knows about a dozen.
 const TYPES_MAX: usize = 100;
@@ -78,6 +78,7 @@ fn read_options(section: &mut Section<'_, '_>) -> Options {
             .unwrap_or(default.format),
         send_secret: section.flag("send_secret").unwrap_or(default.send_secret),
         signing: signing::read(section),
+        client_certificate: client_certificate::read(section),
         rate_limit: read_rate_limit(section),
         filters: filters::read(section),
     }

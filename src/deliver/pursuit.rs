@@ -186,6 +186,10 @@ impl Pursuer {
         let verdict = classify(&answer.exchange, self.clock.now());
         turn.ended(&verdict, answer.took, self.clock.jitter());
         in_flight.ended(verdict.outcome, answer.took);
+        if verdict.outcome == Outcome::OurFault {
+            self.telemetry
+                .trouble("an attempt could not be made here, and costs none", &OurFault(verdict.words.clone()));
+        }
         verdict
     }
 
@@ -222,6 +226,11 @@ fn standing_of(webhook: &Webhook) -> Standing {
         Status::Deactivated(_) => Standing::Deactivated,
     }
 }
+
+/// Why an attempt could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct OurFault(String);
 
 /// A request under way; counted down however it ends.
 struct InFlight<'a>(Option<&'a Telemetry>);

@@ -6,6 +6,7 @@
 //! This module does no I/O, reads no clock and draws no random numbers.
 
 mod body;
+mod client_certificate;
 mod decimal;
 mod delivery;
 mod event;
@@ -29,6 +30,9 @@ mod visible;
 mod webhook;
 
 pub use body::Body;
+pub use client_certificate::{
+    CLIENT_CERTIFICATE_BYTES_MAX, CLIENT_KEY_BYTES_MAX, ClientCertificate, ClientCertificateError,
+};
 pub use decimal::Decimal;
 pub use delivery::{Delivery, LAST_ERROR_BYTES_MAX, LastFailure, Message, Target};
 pub use event::{Event, SERVER_BYTES_MAX};

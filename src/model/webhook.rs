@@ -12,8 +12,8 @@ use subtle::ConstantTimeEq;
 use url::Url;
 
 use super::{
-    Condition, DeactivationReason, Event, EventType, Format, IdError, RateLimit, Signing, Source, Timestamp, UserId,
-    WebhookId, visible,
+    ClientCertificate, Condition, DeactivationReason, Event, EventType, Format, IdError, RateLimit, Signing, Source,
+    Timestamp, UserId, WebhookId, visible,
 };
 
 /// Characters a URL may have at most (Misskey's column).
@@ -123,6 +123,8 @@ pub struct Options {
     pub send_secret: bool,
     /// What signs each request (Standard Webhooks).
     pub signing: Signing,
+    /// Who we say we are to its receiver by TLS; none: nobody in particular.
+    pub client_certificate: Option<ClientCertificate>,
     /// How many requests it gets at most; none: as many as there are.
     pub rate_limit: Option<RateLimit>,
     /// What an event's content must be for this webhook to get it; empty: it gets them all.
@@ -138,6 +140,7 @@ impl Default for Options {
             format: Format::default(),
             send_secret: true,
             signing: Signing::default(),
+            client_certificate: None,
             rate_limit: None,
             filters: Vec::new(),
         }

@@ -82,6 +82,7 @@ impl Caller {
         *request.body_mut() = Some(json.into());
         let mut response = self.http.execute(request).await.map_err(|error| match error {
             NotAnswered::Failed(error) => no_answer(error),
+            NotAnswered::Tunnelled(error) => CallError::NoAnswer(words(&error)),
             NotAnswered::Elsewhere => CallError::NoAnswer(ELSEWHERE.to_owned()),
             NotAnswered::Forbidden(forbidden) => CallError::NoAnswer(forbidden.to_string()),
         })?;

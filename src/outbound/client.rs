@@ -3,17 +3,19 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{InvalidHeaderValue, RETRY_AFTER};
 use reqwest::{Method, Request, Response};
 
+use super::clients::{Clients, Make};
 use super::excerpt::Excerpt;
 use super::failure::{no_answer, not_answered};
 use super::formats;
-use super::guard::Guarded;
 use super::names::{Names, SystemNames};
+use super::proxy::Proxy;
 use super::request::{self, Attempt};
 use super::tls::{Authorities, Trust};
 use crate::decide::{AddressPolicy, Exchange, NoAnswer};
+use crate::model::ClientCertificateError;
 
 /// Bytes of an answer that are read; what comes after is not waited for.
 pub const RESPONSE_BYTES_MAX: usize = 64 * 1024;
@@ -24,7 +26,7 @@ pub(super) const IDLE_MAX: Duration = Duration::from_secs(4);
 /// Makes requests to receivers. Clones share connections.
 #[derive(Clone, Debug)]
 pub struct Client {
-    http: Guarded,
+    clients: Clients,
     timeout: Duration,
 }
 
@@ -33,6 +35,8 @@ pub struct Client {
 pub struct Outlet {
     /// Authorities that are trusted beside those of the system.
     pub authorities: Authorities,
+    /// Through which requests to receivers go; none: they go by themselves.
+    pub proxy: Option<Proxy>,
 }
 
 /// The client cannot be made.
@@ -44,6 +48,12 @@ pub enum ClientError {
     /// TLS cannot.
     #[error("TLS cannot be spoken: {0}")]
     Tls(#[from] rustls::Error),
+    /// The user agent cannot be sent.
+    #[error("the user agent cannot be sent: {0}")]
+    UserAgent(#[from] InvalidHeaderValue),
+    /// The client certificate cannot be used.
+    #[error("the client certificate cannot be used: {0}")]
+    Certificate(#[from] ClientCertificateError),
 }
 
 /// How an attempt went.
@@ -82,8 +92,14 @@ impl Client {
         addresses: AddressPolicy,
         outlet: &Outlet,
     ) -> Result<Self, ClientError> {
-        let trust = Trust::new(&outlet.authorities)?;
-        Ok(Self { http: Guarded::by_policy(user_agent, addresses, names, &trust)?, timeout })
+        let make = Make {
+            user_agent: user_agent.to_owned(),
+            policy: Arc::new(addresses),
+            names: Arc::clone(names),
+            trust: Trust::new(&outlet.authorities)?,
+            proxy: outlet.proxy.clone().map(Arc::new),
+        };
+        Ok(Self { clients: Clients::new(make)?, timeout })
     }
 
     /// How long an attempt may take unless its webhook says otherwise.
@@ -114,13 +130,32 @@ impl Client {
         let mut request = Request::new(Method::POST, attempt.webhook.url.clone());
         *request.headers_mut() = headers;
         *request.body_mut() = Some(body.into_body());
-        match self.http.execute(request).await {
+        let client = match self.clients.presenting(attempt.webhook.options.client_certificate.as_ref()) {
+            Ok(client) => client,
+            Err(error) => return Exchange::NoAnswer { kind: NoAnswer::Invalid, words: error.to_string() },
+        };
+        let exchange = match client.execute(request).await {
             Ok(response) => {
                 read(response, Excerpt::of(attempt.webhook)).await.unwrap_or_else(|error| no_answer(&error))
             }
             Err(error) => not_answered(&error),
-        }
+        };
+        tell_expiry(exchange, attempt)
     }
+}
+
+/// Adds to a failure of TLS that our certificate has expired, which is most probably why.
+fn tell_expiry(mut exchange: Exchange, attempt: &Attempt<'_>) -> Exchange {
+    if let Exchange::NoAnswer { kind: NoAnswer::Tls | NoAnswer::Connection, words } = &mut exchange
+        && let Some(certificate) = &attempt.webhook.options.client_certificate
+        && certificate.expires_at() < attempt.now
+    {
+        words.push_str(&format!(
+            "; the webhook's client certificate has expired on {}",
+            certificate.expires_at().to_rfc3339()
+        ));
+    }
+    exchange
 }
 
 /// Reads the answer to its end or its limit. An answer that breaks off is none.

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use super::guard::NotAnswered;
 use super::resolver::{ForbiddenName, NameError};
+use super::tunnel::TunnelError;
 use crate::decide::{Exchange, NoAnswer};
 
 /// System errors that are our own machine's doing.
@@ -28,25 +29,34 @@ pub(super) fn not_answered(error: &NotAnswered) -> Exchange {
         }
         NotAnswered::Elsewhere => Exchange::NoAnswer { kind: NoAnswer::Forbidden, words: ELSEWHERE.to_owned() },
         NotAnswered::Failed(error) => no_answer(error),
+        NotAnswered::Tunnelled(error) => exchange_of(error, false, false),
     }
 }
 
 /// What `error` means.
 pub(super) fn no_answer(error: &reqwest::Error) -> Exchange {
+    exchange_of(error, error.is_builder(), error.is_timeout())
+}
+
+fn exchange_of(error: &(dyn Error + 'static), is_builder: bool, is_timeout: bool) -> Exchange {
     if let Some(forbidden) = links(error).find_map(|link| link.downcast_ref::<ForbiddenName>()) {
         return Exchange::NoAnswer { kind: NoAnswer::Forbidden, words: forbidden.to_string() };
     }
-    let words = words(error);
-    Exchange::NoAnswer { kind: kind(error), words }
+    Exchange::NoAnswer { kind: kind(error, is_builder, is_timeout), words: words(error) }
 }
 
-fn kind(error: &reqwest::Error) -> NoAnswer {
-    if error.is_builder() {
+fn kind(error: &(dyn Error + 'static), is_builder: bool, is_timeout: bool) -> NoAnswer {
+    if is_builder {
         return NoAnswer::Invalid;
     }
     let chain = || links(error);
     if chain().any(|link| link.is::<NameError>()) {
         return NoAnswer::Dns;
+    }
+    match chain().find_map(|link| link.downcast_ref::<TunnelError>()) {
+        Some(TunnelError::OurSide { .. }) => return NoAnswer::OurFault,
+        Some(TunnelError::Receiver { .. }) => return NoAnswer::Connection,
+        None => {}
     }
     if chain().any(is_tls) {
         return NoAnswer::Tls;
@@ -54,7 +64,7 @@ fn kind(error: &reqwest::Error) -> NoAnswer {
     if chain().filter_map(|link| link.downcast_ref::<io::Error>()).any(is_ours) {
         return NoAnswer::OurFault;
     }
-    if error.is_timeout() { NoAnswer::Timeout } else { NoAnswer::Connection }
+    if is_timeout { NoAnswer::Timeout } else { NoAnswer::Connection }
 }
 
 fn links<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
@@ -84,9 +94,11 @@ fn is_ours(error: &io::Error) -> bool {
 }
 
 /// The chain in words, innermost last, without the URL (it can hold a token) and without saying anything twice.
-pub(super) fn words(error: &reqwest::Error) -> String {
+pub(super) fn words(error: &(dyn Error + 'static)) -> String {
     let mut words = String::new();
-    for link in links(error).skip(1) {
+    // The outermost link of reqwest's says the URL.
+    let skipped = usize::from(error.is::<reqwest::Error>());
+    for link in links(error).skip(skipped) {
         let text = link.to_string();
         if text.is_empty() || words.contains(&text) {
             continue;

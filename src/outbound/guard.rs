@@ -5,25 +5,30 @@
 //! that a connection is made, and the forbidden ones are dropped there. When none is left the request has not left.
 //!
 //! A resolver is not told the port. Where the settings open networks for some ports only, there is a client, with a resolver,
-//! for each group of ports that are alike; without such settings there is one.
+//! for each group of ports that are alike; without such settings there is one. A request through the proxy of the settings has
+//! its check in `tunnel`, which knows the port.
 
 use std::sync::Arc;
 
-use reqwest::{Request, Response, redirect};
+use reqwest::{Request, Response};
 use url::{Origin, Url};
 
-use super::client::{ClientError, IDLE_MAX};
+use super::client::ClientError;
+use super::clients::Make;
+use super::http::Http;
 use super::names::Names;
 use super::resolver::{Checks, Resolver};
 use super::tls::Trust;
+use super::tunnel::Tunnels;
 use crate::decide::{AddressPolicy, Forbidden};
+use crate::model::ClientCertificate;
 
 /// HTTP with the guard. Clones share connections.
 #[derive(Clone, Debug)]
 pub(super) struct Guarded {
     reach: Reach,
     /// For each range of ports its first one and its client, ascending from port 0.
-    ranges: Vec<(u16, reqwest::Client)>,
+    ranges: Vec<(u16, Http)>,
 }
 
 /// What may be requested.
@@ -44,30 +49,34 @@ pub(super) enum NotAnswered {
     Elsewhere,
     /// The rest, a forbidden address of a name included.
     Failed(reqwest::Error),
+    /// The rest, of a request through the proxy.
+    Tunnelled(hyper_util::client::legacy::Error),
 }
 
 impl Guarded {
-    /// Requests what `policy` allows, by the addresses that `names` tells.
-    pub(super) fn by_policy(
-        user_agent: &str,
-        policy: AddressPolicy,
-        names: &Arc<dyn Names>,
-        trust: &Trust,
-    ) -> Result<Self, ClientError> {
-        let policy = Arc::new(policy);
-        let mut ranges: Vec<(u16, reqwest::Client)> = Vec::new();
+    /// Requests what the policy of `make` allows, by the addresses that its names tell; presents `certificate`.
+    pub(super) fn by_policy(make: &Make, certificate: Option<&ClientCertificate>) -> Result<Self, ClientError> {
+        let policy = &make.policy;
+        let tls = make.trust.config(certificate)?;
+        if let Some(proxy) = &make.proxy {
+            let tunnels =
+                Tunnels { proxy: Arc::clone(proxy), names: Arc::clone(&make.names), policy: Arc::clone(policy) };
+            let client = Http::through(&make.user_agent, tunnels, tls)?;
+            return Ok(Self { reach: Reach::Policy(Arc::clone(policy)), ranges: vec![(0, client)] });
+        }
+        let mut ranges: Vec<(u16, Http)> = Vec::new();
         for first in policy.port_ranges() {
             let alike = ranges.iter().find(|(port, _)| policy.are_alike(*port, first));
             let client = match alike.map(|(_, client)| client.clone()) {
                 Some(client) => client,
                 None => {
-                    let checks = Checks::Policy { policy: Arc::clone(&policy), port: first };
-                    http(user_agent, Resolver::new(Arc::clone(names), checks), trust)?
+                    let checks = Checks::Policy { policy: Arc::clone(policy), port: first };
+                    Http::direct(&make.user_agent, Resolver::new(Arc::clone(&make.names), checks), tls.clone())?
                 }
             };
             ranges.push((first, client));
         }
-        Ok(Self { reach: Reach::Policy(policy), ranges })
+        Ok(Self { reach: Reach::Policy(Arc::clone(policy)), ranges })
     }
 
     /// Requests `server`, whatever its addresses are, and nothing else.
@@ -77,7 +86,7 @@ impl Guarded {
         names: &Arc<dyn Names>,
         trust: &Trust,
     ) -> Result<Self, ClientError> {
-        let client = http(user_agent, Resolver::new(Arc::clone(names), Checks::None), trust)?;
+        let client = Http::direct(user_agent, Resolver::new(Arc::clone(names), Checks::None), trust.config(None)?)?;
         Ok(Self { reach: Reach::Server(server.origin()), ranges: vec![(0, client)] })
     }
 
@@ -92,23 +101,6 @@ impl Guarded {
         let port = url.port_or_known_default().unwrap_or_default();
         // The first range begins at 0, so there is one before each port.
         let range = self.ranges.partition_point(|(first, _)| *first <= port).saturating_sub(1);
-        self.ranges[range].1.execute(request).await.map_err(NotAnswered::Failed)
+        self.ranges[range].1.execute(request).await
     }
-}
-
-/// The one HTTP stack: TLS by rustls, no redirects, no retries, no proxies of the environment.
-fn http(user_agent: &str, resolver: Resolver, trust: &Trust) -> Result<reqwest::Client, ClientError> {
-    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
-    let http = reqwest::Client::builder()
-        .user_agent(user_agent)
-        .redirect(redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .referer(false)
-        .no_proxy()
-        .tcp_nodelay(true)
-        .pool_idle_timeout(IDLE_MAX)
-        .dns_resolver(resolver)
-        .tls_backend_preconfigured(trust.config()?)
-        .build()?;
-    Ok(http)
 }

@@ -55,25 +55,33 @@ impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let (names, checks) = (Arc::clone(&self.names), self.checks.clone());
         Box::pin(async move {
-            let name = name.as_str().to_owned();
-            // The errors themselves in the box: a `Box<NameError>` made into a `Box<dyn Error>` is boxed twice, and not found again.
-            let unresolved =
-                |why: String| -> Box<dyn Error + Send + Sync> { Box::new(NameError { name: name.clone(), why }) };
-            let found = names.look_up(name.clone()).await.map_err(|error| unresolved(error.to_string()))?;
-            if found.is_empty() {
-                return Err(unresolved("it has no address".to_owned()));
-            }
-            match checks.allowed(found) {
-                Ok(allowed) => Ok(Box::new(allowed.into_iter().map(|address| SocketAddr::new(address, 0))) as Addrs),
-                Err(forbidden) => Err(Box::new(ForbiddenName { name, forbidden }) as Box<dyn Error + Send + Sync>),
-            }
+            let allowed = addresses(&*names, &checks, name.as_str()).await?;
+            Ok(Box::new(allowed.into_iter().map(|address| SocketAddr::new(address, 0))) as Addrs)
         })
     }
 }
 
+/// The addresses of `name` that may be connected to; at least one.
+pub(super) async fn addresses(
+    names: &dyn Names,
+    checks: &Checks,
+    name: &str,
+) -> Result<Vec<IpAddr>, Box<dyn Error + Send + Sync>> {
+    // The errors themselves in the box: a `Box<NameError>` made into a `Box<dyn Error>` is boxed twice, and not found again.
+    let unresolved =
+        |why: String| -> Box<dyn Error + Send + Sync> { Box::new(NameError { name: name.to_owned(), why }) };
+    let found = names.look_up(name.to_owned()).await.map_err(|error| unresolved(error.to_string()))?;
+    if found.is_empty() {
+        return Err(unresolved("it has no address".to_owned()));
+    }
+    let forbidden =
+        |forbidden| -> Box<dyn Error + Send + Sync> { Box::new(ForbiddenName { name: name.to_owned(), forbidden }) };
+    checks.allowed(found).map_err(forbidden)
+}
+
 impl Checks {
     /// Those of `found`, which has some, that may be connected to, in their order; or why none may.
-    fn allowed(&self, found: Vec<IpAddr>) -> Result<Vec<IpAddr>, Forbidden> {
+    pub(super) fn allowed(&self, found: Vec<IpAddr>) -> Result<Vec<IpAddr>, Forbidden> {
         let Self::Policy { policy, port } = self else { return Ok(found) };
         let mut allowed = Vec::with_capacity(found.len());
         let mut first_refusal = None;

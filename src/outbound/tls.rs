@@ -1,4 +1,4 @@
-//! TLS with receivers and with the Misskey of the settings: whom we trust.
+//! TLS with receivers and with the Misskey of the settings: whom we trust, and who we say we are.
 //!
 //! Trusted are the authorities of the system, as they are at the start, and beside them those of the settings. There is no
 //! way to trust everyone.
@@ -10,9 +10,11 @@ use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject};
+use rustls::sign::SingleCertAndKey;
 use rustls_platform_verifier::Verifier;
 
 use super::client::ClientError;
+use crate::model::ClientCertificate;
 
 /// What is spoken within TLS (RFC 7301): HTTP/1.1 and nothing else.
 const ALPN: &[u8] = b"http/1.1";
@@ -66,15 +68,21 @@ impl Trust {
         Ok(Self { verifier: Arc::new(verifier), provider })
     }
 
-    /// How TLS is spoken.
-    pub(super) fn config(&self) -> Result<ClientConfig, ClientError> {
+    /// How TLS is spoken by one who presents `certificate` when asked for one.
+    pub(super) fn config(&self, certificate: Option<&ClientCertificate>) -> Result<ClientConfig, ClientError> {
         let verifier = Arc::clone(&self.verifier);
-        let mut config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_safe_default_protocol_versions()?
             // rustls calls every verifier but its own so; this one asks the system's and the settings' authorities.
             .dangerous()
-            .with_custom_certificate_verifier(verifier)
-            .with_no_client_auth();
+            .with_custom_certificate_verifier(verifier);
+        let mut config = match certificate {
+            None => builder.with_no_client_auth(),
+            Some(certificate) => {
+                let certified = certificate.certified()?;
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified)))
+            }
+        };
         config.alpn_protocols = vec![ALPN.to_vec()];
         Ok(config)
     }

@@ -6,7 +6,8 @@
 //! {"retryScheduleMs":[5000,30000],"maxAgeMs":345600000,"timeoutMs":10000,"format":"discord","sendSecret":true,
 //!  "signingSecret":"whsec_...","previousSigningSecrets":[{"text":"whsec_...","until":1774960496789}],
 //!  "signingKey":"whsk_...","previousSigningKeys":[{"text":"whsk_...","until":1774960496789}],"rateLimit":{"perSecond":5.0,"burst":10},
-//!  "filters":[{"path":"/note/visibility","equals":"public"}]}
+//!  "filters":[{"path":"/note/visibility","equals":"public"}],
+//!  "clientCertificate":{"chain":"-----BEGIN CERTIFICATE-----...","key":"-----BEGIN PRIVATE KEY-----..."}}
 //! ```
 //!
 //! Absent or null is "as the settings say". `url`, `secret` and `options` are sealed when `sealed_by` names a key: any of them
@@ -22,9 +23,9 @@ use url::Url;
 
 use super::seal::{Place, Seals};
 use crate::model::{
-    Condition, EventType, Format, IdError, Options, Origin, Owner, Previous, RateLimit, Secret, Signers, Signing,
-    SigningKey, Source, Status, Timestamp, UserId, Webhook, WebhookError, WebhookId, check_format, check_signing_key,
-    check_signing_secret, check_stored_name,
+    ClientCertificate, Condition, EventType, Format, IdError, Options, Origin, Owner, Previous, RateLimit, Secret,
+    Signers, Signing, SigningKey, Source, Status, Timestamp, UserId, Webhook, WebhookError, WebhookId, check_format,
+    check_signing_key, check_signing_secret, check_stored_name,
 };
 
 /// The columns that [`read`] wants, in its order.
@@ -58,6 +59,15 @@ struct StoredOptions {
     filters: Vec<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rate_limit: Option<StoredRateLimit>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    client_certificate: Option<StoredCertificate>,
+}
+
+/// Both in PEM.
+#[derive(Serialize, Deserialize)]
+struct StoredCertificate {
+    chain: String,
+    key: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -124,6 +134,10 @@ pub(super) fn write_options(options: &Options) -> rusqlite::Result<String> {
             .rate_limit
             .map(|limit| StoredRateLimit { per_second: limit.per_second(), burst: limit.burst() }),
         filters: filters.map_err(no_json)?,
+        client_certificate: options.client_certificate.as_ref().map(|certificate| StoredCertificate {
+            chain: certificate.chain().to_owned(),
+            key: certificate.key().expose().to_owned(),
+        }),
     };
     to_json(&stored)
 }
@@ -215,6 +229,8 @@ fn read_options(text: &str) -> Result<Options, String> {
         secret: read_signers(stored.signing_secret.as_deref(), secrets, check_signing_secret)?,
         key: read_signers(stored.signing_key.as_deref(), keys, check_signing_key)?,
     };
+    let certificate =
+        stored.client_certificate.map(|stored| ClientCertificate::new(&stored.chain, &stored.key)).transpose();
     let rate_limit = stored.rate_limit.map(|limit| RateLimit::new(limit.per_second, Some(limit.burst))).transpose();
     Ok(Options {
         retry_schedule: stored.retry_schedule_ms.map(|waits| waits.into_iter().map(Duration::from_millis).collect()),
@@ -223,6 +239,7 @@ fn read_options(text: &str) -> Result<Options, String> {
         format: format.map_err(|error| format!("options: {error}"))?.unwrap_or_default(),
         send_secret: stored.send_secret,
         signing,
+        client_certificate: certificate.map_err(|error| format!("options: clientCertificate: {error}"))?,
         rate_limit: rate_limit.map_err(|error| format!("options: rateLimit: {error}"))?,
         filters: Condition::read_all("filters", &stored.filters.into()).map_err(|error| format!("options: {error}"))?,
     })

@@ -129,6 +129,10 @@ async fn a_webhook_comes_back_as_it_was_made() {
             START,
         );
     }
+    let certificate = crate::model::ClientCertificate::new(
+        include_str!("../../tests/fixtures/tls/client.pem"),
+        include_str!("../../tests/fixtures/tls/client-key.pem"),
+    );
     let options = Options {
         retry_schedule: Some(vec![Duration::from_secs(5), Duration::from_millis(30_500)]),
         max_age: Some(Duration::from_secs(86_400)),
@@ -136,6 +140,7 @@ async fn a_webhook_comes_back_as_it_was_made() {
         format: Format::CloudEvents,
         send_secret: false,
         signing,
+        client_certificate: Some(certificate.expect("a certificate")),
         rate_limit: Some(RateLimit::new(0.2, Some(7)).expect("allowed")),
         filters: Condition::read_all("", &filters).expect("conditions"),
     };
@@ -148,6 +153,8 @@ async fn a_webhook_comes_back_as_it_was_made() {
         assert_eq!(made.secret, read.secret);
         assert_eq!(made.options.signing, read.options.signing);
         assert_eq!(made.options.filters, read.options.filters);
+        let identity = |webhook: &Webhook| webhook.options.client_certificate.as_ref().map(|known| known.identity());
+        assert_eq!(identity(&made), identity(&read));
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 use url::Url;
 
+use super::client_certificate;
 use super::error::ApiError;
 use super::params::{Params, required, wrong};
 use crate::model::{
@@ -142,6 +143,10 @@ pub(super) fn options(
     }
     if let Some(value) = params.value("filters") {
         options.filters = filters(value, types, owner)?;
+        any = true;
+    }
+    if let Some(certificate) = client_certificate::asked(params)? {
+        options.client_certificate = certificate;
         any = true;
     }
     Ok(any.then_some(options))

@@ -17,6 +17,7 @@
 
 mod allowance;
 mod caller;
+mod client_certificate;
 mod door;
 mod error;
 mod fields;

@@ -14,7 +14,7 @@ use crate::model::nearest;
 /// Options that hikyaku will have.
 const NOT_YET: [&str; 2] = ["schedule", "headers"];
 /// What the settings call an option, and what it is called here.
-const SPELLINGS: [(&str, &str); 16] = [
+const SPELLINGS: [(&str, &str); 20] = [
     ("user_id", "userId"),
     ("signing_secret", "signingSecret"),
     ("signing_key", "signingKey"),
@@ -30,11 +30,17 @@ const SPELLINGS: [(&str, &str); 16] = [
     ("timeout_ms", "timeoutMs"),
     ("timeout", "timeoutMs"),
     ("rate_limit", "rateLimit"),
+    ("client_certificate", "clientCertificate"),
+    ("client_certificate_file", "clientCertificate"),
+    ("client_key", "clientKey"),
+    ("client_key_file", "clientKey"),
     ("webhook_id", "webhookId"),
 ];
 
 /// Names of ours that nobody else has anything near; answers have some that nothing sets, and who sends an answer back means well.
-const OURS: [&str; 16] = [
+const OURS: [&str; 18] = [
+    "clientCertificate",
+    "clientKey",
     "override",
     "format",
     "filters",

@@ -4,7 +4,7 @@
 //! {"id":"..","userId":"..","name":"..","on":["note"],"url":"..","secret":"..","active":true,"latestSentAt":null,"latestStatus":null,
 //!  "source":"default","deactivated":null,"failingSince":null,"format":"misskey","sendSecret":true,"signingSecret":null,
 //!  "signingPublicKey":null,"previousSigningSecrets":[],"previousSigningKeys":[],"retryScheduleS":null,"maxAgeS":null,
-//!  "timeoutMs":null,"rateLimit":null,"filters":[],"declared":false}
+//!  "timeoutMs":null,"rateLimit":null,"clientCertificate":null,"filters":[],"declared":false}
 //! ```
 //!
 //! `signingPublicKey` is what receivers check `v1a` with; the key itself is never answered. The earlier ones are those that sign
@@ -18,6 +18,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::client_certificate::ClientCertificateShape;
 use crate::deliver::Tested;
 use crate::model::{
     Condition, EventType, Origin, Secret, SigningKey, Source, Status, Timestamp, UserId, Webhook, WebhookId,
@@ -101,6 +102,7 @@ struct OwnShape<'a> {
     max_age_s: Option<u64>,
     timeout_ms: Option<u128>,
     rate_limit: Option<RateLimitShape>,
+    client_certificate: Option<ClientCertificateShape<'a>>,
     filters: &'a [Condition],
     declared: bool,
 }
@@ -197,6 +199,7 @@ impl<'a> OwnShape<'a> {
             rate_limit: options
                 .rate_limit
                 .map(|limit| RateLimitShape { per_second: limit.per_second(), burst: limit.burst() }),
+            client_certificate: options.client_certificate.as_ref().map(ClientCertificateShape::of),
             filters: &options.filters,
             declared: webhook.origin == Origin::Settings,
         }

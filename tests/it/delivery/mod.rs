@@ -10,6 +10,7 @@ mod isolation;
 mod limited;
 mod outages;
 mod outcomes;
+mod proxied;
 mod retrying;
 mod routing;
 mod standing;

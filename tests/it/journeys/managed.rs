@@ -45,6 +45,7 @@ fn assert_misskeys(webhook: &Value, misskeys: &Value) {
         "maxAgeS",
         "timeoutMs",
         "rateLimit",
+        "clientCertificate",
         "filters",
         "declared",
     ];

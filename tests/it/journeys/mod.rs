@@ -1,6 +1,7 @@
 //! The program through its front door: the real binary, real files, real HTTP.
 
 mod benched;
+mod certified;
 mod connected;
 mod dead_letters;
 mod dead_letters_on_rabbitmq;
@@ -24,6 +25,7 @@ mod managed_tests;
 mod measured;
 mod misskey_js;
 pub(crate) mod producers;
+mod proxied;
 mod publishing;
 mod publishing_on_rabbitmq;
 mod rabbitmq;

@@ -11,6 +11,7 @@ pub(crate) mod misskey_wire;
 pub(crate) mod npm;
 pub(crate) mod patience;
 pub(crate) mod program;
+pub(crate) mod proxies;
 pub(crate) mod pypi;
 pub(crate) mod python;
 pub(crate) mod raw;

@@ -39,7 +39,12 @@ pub(crate) struct TlsReceiver {
 impl TlsReceiver {
     /// Listens on loopback as `server`; with `clients_of`, only clients with a certificate of that authority are answered.
     pub(crate) async fn start(server: &Issued, clients_of: Option<&Path>) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        Self::start_at(Ipv4Addr::LOCALHOST, server, clients_of).await
+    }
+
+    /// The same at another address.
+    pub(crate) async fn start_at(ip: Ipv4Addr, server: &Issued, clients_of: Option<&Path>) -> Self {
+        let listener = TcpListener::bind((ip, 0)).await.expect("a port");
         let port = listener.local_addr().expect("bound").port();
         let acceptor = TlsAcceptor::from(Arc::new(config(server, clients_of)));
         let came = watch::Sender::new(Vec::new());
@@ -59,7 +64,16 @@ impl TlsReceiver {
 
     /// Where webhooks point: its certificate must be for `localhost`.
     pub(crate) fn url(&self) -> String {
-        format!("https://localhost:{}/hook", self.port)
+        self.url_of("localhost")
+    }
+
+    /// The same by another name.
+    pub(crate) fn url_of(&self, name: &str) -> String {
+        format!("https://{name}:{}/hook", self.port)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// The deliveries that have come.

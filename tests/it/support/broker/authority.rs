@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use tempfile::TempDir;
 
 /// An authority; its files go with it.
@@ -18,6 +20,13 @@ pub(crate) struct Issued {
     pub(crate) certificate: PathBuf,
     /// In PKCS#8.
     pub(crate) key: PathBuf,
+}
+
+impl Issued {
+    /// The certificate's bytes.
+    pub(crate) fn der(&self) -> Vec<u8> {
+        CertificateDer::from_pem_file(&self.certificate).expect("a certificate").to_vec()
+    }
 }
 
 impl Authority {
@@ -40,6 +49,23 @@ impl Authority {
     /// The same with an RSA key.
     pub(crate) fn issue_rsa(&self, name: &str) -> Issued {
         self.issue_with("rsa", name)
+    }
+
+    /// A certificate that was valid until yesterday.
+    pub(crate) fn issue_expired(&self, name: &str) -> Issued {
+        let Issued { key, .. } = self.issue(name);
+        let file = |end: &str| self.folder.path().join(format!("{name}-expired{end}"));
+        std::fs::write(file(".cnf"), format!("subjectAltName=DNS:{name}\n")).expect("write");
+        let mut request = Command::new("openssl");
+        request.args(["req", "-new", "-subj", &format!("/CN={name}")]).arg("-key").arg(&key);
+        request.arg("-config").arg(self.folder.path().join("empty.cnf")).arg("-out").arg(file(".csr"));
+        run(request);
+        let mut sign = Command::new("openssl");
+        sign.args(["x509", "-req", "-set_serial", "7", "-days", "-1"]).arg("-in").arg(file(".csr"));
+        sign.arg("-CA").arg(&self.certificate).arg("-CAkey").arg(&self.key).arg("-extfile").arg(file(".cnf"));
+        sign.arg("-out").arg(file(".pem"));
+        run(sign);
+        Issued { certificate: file(".pem"), key }
     }
 
     /// `key` in its traditional form: SEC1 or PKCS#1.
