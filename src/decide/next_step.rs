@@ -127,7 +127,9 @@ pub enum Wait {
 pub fn next_step(delivery: &Delivery, happening: &Happening, policy: &Policy, now: Timestamp, jitter: f64) -> Step {
     match happening {
         Happening::Taken { standing, fresh } => taken(delivery, *standing, *fresh, policy, now, jitter),
-        Happening::NoSlot { turn } => put_off(delivery, ParkReason::NoSlot, turn_wait(*turn, jitter), policy, now),
+        Happening::NoSlot { turn } => {
+            put_off(delivery, ParkReason::NoSlot, turn_wait(*turn, delivery.parks, jitter), policy, now)
+        }
         Happening::NoToken { turn } => put_off(delivery, ParkReason::RateLimit, token_wait(*turn, jitter), policy, now),
         Happening::LeftAlone { reason, wait, is_awaited } => {
             let wait = left_alone_wait(*wait, *is_awaited, delivery.parks, jitter);

@@ -2,9 +2,9 @@
 //!
 //! A retry waits as its schedule says, give or take a fifth, so that a thousand deliveries that failed together do not
 //! return together. `Retry-After` (RFC 9110 section 10.2.3: seconds, or a date) can lengthen that wait up to a limit, and
-//! never shortens it. A park waits one second, doubled with each park in a row, at most a quarter of an hour, and
-//! no less than its webhook is left alone; for want of a
-//! slot, or of a token of its webhook's rate limit, it waits until its turn is expected, within the same limits.
+//! never shortens it. A park waits one second, doubled with each park in a row, at most a quarter of an hour, and no less than
+//! its webhook is left alone; for want of a slot, or of a token of its webhook's rate limit, it waits until its turn is
+//! expected, within the same limits, for a slot at first no longer than half a minute.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -16,6 +16,9 @@ const JITTER: f64 = 0.2;
 const PARK_WAIT_FIRST: Duration = Duration::from_secs(1);
 /// The longest park's wait: how late a webhook that has recovered gets its backlog.
 pub const PARK_WAIT_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// The longest time after which a delivery that was put off for want of a slot looks again, the first time.
+const TURN_LOOK_FIRST: Duration = Duration::from_secs(30);
 
 /// How long to wait before the next attempt, or nothing when the schedule is spent.
 ///
@@ -40,9 +43,14 @@ pub fn park_wait(parks: u32, jitter: f64) -> Duration {
     vary(doubled.min(PARK_WAIT_MAX.mul_f64(1.0 / (1.0 + JITTER))), jitter)
 }
 
-/// How long a delivery is put off for which no slot is free, when its turn is expected after `turn`; `jitter` is in [0, 1).
-pub fn turn_wait(turn: Duration, jitter: f64) -> Duration {
-    vary(turn.min(PARK_WAIT_MAX), jitter).clamp(PARK_WAIT_FIRST, PARK_WAIT_MAX)
+/// How long a delivery is put off that has been parked `parks` times in a row and for which no slot is free, when its turn is
+/// expected after `turn`; `jitter` is in [0, 1).
+///
+/// A turn far ahead is a guess made at a bad moment as often as not. So the first look is not put off for long, and each
+/// further one for twice as long: what has waited little comes soon after a recovery.
+pub fn turn_wait(turn: Duration, parks: u32, jitter: f64) -> Duration {
+    let look = TURN_LOOK_FIRST.saturating_mul(2_u32.saturating_pow(parks));
+    vary(turn.min(look).min(PARK_WAIT_MAX), jitter).clamp(PARK_WAIT_FIRST, PARK_WAIT_MAX)
 }
 
 /// How long a delivery is put off that has been parked `parks` times in a row and whose webhook is left alone for `left_alone` at
@@ -112,9 +120,15 @@ mod tests {
 
     #[test]
     fn a_turn_is_waited_for_from_a_second_to_a_quarter_of_an_hour() {
-        assert_eq!(turn_wait(Duration::ZERO, 0.5), PARK_WAIT_FIRST);
-        assert_eq!(turn_wait(Duration::from_secs(60), 0.5), Duration::from_secs(60));
-        assert_eq!(turn_wait(DAY, 0.999), PARK_WAIT_MAX);
+        assert_eq!(turn_wait(Duration::ZERO, 0, 0.5), PARK_WAIT_FIRST);
+        assert_eq!(turn_wait(Duration::from_secs(20), 0, 0.5), Duration::from_secs(20));
+        assert_eq!(turn_wait(DAY, 10, 0.999), PARK_WAIT_MAX);
+    }
+
+    #[test]
+    fn a_turn_far_ahead_is_looked_at_after_half_a_minute_and_then_at_doubled_times() {
+        let waits: Vec<u64> = (0..7).map(|parks| turn_wait(DAY, parks, 0.5).as_secs()).collect();
+        assert_eq!(waits, [30, 60, 120, 240, 480, 900, 900]);
     }
 
     #[test]
