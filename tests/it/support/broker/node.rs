@@ -10,6 +10,8 @@ use tokio::time::Instant;
 
 use super::home::Home;
 
+/// What is said to have in a RabbitMQ for hikyaku.
+const ADVANCED_CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/rabbitmq/advanced.config");
 /// A node starts in 4 to 7 s; this machine may have other work.
 const START_WAIT_MAX: Duration = Duration::from_secs(120);
 const STOP_WAIT_MAX: Duration = Duration::from_secs(60);
@@ -30,6 +32,7 @@ impl Broker {
         std::fs::create_dir_all(node.home.path(&node.at("log"))).expect("a folder for the node");
         let settings = format!("{settings}log.file.level = warning\n");
         std::fs::write(node.home.path(&node.at("rabbitmq.conf")), settings).expect("write");
+        std::fs::copy(ADVANCED_CONFIG, node.home.path(&node.at("advanced.config"))).expect("copied");
         node.restart().await;
         node
     }
@@ -148,6 +151,7 @@ impl Broker {
             .env("RABBITMQ_LOG_BASE", at("log"))
             .env("RABBITMQ_PID_FILE", at("pid"))
             .env("RABBITMQ_CONFIG_FILE", at("rabbitmq.conf"))
+            .env("RABBITMQ_ADVANCED_CONFIG_FILE", at("advanced.config"))
             .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none")
             .env("RABBITMQ_SERVER_START_ARGS", "-kernel inet_dist_use_interface {127,0,0,1}");
         command
