@@ -9,7 +9,9 @@ use crate::support::program::{Home, Program, declared, events, until};
 
 const EVENTS: usize = 40;
 /// A breaker that opened a few times is seen to be closed within a minute or so, and the longest parked comes after as long.
-const RECOVERY_MAX: Duration = Duration::from_secs(180);
+const RECOVERY_MAX: Duration = Duration::from_secs(300);
+/// Short waits: one that failed as a probe again and again would wait for longer than the recovery by the default ones.
+const SCHEDULE: &str = "delivery.retry_schedule_s = [2, 2, 2, 2, 2, 2, 2, 2]\n";
 
 /// Receivers of a webhook that fails and of one that is well, which get the same events.
 pub(crate) struct Pair {
@@ -28,7 +30,9 @@ impl Pair {
 
     /// The settings that declare a webhook for each.
     pub(crate) fn settings(&self) -> String {
-        declared("failing", &self.failing.url("/"), "note") + &declared("well", &self.well.url("/"), "note")
+        SCHEDULE.to_owned()
+            + &declared("failing", &self.failing.url("/"), "note")
+            + &declared("well", &self.well.url("/"), "note")
     }
 
     /// Publishes, looks at the failure, and waits for the recovery.
