@@ -19,6 +19,7 @@ mod rate;
 mod retry;
 mod signature;
 mod slots;
+mod turns;
 
 pub use address::{AddressPolicy, AllowedNetwork, Forbidden, Network};
 pub use breaker::{Breaker, BreakerState, Change, Ending, Leave, PROBE_WAIT_MAX, Shut, Why};
@@ -28,8 +29,11 @@ pub use failing::{Course, after_attempt};
 pub use filter::passes;
 pub use host_backoff::{HostBackoff, Reached};
 pub use ingest_scope::{Admission, Credential, Gate, IngestScope, IngestScopeError, derived_secret};
-pub use next_step::{Happening, Policy, SkipReason, Standing, Step, Wait, next_step};
+pub use next_step::{Comeback, Happening, Policy, SkipReason, Standing, Step, Wait, next_step};
 pub use rate::Bucket;
-pub use retry::{PARK_WAIT_MAX, left_alone_wait, park_wait, parse_retry_after, retry_wait, token_wait, turn_wait};
+pub use retry::{
+    PARK_WAIT_MAX, left_alone_wait, park_wait, parse_retry_after, probe_wait, retry_wait, token_wait, turn_wait,
+};
 pub use signature::{SignatureError, sign_v1, sign_v1a, signatures};
 pub use slots::{Pace, SLOTS_FIRST, Share, Slots};
+pub use turns::{Turns, apart};

@@ -14,7 +14,7 @@
 
 use std::time::Duration;
 
-use super::{Verdict, left_alone_wait, park_wait, retry_wait, token_wait, turn_wait};
+use super::{Verdict, left_alone_wait, park_wait, probe_wait, retry_wait, token_wait, turn_wait};
 use crate::model::{DeathReason, Delivery, DropReason, LastFailure, Outcome, ParkReason, Timestamp};
 
 /// How deliveries to one webhook are tried: the settings, or the webhook's own options.
@@ -69,11 +69,20 @@ pub enum Happening {
         reason: ParkReason,
         /// For how long at least.
         wait: Duration,
-        /// This is the delivery that comes back just then.
-        is_awaited: bool,
+        /// When it comes back.
+        comeback: Comeback,
     },
     /// An attempt ended.
     Attempted(Verdict),
+}
+
+/// When a delivery to a webhook that is left alone comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comeback {
+    /// As soon as that is over: this is the one that sees whether the receiver is well again.
+    Probe,
+    /// After this at least, behind the others that were put off.
+    Turn(Duration),
 }
 
 /// Why a fresh event was not queued for a webhook that subscribes to it.
@@ -131,8 +140,11 @@ pub fn next_step(delivery: &Delivery, happening: &Happening, policy: &Policy, no
             put_off(delivery, ParkReason::NoSlot, turn_wait(*turn, delivery.parks, jitter), policy, now)
         }
         Happening::NoToken { turn } => put_off(delivery, ParkReason::RateLimit, token_wait(*turn, jitter), policy, now),
-        Happening::LeftAlone { reason, wait, is_awaited } => {
-            let wait = left_alone_wait(*wait, *is_awaited, delivery.parks, jitter);
+        Happening::LeftAlone { reason, wait, comeback } => {
+            let wait = match comeback {
+                Comeback::Probe => probe_wait(*wait),
+                Comeback::Turn(turn) => left_alone_wait(*wait, *turn, delivery.parks, jitter),
+            };
             put_off(delivery, *reason, wait, policy, now)
         }
         Happening::Attempted(verdict) => attempted(delivery, verdict, policy, now, jitter),

@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use super::PARK_WAIT_MAX;
+use super::Turns;
 use crate::model::RateLimit;
 
 /// One webhook's tokens.
@@ -21,14 +21,13 @@ pub struct Bucket {
     interval: Duration,
     /// When it will be full.
     full_at: Duration,
-    /// The latest turn that was given.
-    booked: Duration,
+    turns: Turns,
 }
 
 impl Bucket {
     /// A full one.
     pub fn full(limit: RateLimit, now: Duration) -> Self {
-        Self { limit, interval: limit.interval(), full_at: now, booked: now }
+        Self { limit, interval: limit.interval(), full_at: now, turns: Turns::default() }
     }
 
     /// Goes on with `limit`. The tokens that are there stay, as many as there is room for, and turns are given anew.
@@ -66,18 +65,10 @@ impl Bucket {
     }
 
     /// How long until the turn of one more that is put off, behind those that were put off before and `ahead` others that wait
-    /// for a token now. No turn is further away than anyone is put off; who would come later is told [`PARK_WAIT_MAX`].
+    /// for a token now.
     pub fn book(&mut self, ahead: u32, now: Duration) -> Duration {
-        let soonest = now.saturating_add(self.wait(ahead, now));
-        // No turn that was given lies so far ahead: `now` went back.
-        let booked = self.booked.min(now.saturating_add(PARK_WAIT_MAX));
-        let turn = booked.saturating_add(self.interval).max(soonest);
-        let wait = turn.saturating_sub(now);
-        if wait >= PARK_WAIT_MAX {
-            return PARK_WAIT_MAX;
-        }
-        self.booked = turn;
-        wait
+        let soonest = self.wait(ahead, now);
+        self.turns.book(self.interval, soonest, now)
     }
 
     /// How far from full it is, in time.

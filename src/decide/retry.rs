@@ -54,15 +54,16 @@ pub fn turn_wait(turn: Duration, parks: u32, jitter: f64) -> Duration {
 }
 
 /// How long a delivery is put off that has been parked `parks` times in a row and whose webhook is left alone for `left_alone` at
-/// least; `jitter` is in [0, 1). One that is awaited comes back just then, to see whether the receiver is well again.
-pub fn left_alone_wait(left_alone: Duration, is_awaited: bool, parks: u32, jitter: f64) -> Duration {
-    let left_alone = left_alone.min(PARK_WAIT_MAX);
-    if is_awaited {
-        return up_to_ms(left_alone).max(PARK_WAIT_FIRST);
-    }
-    // The others after it, and not all at once.
+/// least, when its turn is after `turn`, behind the others that were; `jitter` is in [0, 1).
+pub fn left_alone_wait(left_alone: Duration, turn: Duration, parks: u32, jitter: f64) -> Duration {
     let spread = left_alone.mul_f64(1.0 + 2.0 * JITTER * jitter.clamp(0.0, 1.0));
-    park_wait(parks, jitter).max(spread.min(PARK_WAIT_MAX))
+    park_wait(parks, jitter).max(spread.min(PARK_WAIT_MAX)).max(turn_or_second_half(turn, jitter))
+}
+
+/// How long the one delivery is put off that comes back as soon as its webhook has been left alone for `left_alone`, to see
+/// whether the receiver is well again.
+pub fn probe_wait(left_alone: Duration) -> Duration {
+    up_to_ms(left_alone).clamp(PARK_WAIT_FIRST, PARK_WAIT_MAX)
 }
 
 /// How long a delivery is put off for which its webhook's rate limit has no token, when its turn is after `turn`; `jitter` is
@@ -71,10 +72,12 @@ pub fn left_alone_wait(left_alone: Duration, is_awaited: bool, parks: u32, jitte
 /// Turns lie apart already, so chance has no part in them: one that comes late is a token that nobody takes. Those that have none,
 /// because it would be further away than the limit, come back over the whole second half of it, and get one then.
 pub fn token_wait(turn: Duration, jitter: f64) -> Duration {
-    if turn < PARK_WAIT_MAX {
-        return up_to_ms(turn).max(PARK_WAIT_FIRST);
-    }
-    PARK_WAIT_MAX.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0))
+    turn_or_second_half(up_to_ms(turn), jitter).max(PARK_WAIT_FIRST)
+}
+
+/// The turn; some time in the second half of the longest wait for those that have none, because it would be later.
+fn turn_or_second_half(turn: Duration, jitter: f64) -> Duration {
+    if turn < PARK_WAIT_MAX { turn } else { PARK_WAIT_MAX.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0)) }
 }
 
 /// In whole milliseconds, as moments are, and no shorter: one before its turn is too early.
@@ -129,6 +132,27 @@ mod tests {
     fn a_turn_far_ahead_is_looked_at_after_half_a_minute_and_then_at_doubled_times() {
         let waits: Vec<u64> = (0..7).map(|parks| turn_wait(DAY, parks, 0.5).as_secs()).collect();
         assert_eq!(waits, [30, 60, 120, 240, 480, 900, 900]);
+    }
+
+    #[test]
+    fn while_its_webhook_is_left_alone_a_delivery_waits_for_that_for_its_turn_and_for_its_own_doubled_wait() {
+        let second = Duration::from_secs(1);
+        assert_eq!(left_alone_wait(5 * second, second, 0, 0.0), 5 * second, "no sooner than it may be tried");
+        assert_eq!(left_alone_wait(5 * second, second, 0, 1.0), 7 * second, "and not all at that moment");
+        assert_eq!(left_alone_wait(5 * second, 100 * second, 0, 0.5), 100 * second, "behind those before it");
+        assert_eq!(left_alone_wait(5 * second, second, 6, 0.5), 64 * second, "less often with each park");
+        for jitter in [0.0, 0.5, 1.0] {
+            let wait = left_alone_wait(second, PARK_WAIT_MAX, 0, jitter);
+            assert_eq!(wait, PARK_WAIT_MAX.mul_f64(0.5 + 0.5 * jitter), "those without a turn come over a long time");
+        }
+    }
+
+    #[test]
+    fn the_one_that_sees_whether_it_is_well_comes_just_when_it_may() {
+        let wait = probe_wait(Duration::from_nanos(4_500_000_001));
+        assert_eq!(wait, Duration::from_millis(4501), "never before");
+        assert_eq!(probe_wait(Duration::ZERO), PARK_WAIT_FIRST);
+        assert_eq!(probe_wait(DAY), PARK_WAIT_MAX);
     }
 
     #[test]

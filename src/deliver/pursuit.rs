@@ -134,8 +134,8 @@ impl Pursuer {
     }
 
     fn left_alone(&self, delivery: &Delivery, webhook: &Webhook, left_alone: LeftAlone) -> Step {
-        let LeftAlone { reason, wait, is_awaited } = left_alone;
-        self.decide(delivery, &Happening::LeftAlone { reason, wait, is_awaited }, &self.policy_of(webhook))
+        let LeftAlone { reason, wait, comeback } = left_alone;
+        self.decide(delivery, &Happening::LeftAlone { reason, wait, comeback }, &self.policy_of(webhook))
     }
 
     /// A slot at a time when the outcome can be stored; nothing when the end came first.

@@ -153,6 +153,11 @@ fn happenings() -> impl Strategy<Value = Happening> {
         (standings, any::<bool>()).prop_map(|(standing, fresh)| Happening::Taken { standing, fresh }),
         (0_u64..10_000).prop_map(|seconds| Happening::NoSlot { turn: Duration::from_secs(seconds) }),
         (0_u64..10_000).prop_map(|seconds| Happening::NoToken { turn: Duration::from_secs(seconds) }),
+        (0_u64..10_000, proptest::option::of(0_u64..10_000)).prop_map(|(wait, turn)| Happening::LeftAlone {
+            reason: ParkReason::BreakerOpen,
+            wait: Duration::from_secs(wait),
+            comeback: turn.map_or(Comeback::Probe, |turn| Comeback::Turn(Duration::from_secs(turn))),
+        }),
         (outcomes(), proptest::option::of(0_u64..1_000_000)).prop_map(|(outcome, seconds)| {
             Happening::Attempted(Verdict {
                 outcome,

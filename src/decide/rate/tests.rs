@@ -6,7 +6,7 @@ use std::collections::BinaryHeap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::decide::token_wait;
+use crate::decide::{PARK_WAIT_MAX, token_wait};
 
 fn limit(per_second: f64, burst: u32) -> RateLimit {
     RateLimit::new(per_second, Some(burst)).expect("allowed")

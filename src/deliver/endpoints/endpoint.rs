@@ -7,9 +7,12 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use url::Url;
 
+use super::count::{Count, Counted};
 use super::host::Host;
 use super::{EndpointPolicy, LeftAlone, NoSlot};
-use crate::decide::{Breaker, BreakerState, PARK_WAIT_MAX, Pace, Shut, Slots, Why};
+use crate::decide::{
+    Breaker, BreakerState, Change, Comeback, Ending, Leave, PARK_WAIT_MAX, Pace, Shut, Slots, Turns, Why, apart,
+};
 use crate::model::{ParkReason, Timestamp, Webhook, WebhookId};
 
 /// How long a webhook with requests under way may answer none of them before it is held to be slow.
@@ -39,13 +42,19 @@ pub(super) struct State {
     progress: Instant,
     /// Until when it has enough to do with those that were put off.
     booked: Instant,
+    /// When those come back that were put off because it is left alone.
+    comebacks: Turns,
+    /// All webhooks of this worker that are left alone,
+    shut_all: Count,
+    /// and that this is one of them.
+    shut: Option<Counted>,
     pub(super) attempts: u64,
     pub(super) failures: u64,
     pub(super) parked: u64,
 }
 
 impl Endpoint {
-    pub(super) fn new(webhook: &Webhook, host: Arc<Host>, policy: &EndpointPolicy) -> Self {
+    pub(super) fn new(webhook: &Webhook, host: Arc<Host>, policy: &EndpointPolicy, shut_all: &Count) -> Self {
         let slots_max = policy.slots_max.min(policy.per_host).min(policy.concurrency);
         let state = State {
             slots: Slots::first(u32::try_from(slots_max).unwrap_or(u32::MAX)),
@@ -55,6 +64,9 @@ impl Endpoint {
             pace: Pace::Unproven,
             progress: Instant::now(),
             booked: Instant::now(),
+            comebacks: Turns::default(),
+            shut_all: shut_all.clone(),
+            shut: None,
             attempts: 0,
             failures: 0,
             parked: 0,
@@ -115,17 +127,40 @@ impl State {
         NoSlot { turn: self.booked.saturating_duration_since(now) }
     }
 
+    /// The request that got `leave` has ended; `jitter` is in [0, 1).
+    pub(super) fn ended(&mut self, leave: Leave, ending: Ending, now: Duration, jitter: f64) -> Change {
+        let change = self.breaker.ended(leave, ending, now, jitter);
+        match change {
+            Change::None => {}
+            Change::Opened(_) => self.shut = self.shut.take().or_else(|| Some(self.shut_all.one_more())),
+            // What waits for it comes to an end: should it fail again, nobody has to wait behind that.
+            Change::Closed => (self.shut, self.comebacks) = (None, Turns::default()),
+        }
+        change
+    }
+
     /// What one is told that meets the open breaker.
-    pub(super) fn left_alone(&mut self, shut: Shut) -> LeftAlone {
-        self.parked();
+    pub(super) fn left_alone(&mut self, shut: Shut, now: Duration) -> LeftAlone {
         let reason = match shut.why {
             Why::Failing => ParkReason::BreakerOpen,
             Why::RetryAfter => ParkReason::RetryAfter,
         };
-        LeftAlone { reason, wait: shut.wait, is_awaited: self.breaker.awaits() }
+        self.parked();
+        let comeback = if self.breaker.awaits() { Comeback::Probe } else { self.comeback(now) };
+        LeftAlone { reason, wait: shut.wait, comeback }
     }
 
-    pub(super) fn parked(&mut self) {
+    /// What one is told whose host is left alone.
+    pub(super) fn left_alone_with_host(&mut self, shut: Shut, now: Duration) -> LeftAlone {
+        self.parked();
+        LeftAlone { reason: ParkReason::HostDown, wait: shut.wait, comeback: self.comeback(now) }
+    }
+
+    fn comeback(&mut self, now: Duration) -> Comeback {
+        Comeback::Turn(self.comebacks.book(apart(self.shut_all.get()), Duration::ZERO, now))
+    }
+
+    fn parked(&mut self) {
         self.parked = self.parked.saturating_add(1);
     }
 }

@@ -9,6 +9,7 @@
 //! What is learned is this worker's alone, and in memory. A webhook that is changed begins afresh.
 
 mod acquire;
+mod count;
 mod endpoint;
 mod host;
 mod sight;
@@ -19,10 +20,11 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use self::count::Count;
 use self::endpoint::Endpoint;
 use self::host::{Host, Pool};
 use crate::clock::SharedClock;
-use crate::decide::Shut;
+use crate::decide::Comeback;
 use crate::model::{ParkReason, Webhook, WebhookId};
 use crate::registry::{Known as Registered, Snapshot};
 use crate::telemetry::SharedTelemetry;
@@ -63,6 +65,8 @@ pub struct Endpoints {
     worker: Mutex<Pool>,
     /// Webhooks that have waiters.
     crowded: AtomicUsize,
+    /// Webhooks whose breaker does not let everything through.
+    shut: Count,
 }
 
 #[derive(Debug, Default)]
@@ -86,14 +90,21 @@ pub(super) struct LeftAlone {
     pub(super) reason: ParkReason,
     /// How long at least.
     pub(super) wait: Duration,
-    /// This delivery is the one to come back as soon as that is over.
-    pub(super) is_awaited: bool,
+    pub(super) comeback: Comeback,
 }
 
 impl Endpoints {
     pub(super) fn new(policy: EndpointPolicy, clock: SharedClock, telemetry: SharedTelemetry) -> Self {
         let worker = Mutex::new(Pool::of(policy.concurrency));
-        Self { policy, clock, telemetry, known: Mutex::default(), worker, crowded: AtomicUsize::new(0) }
+        Self {
+            policy,
+            clock,
+            telemetry,
+            known: Mutex::default(),
+            worker,
+            crowded: AtomicUsize::new(0),
+            shut: Count::default(),
+        }
     }
 
     /// Whether `webhook` is left alone now, so that it is not worth waiting for a slot.
@@ -102,11 +113,10 @@ impl Endpoints {
         let now = self.clock.elapsed();
         let mut state = endpoint.state();
         if let Some(shut) = state.breaker.shut(now) {
-            return Some(state.left_alone(shut));
+            return Some(state.left_alone(shut, now));
         }
         let shut = endpoint.host.backoff().shut(now).filter(|_| !state.is_well())?;
-        state.parked();
-        Some(by_host(shut))
+        Some(state.left_alone_with_host(shut, now))
     }
 
     /// Forgets webhooks that were deleted.
@@ -128,7 +138,7 @@ impl Endpoints {
         }
         known.forget_the_idle();
         let host = known.host(webhook, &self.policy);
-        let endpoint = Arc::new(Endpoint::new(webhook, host, &self.policy));
+        let endpoint = Arc::new(Endpoint::new(webhook, host, &self.policy, &self.shut));
         known.webhooks.insert(webhook.id.clone(), Arc::clone(&endpoint));
         endpoint
     }
@@ -158,10 +168,6 @@ impl Known {
             self.hosts.retain(|_, host| Arc::strong_count(host) > 1 || !host.backoff().is_closed());
         }
     }
-}
-
-fn by_host(shut: Shut) -> LeftAlone {
-    LeftAlone { reason: ParkReason::HostDown, wait: shut.wait, is_awaited: false }
 }
 
 #[cfg(test)]

@@ -273,7 +273,8 @@ async fn a_webhook_that_fails_ten_times_is_left_alone_and_one_delivery_sees_whet
         attempt(&endpoints, &a, &timeout(), 10 * SECOND).await;
     }
     let (first, second) = (endpoints.left_alone(&a).expect("open"), endpoints.left_alone(&a).expect("open"));
-    assert_eq!((first.reason, first.is_awaited, second.is_awaited), (ParkReason::BreakerOpen, true, false));
+    assert_eq!((first.reason, first.comeback), (ParkReason::BreakerOpen, Comeback::Probe));
+    assert!(matches!(second.comeback, Comeback::Turn(_)), "{second:?}");
     assert_eq!(first.wait, Duration::from_millis(4500));
     assert_eq!(endpoints.sight().breakers_open, 1);
 
@@ -285,6 +286,81 @@ async fn a_webhook_that_fails_ten_times_is_left_alone_and_one_delivery_sees_whet
 
     assert_eq!(endpoints.left_alone(&a), None);
     assert_eq!(endpoints.sight().breakers_open, 0);
+}
+
+/// Has `webhook` fail until it is left alone.
+async fn shut(endpoints: &Endpoints, webhook: &Webhook) {
+    for _ in 0..10 {
+        attempt(endpoints, webhook, &timeout(), 10 * SECOND).await;
+    }
+    assert_eq!(endpoints.left_alone(webhook).expect("open").comeback, Comeback::Probe);
+}
+
+/// When the one that is put off now comes back, behind the others.
+fn turn(endpoints: &Endpoints, webhook: &Webhook) -> Duration {
+    match endpoints.left_alone(webhook).expect("open").comeback {
+        Comeback::Turn(turn) => turn,
+        Comeback::Probe => panic!("another one is to see"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_put_off_comes_back_no_faster_however_many_webhooks_are_left_alone() {
+    let World { endpoints, clock } = world(policy());
+    clock.advance(SECOND);
+    let webhooks: Vec<Webhook> = (0..50).map(|number| webhook(&format!("wh{number}"))).collect();
+    for webhook in &webhooks {
+        shut(&endpoints, webhook).await;
+    }
+    let mut turns = Vec::new();
+    for _ in 0..20 {
+        turns.extend(webhooks.iter().map(|webhook| turn(&endpoints, webhook)));
+    }
+    let within = |seconds: u32| turns.iter().filter(|turn| **turn < seconds * SECOND).count();
+    assert_eq!([2, 4, 10].map(within), [200, 400, 1000], "a hundred a second");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_left_alone_no_more_or_is_changed_or_deleted_makes_room_for_the_others() {
+    let World { endpoints, clock } = world(policy());
+    clock.advance(SECOND);
+    let [a, b, c, d] = ["a", "b", "c", "d"].map(webhook);
+    for webhook in [&a, &b, &c, &d] {
+        shut(&endpoints, webhook).await;
+    }
+    let apart = |webhook: &Webhook| {
+        let before = turn(&endpoints, webhook);
+        turn(&endpoints, webhook).saturating_sub(before)
+    };
+    assert_eq!(apart(&a), Duration::from_millis(40), "there are four");
+
+    clock.advance(5 * SECOND);
+    attempt(&endpoints, &b, &ok(), SECOND / 100).await;
+    let changed = Webhook { updated_at: Timestamp::from_millis(1), ..c.clone() };
+    assert_eq!(endpoints.left_alone(&changed), None);
+    attempt(&endpoints, &d, &timeout(), 10 * SECOND).await;
+    assert_eq!(endpoints.left_alone(&d).expect("open again").comeback, Comeback::Probe);
+    assert_eq!(apart(&d), Duration::from_millis(20), "there are two");
+
+    endpoints.follow(&Arc::new(Snapshot::default()));
+    shut(&endpoints, &a).await;
+    assert_eq!(apart(&a), Duration::from_millis(10), "there is one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_fails_again_after_it_was_well_does_not_wait_behind_what_was_put_off_before() {
+    let World { endpoints, clock } = world(policy());
+    clock.advance(SECOND);
+    let a = webhook("a");
+    shut(&endpoints, &a).await;
+    for _ in 0..10_000 {
+        turn(&endpoints, &a);
+    }
+    assert_eq!(turn(&endpoints, &a), Duration::from_secs(100));
+    clock.advance(5 * SECOND);
+    attempt(&endpoints, &a, &ok(), SECOND / 100).await;
+    shut(&endpoints, &a).await;
+    assert_eq!(turn(&endpoints, &a), Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
@@ -310,7 +386,7 @@ async fn retry_after_with_429_or_503_speaks_for_the_whole_webhook_and_with_anoth
         let World { endpoints, clock } = world(policy());
         let a = webhook("a");
         attempt(&endpoints, &a, &verdict(outcome, Some(status), Some(60 * SECOND)), SECOND).await;
-        let expected = LeftAlone { reason: ParkReason::RetryAfter, wait: 60 * SECOND, is_awaited: true };
+        let expected = LeftAlone { reason: ParkReason::RetryAfter, wait: 60 * SECOND, comeback: Comeback::Probe };
         assert_eq!(endpoints.left_alone(&a), holds.then_some(expected), "{status}");
         clock.advance(61 * SECOND);
         assert_eq!(endpoints.left_alone(&a), None);

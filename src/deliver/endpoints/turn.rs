@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::endpoint::Endpoint;
-use super::{Endpoints, LeftAlone, by_host};
+use super::{Endpoints, LeftAlone};
 use crate::decide::{Change, Ending, Leave, Reached, Verdict};
 use crate::model::Outcome;
 
@@ -42,10 +42,9 @@ impl<'a> Turn<'a> {
         let is_well = state.is_well();
         // Asked for last, since it makes this the probe: no leave is had that is not used.
         if let Some(shut) = host.shut(now).filter(|_| !is_well) {
-            state.parked();
-            return Err(by_host(shut));
+            return Err(state.left_alone_with_host(shut, now));
         }
-        let webhook = state.breaker.leave(now).map_err(|shut| state.left_alone(shut))?;
+        let webhook = state.breaker.leave(now).map_err(|shut| state.left_alone(shut, now))?;
         let host = host.leave(is_well, now).unwrap_or_default();
         self.leave = Some(Leaves { webhook, host });
         Ok(())
@@ -73,7 +72,7 @@ impl<'a> Turn<'a> {
         let Some(leave) = self.leave.take() else { return };
         let (endpoint, telemetry) = (&self.endpoint, &self.endpoints.telemetry);
         let now = self.endpoints.clock.elapsed();
-        let change = endpoint.state().breaker.ended(leave.webhook, ending, now, jitter);
+        let change = endpoint.state().ended(leave.webhook, ending, now, jitter);
         match change {
             Change::None => {}
             Change::Opened(wait) => telemetry.breaker_opened(&endpoint.id, wait),
