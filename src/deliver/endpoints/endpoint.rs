@@ -120,8 +120,10 @@ impl State {
     /// A turn behind all that were put off before, at the pace at which the slots are served.
     pub(super) fn book(&mut self) -> NoSlot {
         self.parked();
-        let pace = self.slots.mean() / self.slots.count();
         let now = Instant::now();
+        // None that is under way has been answered for so long: the next answer takes no less.
+        let silence = if self.in_use > 0 { now.saturating_duration_since(self.progress) } else { Duration::ZERO };
+        let pace = self.slots.mean().max(silence) / self.slots.count();
         // No further ahead than anyone is put off: what is beyond comes back and asks again.
         self.booked = self.booked.clamp(now, now + PARK_WAIT_MAX) + pace;
         NoSlot { turn: self.booked.saturating_duration_since(now) }

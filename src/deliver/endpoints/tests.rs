@@ -265,6 +265,20 @@ async fn who_waits_for_a_host_in_full_use_gets_the_connection_that_another_webho
 }
 
 #[tokio::test(start_paused = true)]
+async fn those_that_are_put_off_while_nothing_is_answered_get_turns_as_far_apart_as_the_silence_is_long() {
+    let endpoints = endpoints(2, 1);
+    let a = webhook("a");
+    prove(&endpoints, &a, SECOND / 100).await;
+    let held = [endpoints.acquire(&a).await.expect("free"), endpoints.acquire(&a).await.expect("free")];
+    tokio::time::sleep(8 * SECOND).await;
+    let [first, second] = [(); 2].map(|()| endpoints.of(&a).state().book().turn);
+    assert_eq!(second.saturating_sub(first), 4 * SECOND, "two at a time, in eight seconds");
+    drop(held);
+    let [first, second] = [(); 2].map(|()| endpoints.of(&a).state().book().turn);
+    assert!(second.saturating_sub(first) < SECOND, "what is known again is its answer time");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_webhook_that_fails_ten_times_is_left_alone_and_one_delivery_sees_whether_it_is_well() {
     let World { endpoints, clock } = world(policy());
     let a = webhook("a");
