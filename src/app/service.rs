@@ -25,7 +25,7 @@ use crate::ingest::{self, HttpPolicy, Ingest, MisskeyPolicy, Reconciling};
 use crate::model::Source;
 use crate::outbound::{Client, ClientError};
 use crate::queue::{Access, BrokerOptions, BrokerUrl, FileOptions, Prefetch, Queue, QueueError, UNACKNOWLEDGED_MAX};
-use crate::record::{DeadLetters, Latest, Receipts, Retention};
+use crate::record::{DeadLetters, History, HistoryPolicy, Latest, Receipts, Retention};
 use crate::registry::Registry;
 use crate::telemetry::{SharedTelemetry, Telemetry};
 
@@ -67,6 +67,7 @@ impl Service {
         let retention = Retention { age: settings.dead_letters.retention, count_max: settings.dead_letters.count_max };
         let letters = Arc::new(DeadLetters::open(store, retention, Arc::clone(&clock)).await?);
         let latest = Arc::new(Latest::open(store).await?);
+        let history = history(&settings, &clock, &telemetry)?;
         let queue = open_queue(&settings, &settings.queue.url, Access::Worker, &clock, &telemetry).await?;
         let client = client(&settings)?;
         let registry = Arc::new(registry);
@@ -75,6 +76,7 @@ impl Service {
             queue: queue.clone(),
             registry: Arc::clone(&registry),
             latest: Arc::clone(&latest),
+            history,
             client,
             clock: Arc::clone(&clock),
             telemetry: telemetry.clone(),
@@ -132,6 +134,31 @@ impl Service {
         }
         self.queue.close().await;
     }
+}
+
+/// Where what becomes of deliveries is noted, unless the settings say that it is not.
+fn history(
+    settings: &Settings,
+    clock: &SharedClock,
+    telemetry: &SharedTelemetry,
+) -> anyhow::Result<Option<Arc<History>>> {
+    let history = &settings.history;
+    if !history.enabled {
+        return Ok(None);
+    }
+    let policy = HistoryPolicy {
+        age: history.retention,
+        count_max: history.count_max,
+        response_bytes_max: history.response_bytes_max,
+        worker: worker_name(),
+    };
+    let path = settings.store.history();
+    Ok(Some(Arc::new(History::open(&path, policy, Arc::clone(clock), telemetry.clone())?)))
+}
+
+/// This worker among others: the machine's name and the process.
+fn worker_name() -> String {
+    format!("{}/{}", rustix::system::uname().nodename().to_string_lossy(), std::process::id())
 }
 
 /// What makes requests to receivers.

@@ -133,6 +133,13 @@ impl Settings {
                     .to_owned(),
             ));
         }
+        if self.history.enabled && self.queue.url.file().is_some_and(|queue| is_same_file(queue, &self.store.history()))
+        {
+            problems.push(Problem::between(
+                &["queue.url", "store.url", "history.enabled"],
+                "it names the file of the history, which lies beside that of store.url: name another".to_owned(),
+            ));
+        }
         if self.server.metrics_listen == Some(self.server.listen) && self.server.listen.port() != 0 {
             problems.push(Problem::between(
                 &["server.metrics_listen", "server.listen"],

@@ -14,6 +14,7 @@ mod client_certificate;
 mod dead_letters;
 mod delivery;
 mod filters;
+mod history;
 mod ingest;
 mod ingest_url;
 mod log;
@@ -43,6 +44,7 @@ use crate::model::Webhook;
 
 pub use dead_letters::DeadLetters;
 pub use delivery::Delivery;
+pub use history::History;
 pub use ingest::Ingest;
 pub use ingest_url::IngestUrl;
 pub use log::{Log, LogFormat, LogLevel};
@@ -75,6 +77,8 @@ pub struct Settings {
     pub outbound: Outbound,
     /// How long given-up deliveries are kept.
     pub dead_letters: DeadLetters,
+    /// What is kept of deliveries and attempts, and for how long.
+    pub history: History,
     /// What is logged, and how.
     pub log: Log,
     /// The webhooks declared in the file, each `[[webhooks]]`. Default none: registrations usually come by API or CLI.
@@ -123,6 +127,7 @@ impl Settings {
             delivery: root.section("delivery", Delivery::read),
             outbound: root.section("outbound", Outbound::read),
             dead_letters: root.section("dead_letters", DeadLetters::read),
+            history: root.section("history", History::read),
             log: root.section("log", Log::read),
             webhooks: webhooks::read(root),
         }

@@ -31,6 +31,16 @@ impl Default for Store {
 }
 
 impl Store {
+    /// Where the history lies: beside the store, `history.db` for `store.db` and `x-history.db` for `x.db`.
+    pub fn history(&self) -> PathBuf {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        match name.rsplit_once('.') {
+            Some(("store", ending)) => self.path.with_file_name(format!("history.{ending}")),
+            Some((stem, ending)) => self.path.with_file_name(format!("{stem}-history.{ending}")),
+            None => self.path.with_file_name(format!("{name}-history")),
+        }
+    }
+
     pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
         let key = section.text("encryption_key", |text| unless_empty(text, SealKey::parse)).flatten();
         let previous = section
@@ -67,6 +77,20 @@ pub(super) fn sqlite_file(url: &str, example: &str) -> Result<PathBuf, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_history_lies_beside_the_store_and_two_stores_have_two() {
+        let history = |path: &str| Store { path: PathBuf::from(path), ..Store::default() }.history();
+        for (store, beside) in [
+            ("store.db", "history.db"),
+            ("/var/lib/hikyaku/store.db", "/var/lib/hikyaku/history.db"),
+            ("./a.sqlite3", "./a-history.sqlite3"),
+            ("registry", "registry-history"),
+            ("history.db", "history-history.db"),
+        ] {
+            assert_eq!(history(store), PathBuf::from(beside));
+        }
+    }
 
     #[test]
     fn only_a_url_of_a_file_that_lasts_is_taken() {

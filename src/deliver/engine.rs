@@ -13,17 +13,20 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Notify, watch};
 
-use super::pursuit::{FanOut, Pursuer, Pursuit};
+use super::pursuit::{FanOut, Pursued, Pursuer, Pursuit};
 use super::settle::settle;
 use super::worker::Observer;
 use crate::decide::{SkipReason, Step, Wait};
 use crate::model::{Delivery, Event, Target};
 use crate::queue::{Consumer, Death, FollowUp, Lease};
+use crate::record::{Attempted, Entry, History};
 
 /// Takes messages and brings them to their end.
 #[derive(Debug)]
 pub(super) struct Engine {
     pub(super) observer: Option<Arc<dyn Observer>>,
+    /// Where it is noted what becomes of deliveries, if it is.
+    pub(super) history: Option<Arc<History>>,
     pub(super) pursuer: Pursuer,
     /// Deliveries in hand at which no further message is taken; one message's fan-out may go over.
     pub(super) pursuits_max: usize,
@@ -93,19 +96,23 @@ impl Engine {
         if pursuits.is_empty() && filtered == 0 {
             self.pursuer.telemetry.event_unwanted();
         }
-        let steps = self.pursue_all(&event, &pursuits).await;
-        if !pursuits.is_empty() && steps.iter().all(Option::is_none) {
+        let pursued = self.pursue_all(&event, &pursuits).await;
+        if !pursuits.is_empty() && pursued.iter().all(Option::is_none) {
             return;
         }
-        let each = || pursuits.iter().zip(&steps);
-        let follow_ups: Vec<FollowUp> =
-            each().filter_map(|(pursuit, step)| self.follow_up(&pursuit.delivery, step.as_ref())).collect();
+        let each = pursuits.iter().zip(&pursued);
+        let follow_ups: Vec<FollowUp> = each
+            .filter_map(|(pursuit, pursued)| {
+                self.follow_up(&pursuit.delivery, pursued.as_ref().map(|pursued| &pursued.step))
+            })
+            .collect();
         match settle(&mut lease, &follow_ups, &self.pursuer.telemetry).await {
             Ok(()) => {
                 self.pursuer.telemetry.deliveries_filtered(filtered);
-                for (pursuit, step) in each() {
-                    if let Some(step) = step {
-                        self.tell(&event, pursuit, step);
+                for (pursuit, pursued) in pursuits.iter().zip(pursued) {
+                    if let Some(Pursued { step, attempt }) = pursued {
+                        self.tell(&event, pursuit, &step);
+                        self.note(&event, pursuit, &step, attempt);
                     }
                 }
             }
@@ -113,15 +120,15 @@ impl Engine {
         }
     }
 
-    /// The next step of each; nothing for one that was not begun because the end had come.
-    async fn pursue_all(&self, event: &Event, pursuits: &[Pursuit]) -> Vec<Option<Step>> {
+    /// How far each came; nothing for one that was not begun because the end had come.
+    async fn pursue_all(&self, event: &Event, pursuits: &[Pursuit]) -> Vec<Option<Pursued>> {
         // Each is counted until it ends, whatever the others of its event need: one that hangs takes up no more than itself.
         let pursue = |pursuit| {
             let counted = Counted::begin(&self.pursuits);
             async move {
-                let step = self.pursuer.pursue(event, pursuit).await;
+                let pursued = self.pursuer.pursue(event, pursuit).await;
                 drop(counted);
-                step
+                pursued
             }
         };
         if let [only] = pursuits {
@@ -141,6 +148,15 @@ impl Engine {
                 Some(FollowUp::Dead { delivery: delivery.clone(), death })
             }
             Step::Attempt | Step::Done | Step::Skip(_) | Step::Drop(_) => None,
+        }
+    }
+
+    /// Notes in the history what became of a delivery, once that is durable.
+    fn note(&self, event: &Event, pursuit: &Pursuit, step: &Step, attempt: Option<Attempted>) {
+        let Some(history) = &self.history else { return };
+        let Pursuit { delivery, id, .. } = pursuit;
+        if let Some(entry) = Entry::of(event, id, delivery, step, attempt, self.pursuer.clock.now()) {
+            history.note(entry);
         }
     }
 

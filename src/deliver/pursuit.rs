@@ -18,6 +18,7 @@ use crate::decide::{
 use crate::model::{Delivery, DeliveryId, Event, Outcome, Status, Webhook};
 use crate::outbound::{Attempt, Client};
 use crate::queue::Queue;
+use crate::record::Attempted;
 use crate::registry::{Known, Registry};
 use crate::telemetry::{SharedTelemetry, Telemetry};
 
@@ -44,6 +45,21 @@ pub(super) struct Pursuit {
     pub(super) delivery: Delivery,
     pub(super) id: DeliveryId,
     pub(super) fresh: bool,
+}
+
+/// How far a pursuit came.
+#[derive(Debug)]
+pub(super) struct Pursued {
+    /// What is next for the delivery.
+    pub(super) step: Step,
+    /// The attempt that was made for it, if one was.
+    pub(super) attempt: Option<Attempted>,
+}
+
+impl From<Step> for Pursued {
+    fn from(step: Step) -> Self {
+        Self { step, attempt: None }
+    }
 }
 
 /// What a message asks for.
@@ -84,33 +100,34 @@ impl Pursuer {
     }
 
     /// Brings the delivery as far as it goes now, and tells what is next; nothing when the worker's end came before its turn.
-    pub(super) async fn pursue(&self, event: &Event, pursuit: &Pursuit) -> Option<Step> {
+    pub(super) async fn pursue(&self, event: &Event, pursuit: &Pursuit) -> Option<Pursued> {
         let delivery = &pursuit.delivery;
         let webhook = match self.take_up(pursuit) {
             Ok(webhook) => webhook,
-            Err(step) => return Some(step),
+            Err(step) => return Some(step.into()),
         };
         if let Some(left_alone) = self.endpoints.left_alone(&webhook) {
-            return Some(self.left_alone(delivery, &webhook, left_alone));
+            return Some(self.left_alone(delivery, &webhook, left_alone).into());
         }
         let place = match self.rates.line_up(&webhook).await {
             Ok(place) => place,
-            Err(no_token) => return Some(self.no_token(delivery, &webhook, no_token)),
+            Err(no_token) => return Some(self.no_token(delivery, &webhook, no_token).into()),
         };
         let (turn, webhook) = loop {
             let mut turn = match self.turn(&webhook).await? {
                 Ok(turn) => turn,
                 Err(NoSlot { turn }) => {
-                    return Some(self.decide(delivery, &Happening::NoSlot { turn }, &self.policy_of(&webhook)));
+                    let no_slot = Happening::NoSlot { turn };
+                    return Some(self.decide(delivery, &no_slot, &self.policy_of(&webhook)).into());
                 }
             };
             // It may have been paused, changed or deactivated while this waited.
             let webhook = match self.take_up(pursuit) {
                 Ok(webhook) => webhook,
-                Err(step) => return Some(step),
+                Err(step) => return Some(step.into()),
             };
             if let Err(left_alone) = turn.ask_leave() {
-                return Some(self.left_alone(delivery, &webhook, left_alone));
+                return Some(self.left_alone(delivery, &webhook, left_alone).into());
             }
             match self.rates.take(&webhook) {
                 Ok(()) => break (turn, webhook),
@@ -118,15 +135,16 @@ impl Pursuer {
                     // Nobody else waits for it with this.
                     drop(turn);
                     if !wait_in(place.as_ref(), wait).await {
-                        return Some(self.no_token(delivery, &webhook, self.rates.put_off(&webhook)));
+                        return Some(self.no_token(delivery, &webhook, self.rates.put_off(&webhook)).into());
                     }
                 }
             }
         };
         drop(place);
-        let verdict = self.attempt(event, pursuit, &webhook, turn).await;
+        let (verdict, attempt) = self.attempt(event, pursuit, &webhook, turn).await;
         self.failing.follow(&webhook, &verdict).await;
-        Some(self.decide(delivery, &Happening::Attempted(verdict), &self.policy_of(&webhook)))
+        let step = self.decide(delivery, &Happening::Attempted(verdict), &self.policy_of(&webhook));
+        Some(Pursued { step, attempt })
     }
 
     fn no_token(&self, delivery: &Delivery, webhook: &Webhook, NoToken { turn }: NoToken) -> Step {
@@ -178,7 +196,14 @@ impl Pursuer {
         }
     }
 
-    async fn attempt(&self, event: &Event, pursuit: &Pursuit, webhook: &Webhook, turn: Turn<'_>) -> Verdict {
+    /// Makes a request; tells what it came to, and that as the history has it.
+    async fn attempt(
+        &self,
+        event: &Event,
+        pursuit: &Pursuit,
+        webhook: &Webhook,
+        turn: Turn<'_>,
+    ) -> (Verdict, Option<Attempted>) {
         let Pursuit { delivery, id, .. } = pursuit;
         let now = self.clock.now();
         let in_flight = InFlight::begin(&self.telemetry);
@@ -190,7 +215,8 @@ impl Pursuer {
             self.telemetry
                 .trouble("an attempt could not be made here, and costs none", &OurFault(verdict.words.clone()));
         }
-        verdict
+        let attempt = Attempted::of(delivery, &verdict, now, answer.took, answer.response);
+        (verdict, attempt)
     }
 
     fn decide(&self, delivery: &Delivery, happening: &Happening, policy: &RetryPolicy) -> Step {

@@ -18,7 +18,7 @@ use crate::decide::{Policy as RetryPolicy, Step};
 use crate::model::{Delivery, Event, WebhookId};
 use crate::outbound::Client;
 use crate::queue::{Lane, Prefetch, Queue, QueueError};
-use crate::record::{Latest, LatestAttempt};
+use crate::record::{History, Latest, LatestAttempt};
 use crate::registry::Registry;
 use crate::telemetry::SharedTelemetry;
 
@@ -34,6 +34,8 @@ pub struct Parts {
     pub registry: Arc<Registry>,
     /// Where each webhook's latest status is noted.
     pub latest: Arc<Latest>,
+    /// Where it is noted what becomes of each delivery, if it is.
+    pub history: Option<Arc<History>>,
     /// Makes the requests.
     pub client: Client,
     /// Time and chance.
@@ -92,6 +94,7 @@ pub struct Worker {
     stop: watch::Sender<bool>,
     ended: oneshot::Receiver<End>,
     latest: Arc<Latest>,
+    history: Option<Arc<History>>,
     telemetry: SharedTelemetry,
     announcer: Announcer,
     endpoints: Arc<Endpoints>,
@@ -110,6 +113,7 @@ impl Worker {
         let (end, ended) = oneshot::channel();
         let endpoints = Arc::new(endpoints(&parts, &policy));
         let (latest, telemetry) = (Arc::clone(&parts.latest), parts.telemetry.clone());
+        let history = parts.history.clone();
         let known = latest.all().await.unwrap_or_else(|error| {
             // What is noted from now on is put together with what the store has.
             telemetry.trouble("it cannot be read since when webhooks are failing, so that counts from now", &error);
@@ -132,7 +136,7 @@ impl Worker {
             let _nobody_may_wait = end.send(why);
         };
         std::thread::Builder::new().name("hikyaku-deliver".to_owned()).spawn(run)?;
-        Ok(Self { stop, ended, latest, telemetry, announcer, endpoints })
+        Ok(Self { stop, ended, latest, history, telemetry, announcer, endpoints })
     }
 
     /// Ends when the worker does without having been told to: its thread has panicked, or the queue has closed under it.
@@ -154,6 +158,9 @@ impl Worker {
         self.announcer.stop().await;
         if let Err(error) = self.latest.flush().await {
             self.telemetry.trouble("the latest status of webhooks cannot be written", &error);
+        }
+        if let Some(history) = self.history {
+            history.close().await;
         }
     }
 }
@@ -190,6 +197,7 @@ fn engine(
     );
     Engine {
         observer: parts.observer,
+        history: parts.history,
         pursuer: Pursuer {
             registry: parts.registry,
             failing,

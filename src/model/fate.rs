@@ -116,6 +116,20 @@ closed_list!(
 );
 
 closed_list!(
+    /// How far the history says that a delivery has come.
+    DeliveryState {
+        /// It is in the queue, and due at some time.
+        Waiting = "waiting",
+        /// The receiver has it.
+        Delivered = "delivered",
+        /// It was given up; it is a dead letter until that is replayed, purged or past retention.
+        Dead = "dead",
+        /// It ended because its webhook was deleted.
+        Dropped = "dropped",
+    }
+);
+
+closed_list!(
     /// Why we deactivated a webhook.
     DeactivationReason {
         /// It answered 410.

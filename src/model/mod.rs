@@ -37,7 +37,7 @@ pub use decimal::Decimal;
 pub use delivery::{Delivery, LAST_ERROR_BYTES_MAX, LastFailure, Message, Target};
 pub use event::{Event, SERVER_BYTES_MAX};
 pub use event_error::{EventError, JsonKind};
-pub use fate::{DeactivationReason, DeathReason, DropReason, IngestRefusal, Outcome, ParkReason};
+pub use fate::{DeactivationReason, DeathReason, DeliveryState, DropReason, IngestRefusal, Outcome, ParkReason};
 pub use filter::{
     Condition, FILTER_PATH_CHARS_MAX, FILTER_PATH_STEPS_MAX, FILTER_TEXT_CHARS_MAX, FILTER_TEXTS_MAX, FILTER_TYPES_MAX,
     FILTER_VALUES_MAX, FILTERS_MAX, FilterError, Pointer, Scalar, Test, Texts,

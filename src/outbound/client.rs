@@ -7,7 +7,7 @@ use reqwest::header::{InvalidHeaderValue, RETRY_AFTER};
 use reqwest::{Method, Request, Response};
 
 use super::clients::{Clients, Make};
-use super::excerpt::Excerpt;
+use super::excerpt::{Excerpt, words_of};
 use super::failure::{no_answer, not_answered};
 use super::formats;
 use super::names::{Names, SystemNames};
@@ -61,6 +61,9 @@ pub enum ClientError {
 pub struct Answer {
     /// What came back.
     pub exchange: Exchange,
+    /// The beginning of the answer's body as one line, without secrets of the webhook's, at most
+    /// [`RESPONSE_KEPT_BYTES_MAX`](super::RESPONSE_KEPT_BYTES_MAX) bytes; empty when there was none.
+    pub response: String,
     /// How long it took.
     pub took: Duration,
 }
@@ -111,37 +114,42 @@ impl Client {
     pub async fn send(&self, attempt: &Attempt<'_>) -> Answer {
         let started = Instant::now();
         let timeout = attempt.webhook.options.timeout.unwrap_or(self.timeout);
-        let exchange = match tokio::time::timeout(timeout, self.exchange(attempt)).await {
-            Ok(exchange) => exchange,
-            Err(_) => Exchange::NoAnswer {
-                kind: NoAnswer::Timeout,
-                words: format!("no complete answer within {} ms", timeout.as_millis()),
-            },
+        let (exchange, response) = match tokio::time::timeout(timeout, self.exchange(attempt)).await {
+            Ok(answered) => answered,
+            Err(_) => {
+                let words = format!("no complete answer within {} ms", timeout.as_millis());
+                nothing(Exchange::NoAnswer { kind: NoAnswer::Timeout, words })
+            }
         };
-        Answer { exchange, took: started.elapsed() }
+        Answer { exchange, response, took: started.elapsed() }
     }
 
-    async fn exchange(&self, attempt: &Attempt<'_>) -> Exchange {
+    async fn exchange(&self, attempt: &Attempt<'_>) -> (Exchange, String) {
         let body = formats::body(attempt.event, attempt.webhook);
         let headers = match request::headers(attempt, &body) {
             Ok(headers) => headers,
-            Err(error) => return Exchange::NoAnswer { kind: NoAnswer::Invalid, words: error.to_string() },
+            Err(error) => return nothing(Exchange::NoAnswer { kind: NoAnswer::Invalid, words: error.to_string() }),
         };
         let mut request = Request::new(Method::POST, attempt.webhook.url.clone());
         *request.headers_mut() = headers;
         *request.body_mut() = Some(body.into_body());
         let client = match self.clients.presenting(attempt.webhook.options.client_certificate.as_ref()) {
             Ok(client) => client,
-            Err(error) => return Exchange::NoAnswer { kind: NoAnswer::Invalid, words: error.to_string() },
+            Err(error) => return nothing(Exchange::NoAnswer { kind: NoAnswer::Invalid, words: error.to_string() }),
         };
-        let exchange = match client.execute(request).await {
+        let (exchange, response) = match client.execute(request).await {
             Ok(response) => {
-                read(response, Excerpt::of(attempt.webhook)).await.unwrap_or_else(|error| no_answer(&error))
+                read(response, Excerpt::of(attempt.webhook)).await.unwrap_or_else(|error| nothing(no_answer(&error)))
             }
-            Err(error) => not_answered(&error),
+            Err(error) => nothing(not_answered(&error)),
         };
-        tell_expiry(exchange, attempt)
+        (tell_expiry(exchange, attempt), response)
     }
+}
+
+/// An exchange in which nothing came back.
+fn nothing(exchange: Exchange) -> (Exchange, String) {
+    (exchange, String::new())
 }
 
 /// Adds to a failure of TLS that our certificate has expired, which is most probably why.
@@ -158,8 +166,8 @@ fn tell_expiry(mut exchange: Exchange, attempt: &Attempt<'_>) -> Exchange {
     exchange
 }
 
-/// Reads the answer to its end or its limit. An answer that breaks off is none.
-async fn read(mut response: Response, mut excerpt: Excerpt) -> Result<Exchange, reqwest::Error> {
+/// Reads the answer to its end or its limit, and tells how its body begins. An answer that breaks off is none.
+async fn read(mut response: Response, mut excerpt: Excerpt<'_>) -> Result<(Exchange, String), reqwest::Error> {
     let status = response.status();
     let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let mut bytes_read = 0;
@@ -167,11 +175,11 @@ async fn read(mut response: Response, mut excerpt: Excerpt) -> Result<Exchange, 
         && let Some(chunk) = response.chunk().await?
     {
         bytes_read += chunk.len();
-        if !status.is_success() {
-            excerpt.add(&chunk);
-        }
+        excerpt.add(&chunk);
     }
-    Ok(Exchange::Answered { status: status.as_u16(), retry_after, excerpt: excerpt.words() })
+    let text = excerpt.text();
+    let excerpt = if status.is_success() { String::new() } else { words_of(&text) };
+    Ok((Exchange::Answered { status: status.as_u16(), retry_after, excerpt }, text))
 }
 
 /// Text from a stranger, fit for a log line or a table: one line, no control characters.

@@ -29,6 +29,7 @@ mod tunnel;
 pub use call::{CallError, Caller, Reply};
 pub(crate) use client::one_line;
 pub use client::{Answer, Client, ClientError, Outlet, RESPONSE_BYTES_MAX};
+pub use excerpt::RESPONSE_KEPT_BYTES_MAX;
 pub use names::{Found, Names, SystemNames};
 pub use proxy::Proxy;
 pub use request::Attempt;

@@ -28,6 +28,19 @@ pub fn migrate(
     Ok(())
 }
 
+/// How many steps of `part` the file has been through; 0 also when nobody has migrated it. Changes nothing.
+///
+/// # Errors
+/// Whatever SQLite reports.
+pub fn version_of(connection: &Connection, part: &str) -> rusqlite::Result<usize> {
+    let is_there = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'hikyaku_schema'";
+    if !connection.prepare(is_there)?.exists([])? {
+        return Ok(0);
+    }
+    let sql = "SELECT version FROM hikyaku_schema WHERE part = ?1";
+    Ok(connection.query_row(sql, [part], |row| row.get(0)).optional()?.unwrap_or(0))
+}
+
 /// Runs what is missing and tells the version found.
 fn run_steps(connection: &mut Connection, part: &str, steps: &[&str]) -> rusqlite::Result<usize> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -61,7 +74,9 @@ mod tests {
         let mut connection = Connection::open_in_memory().expect("open");
         let first = ["CREATE TABLE a (x INTEGER)"];
         let both = ["CREATE TABLE a (x INTEGER)", "ALTER TABLE a ADD COLUMN y INTEGER"];
+        assert_eq!(version_of(&connection, "one"), Ok(0));
         migrate(&mut connection, path, "one", &first).expect("first");
+        assert_eq!(version_of(&connection, "one"), Ok(1));
         migrate(&mut connection, path, "one", &both).expect("second");
         migrate(&mut connection, path, "one", &both).expect("again");
         migrate(&mut connection, path, "other", &["CREATE TABLE b (x INTEGER)"]).expect("other part");

@@ -24,7 +24,7 @@ pub use bell::{Bell, ring};
 pub use error::SqliteError;
 pub use identity::FileIdentity;
 pub use lock::FileLock;
-pub use migrate::migrate;
+pub use migrate::{migrate, version_of};
 pub use thread::{JoinedThread, SqliteThread, gather};
 
 /// How long a statement waits for another process's lock on the file before it fails.

@@ -26,6 +26,7 @@ pub(super) struct Metrics {
     pub(super) dead: DeadMetrics,
     pub(super) api: ApiMetrics,
     pub(super) endpoints: EndpointMetrics,
+    pub(super) history: HistoryMetrics,
     pub(super) parts: PartMetrics,
 }
 
@@ -75,6 +76,12 @@ pub(super) struct EndpointMetrics {
     pub(super) waiting: IntGauge,
 }
 
+pub(super) struct HistoryMetrics {
+    pub(super) deliveries: IntGauge,
+    pub(super) attempts: IntGauge,
+    pub(super) pruned: IntCounter,
+}
+
 pub(super) struct PartMetrics {
     queue_depth: IntGaugeVec,
     pub(super) oldest_waiting: Gauge,
@@ -96,6 +103,7 @@ impl Metrics {
             dead: DeadMetrics::new(&make)?,
             api: ApiMetrics::new(&make)?,
             endpoints: EndpointMetrics::new(&make)?,
+            history: HistoryMetrics::new(&make)?,
             parts: PartMetrics::new(&make)?,
             registry: make.0,
         })
@@ -292,6 +300,19 @@ impl EndpointMetrics {
             )?,
             slow: make.gauge("webhooks_slow", "Webhooks whose answers mostly take longer than a second.")?,
             waiting: make.gauge("slot_waiters", "Deliveries that wait in the worker for a slot of their webhook.")?,
+        })
+    }
+}
+
+impl HistoryMetrics {
+    fn new(make: &Maker) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            deliveries: make.gauge("history_deliveries", "Deliveries in the history, as of its last batch.")?,
+            attempts: make.gauge("history_attempts", "Attempts in the history, as of its last batch.")?,
+            pruned: make.counter(
+                "history_pruned_total",
+                "Deliveries removed from the history because they were too old or too many.",
+            )?,
         })
     }
 }

@@ -8,6 +8,7 @@
 //! No line holds a body, a secret, or a URL. Lines that failures can multiply are limited ([`LineLimit`]).
 
 mod endpoints;
+mod history;
 mod ingest;
 mod line_limit;
 mod maker;

@@ -145,7 +145,7 @@ impl DeadLetters {
     /// [`RecordError::Damaged`], or what the store says.
     pub async fn show(&self, id: &DeliveryId) -> Result<Option<DeadLetter>, RecordError> {
         let letter = self.store.show(id).await?.transpose();
-        letter.map_err(|why| RecordError::Damaged { id: id.clone(), why })
+        letter.map_err(|why| RecordError::Damaged { what: "dead letter", id: id.clone(), why })
     }
 
     /// How many letters `filter` lets through; it reads an index, so not for a scrape.

@@ -11,6 +11,7 @@ mod limited;
 mod outages;
 mod outcomes;
 mod proxied;
+mod recorded;
 mod retrying;
 mod routing;
 mod standing;

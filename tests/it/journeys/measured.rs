@@ -23,6 +23,9 @@ const NAMES: &[(&str, &str)] = &[
     ("broker_reconnects_total", "counter"),
     ("publish_confirm_seconds", "histogram"),
     ("record_dropped_total", "counter"),
+    ("history_deliveries", "gauge"),
+    ("history_attempts", "gauge"),
+    ("history_pruned_total", "counter"),
 ];
 
 /// A page of Prometheus' text format 0.0.4, read strictly.

@@ -19,7 +19,7 @@ use hikyaku::model::{
 };
 use hikyaku::outbound::{Client, Names, Outlet, SystemNames};
 use hikyaku::queue::{Access, FileOptions, Prefetch, Queue};
-use hikyaku::record::{DeadLetter, DeadLetters, Latest, Retention};
+use hikyaku::record::{DeadLetter, DeadLetters, History, HistoryPolicy, HistoryReader, Latest, Retention};
 use hikyaku::registry::{NewWebhook, Registry, Seals};
 use hikyaku::telemetry::{SharedTelemetry, Telemetry};
 use tempfile::TempDir;
@@ -200,6 +200,7 @@ impl World {
             queue: queue.clone(),
             registry: Arc::clone(&self.registry),
             latest: Arc::clone(&self.latest),
+            history: Some(Arc::new(self.history())),
             client: self.client(),
             clock: Arc::clone(&self.clock),
             telemetry: self.telemetry.clone(),
@@ -235,6 +236,27 @@ impl World {
             server: Some("https://misskey.example".to_owned()),
             grace: setup.grace,
         }
+    }
+
+    fn history(&self) -> History {
+        let age = Duration::from_secs(7 * 86400);
+        let worker = "a world".to_owned();
+        let policy = HistoryPolicy { age, count_max: 1_000_000, response_bytes_max: 2048, worker };
+        History::open(&self.history_path(), policy, Arc::clone(&self.clock), self.telemetry.clone()).expect("opens")
+    }
+
+    /// Reads the history.
+    pub(crate) fn history_reader(&self) -> HistoryReader {
+        HistoryReader::of(&self.history_path())
+    }
+
+    /// A connection of someone else to the history.
+    pub(crate) fn history_file(&self) -> rusqlite::Connection {
+        hikyaku::sqlite::open(&self.history_path()).expect("a connection beside the history's own")
+    }
+
+    fn history_path(&self) -> PathBuf {
+        self.folder.path().join("history.db")
     }
 
     /// Stops the process as `serve` does, and tells how long that took.

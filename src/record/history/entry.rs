@@ -1,0 +1,123 @@
+//! What the worker notes: how far a delivery has come, and the attempt that brought it there.
+
+use std::time::Duration;
+
+use crate::decide::{Step, Verdict, Wait};
+use crate::model::{
+    Delivery, DeliveryId, DeliveryState, Event, EventId, EventType, LastFailure, Outcome, Source, Timestamp, UserId,
+    WebhookId,
+};
+
+/// What a delivery has come to. Without the event's body.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub(super) id: DeliveryId,
+    pub(super) event: EventId,
+    pub(super) kind: EventType,
+    pub(super) user: Option<UserId>,
+    pub(super) source: Source,
+    pub(super) webhook: WebhookId,
+    pub(super) accepted_at: Timestamp,
+    pub(super) generation: u32,
+    pub(super) attempts: u32,
+    pub(super) parks: u32,
+    pub(super) state: DeliveryState,
+    pub(super) reason: Option<&'static str>,
+    pub(super) changed_at: Timestamp,
+    pub(super) due: Option<Timestamp>,
+    pub(super) attempt: Option<Attempted>,
+}
+
+/// An attempt that was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempted {
+    /// Which of its generation: 1 at first.
+    pub number: u32,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// How long it took.
+    pub took: Duration,
+    /// What it came to.
+    pub outcome: Outcome,
+    /// The HTTP status, when there was an answer.
+    pub status: Option<u16>,
+    /// The failure in words; empty on success.
+    pub error: String,
+    /// How the answer's body begins.
+    pub response: String,
+}
+
+impl Attempted {
+    /// The attempt for `delivery` that came to `verdict`; nothing when it was not made, because of a failure of ours.
+    pub fn of(
+        delivery: &Delivery,
+        verdict: &Verdict,
+        started_at: Timestamp,
+        took: Duration,
+        response: String,
+    ) -> Option<Self> {
+        if verdict.outcome == Outcome::OurFault {
+            return None;
+        }
+        Some(Self {
+            number: delivery.attempts.saturating_add(1),
+            started_at,
+            took,
+            outcome: verdict.outcome,
+            status: verdict.status,
+            error: LastFailure::new(verdict.outcome, verdict.status, &verdict.words).error,
+            response,
+        })
+    }
+}
+
+impl Entry {
+    /// That the delivery `id` of `event`, which was as `before` says, has come to `step` at `now` by `attempt`; nothing when
+    /// there is no delivery, because the event was not queued for its webhook.
+    pub fn of(
+        event: &Event,
+        id: &DeliveryId,
+        before: &Delivery,
+        step: &Step,
+        attempt: Option<Attempted>,
+        now: Timestamp,
+    ) -> Option<Self> {
+        let (state, reason, after, due) = match step {
+            Step::Done => (DeliveryState::Delivered, None, before, None),
+            Step::Later { delivery, due, wait: Wait::Retry } => {
+                (DeliveryState::Waiting, Some("retry"), delivery, Some(*due))
+            }
+            Step::Later { delivery, due, wait: Wait::Park(reason) } => {
+                (DeliveryState::Waiting, Some(reason.as_str()), delivery, Some(*due))
+            }
+            Step::Dead { delivery, reason } => (DeliveryState::Dead, Some(reason.as_str()), delivery, None),
+            Step::Drop(reason) => (DeliveryState::Dropped, Some(reason.as_str()), before, None),
+            Step::Skip(_) | Step::Attempt => return None,
+        };
+        let attempts = if *step == Step::Done { before.attempts.saturating_add(1) } else { after.attempts };
+        Some(Self {
+            id: id.clone(),
+            event: event.id.clone(),
+            kind: event.kind.clone(),
+            user: event.user.clone(),
+            source: event.source.clone(),
+            webhook: before.webhook.clone(),
+            accepted_at: event.accepted_at,
+            generation: before.generation,
+            attempts,
+            parks: after.parks,
+            state,
+            reason,
+            changed_at: now,
+            due,
+            attempt,
+        })
+    }
+
+    /// About how much memory it takes. Ids are counted though others may share them.
+    pub(super) fn bytes(&self) -> usize {
+        let ids = self.event.as_str().len() + self.kind.as_str().len() + self.webhook.as_str().len();
+        let attempt = self.attempt.as_ref().map_or(0, |attempt| attempt.error.len() + attempt.response.len());
+        size_of::<Self>() + ids + attempt
+    }
+}

@@ -1,0 +1,132 @@
+//! The history: every delivery that was begun, with its state, and every attempt that was made for it, for a while.
+//!
+//! The worker notes what a delivery has come to once that is durable ([`History::note`]): that puts an [`Entry`] into memory and
+//! does nothing else. A thread of ours writes what waits, many entries in a transaction, into a file of its own, and removes
+//! what is past retention in small steps. People read it through [`HistoryReader`], in this process or another.
+//!
+//! Contract:
+//! - No delivery waits for the history or fails because of it (promise 9). What waits to be written has at most
+//!   [`WAITING_BYTES_MAX`]; what comes when that is full is missing, and counted. The log says when that begins and when it ends.
+//! - An entry that comes again changes nothing: an attempt is one of delivery, generation and number. Should one number have been
+//!   tried twice, which only a crash can bring about, the try that delivered is kept, else the first.
+//! - A delivery's state follows how far it has come, not when that was written: workers may write in any order.
+//! - Bodies of events are not kept (a dead letter has its own), nor are secrets; of an answer what outbound lets through.
+//! - A crash of the machine may lose the latest seconds, a crash of the process what it had not written, at most
+//!   [`WRITE_EVERY`] while the file can be written.
+
+mod entry;
+mod kept;
+mod page;
+mod read;
+mod retention;
+mod schema;
+mod waiting;
+mod write;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use entry::{Attempted, Entry};
+pub use kept::{KeptAttempt, KeptDelivery};
+pub use page::{HistoryCursor, HistoryCursorError, HistoryFilter, HistoryPage};
+pub use read::{ATTEMPTS_MAX, HISTORY_PAGE_MAX, HistoryReader};
+pub use waiting::WAITING_BYTES_MAX;
+pub use writer::WRITE_EVERY;
+
+use self::waiting::Waiting;
+use self::writer::Writer;
+use super::RecordError;
+use crate::clock::SharedClock;
+use crate::sqlite::{JoinedThread, SqliteError};
+use crate::telemetry::SharedTelemetry;
+
+/// How long the end of the process waits for what is still to be written.
+const CLOSE_WAIT_MAX: Duration = Duration::from_secs(3);
+
+/// What the history keeps, and for how long.
+#[derive(Clone, Debug)]
+pub struct HistoryPolicy {
+    /// Deliveries that have not changed for longer go, with their attempts.
+    pub age: Duration,
+    /// Deliveries, and attempts, that are kept at most; of more, those that changed longest ago go.
+    pub count_max: u64,
+    /// Bytes of an answer that are kept.
+    pub response_bytes_max: usize,
+    /// How this worker is called in what it writes.
+    pub worker: String,
+}
+
+/// The history that this process writes. See the module's head for what it promises.
+#[derive(Debug)]
+pub struct History {
+    waiting: Arc<Waiting>,
+    path: PathBuf,
+    telemetry: SharedTelemetry,
+    response_bytes_max: usize,
+    /// Ends with this.
+    _writer: JoinedThread<()>,
+}
+
+impl History {
+    /// Starts to write into the file at `path`, made if absent. A file that cannot be used now is tried again for as long as it
+    /// takes.
+    ///
+    /// # Errors
+    /// When the file is of a newer version, or no thread is left. The file is as it was.
+    pub fn open(
+        path: &Path,
+        policy: HistoryPolicy,
+        clock: SharedClock,
+        telemetry: SharedTelemetry,
+    ) -> Result<Self, RecordError> {
+        let response_bytes_max = policy.response_bytes_max;
+        let waiting = Arc::new(Waiting::default());
+        let writer = Writer::open(path, policy, clock, telemetry.clone(), Arc::clone(&waiting))?;
+        let no_thread = |error| SqliteError::Other { path: path.to_owned(), why: format!("no thread: {error}") };
+        // Nothing is sent to it: what it works on lies in `waiting`, by its bytes and not by its number.
+        let writer = JoinedThread::start("history-write", 1, move |_| writer.run()).map_err(no_thread)?;
+        Ok(Self { waiting, path: path.to_owned(), telemetry, response_bytes_max, _writer: writer })
+    }
+
+    /// Notes what a delivery has come to. Does no I/O and never waits.
+    pub fn note(&self, mut entry: Entry) {
+        if let Some(attempt) = &mut entry.attempt {
+            attempt.response.truncate(attempt.response.floor_char_boundary(self.response_bytes_max));
+        }
+        let Err(is_first) = self.waiting.put(entry) else { return };
+        self.telemetry.record_dropped(1);
+        if is_first {
+            self.telemetry.history_behind(&self.path, "deliveries are made faster than they can be written");
+        }
+    }
+
+    /// Writes what was noted so far. `Ok` promises that it is in the file.
+    ///
+    /// # Errors
+    /// Why it cannot be written; it is kept in memory and tried again.
+    pub async fn flush(&self) -> Result<(), RecordError> {
+        let closed = || SqliteError::Closed { path: self.path.clone() };
+        Ok(self.waiting.flush().await.map_err(|_| closed())??)
+    }
+
+    /// Writes what was noted so far, if that is soon done, and tells what is missing if not.
+    pub async fn close(&self) {
+        let flushed = tokio::time::timeout(CLOSE_WAIT_MAX, self.flush()).await;
+        let left = self.waiting.close();
+        if left > 0 && !matches!(flushed, Ok(Ok(()))) {
+            self.telemetry.record_dropped(left);
+            self.telemetry.history_left(&self.path, left);
+        }
+    }
+}
+
+impl Drop for History {
+    fn drop(&mut self) {
+        self.waiting.close();
+    }
+}
+
+#[cfg(test)]
+mod tests;
