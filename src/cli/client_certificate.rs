@@ -4,7 +4,9 @@ use std::io::Read;
 
 use super::webhooks::usage;
 use super::{CliError, OptionArgs};
-use crate::model::{CLIENT_CERTIFICATE_BYTES_MAX, CLIENT_KEY_BYTES_MAX, ClientCertificate, ClientCertificateError};
+use crate::model::{
+    CLIENT_CERTIFICATE_BYTES_MAX, CLIENT_KEY_BYTES_MAX, ClientCertificate, ClientCertificateError, path_of_pem,
+};
 
 /// What `args` ask for; nothing when they ask for nothing.
 pub(super) fn asked(args: &OptionArgs) -> Result<Option<Option<ClientCertificate>>, CliError> {
@@ -29,6 +31,7 @@ pub(super) fn asked(args: &OptionArgs) -> Result<Option<Option<ClientCertificate
 
 /// The text of the file at `path`, which `flag` names; one byte more than is allowed is read, so that it is refused.
 fn content(flag: &str, path: &str, bytes_max: usize) -> Result<String, CliError> {
+    let path = path_of_pem(path).map_err(|why| usage(flag, &why))?;
     let mut text = String::new();
     let file = std::fs::File::open(path);
     let read = file.and_then(|file| file.take(bytes_max as u64 + 1).read_to_string(&mut text));

@@ -46,10 +46,10 @@ pub struct OptionArgs {
     pub rate_burst: Option<u32>,
     /// A file with our certificate in PEM, and those that lead to its authority, for receivers that want one by TLS; `none` takes
     /// it away, with its key
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true)] // so that PEM in its place is not quoted
     pub client_certificate: Option<String>,
     /// A file with that certificate's private key in PEM, not encrypted; it is never shown
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
     pub client_key: Option<String>,
     /// Only events whose content is so, e.g. '{"path":"/note/visibility","equals":"public"}' (docs/filters.md); give it again for
     /// each further condition. All given take the place of those before

@@ -2,7 +2,9 @@
 
 use super::reader::Section;
 use super::values;
-use crate::model::{CLIENT_CERTIFICATE_BYTES_MAX, CLIENT_KEY_BYTES_MAX, ClientCertificate, ClientCertificateError};
+use crate::model::{
+    CLIENT_CERTIFICATE_BYTES_MAX, CLIENT_KEY_BYTES_MAX, ClientCertificate, ClientCertificateError, path_of_pem,
+};
 
 const CERTIFICATE: &str = "client_certificate_file";
 const KEY: &str = "client_key_file";
@@ -25,6 +27,7 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Option<ClientCertificate> {
 
 /// The file's path and its text.
 fn content(path: &str, bytes_max: usize) -> Result<(String, String), String> {
+    let path = path_of_pem(path)?;
     let bytes = values::file(path, bytes_max as u64).map_err(|why| unusable(path, &why))?;
     let text = String::from_utf8(bytes).map_err(|_| unusable(path, "it is no text, as PEM is"))?;
     Ok((path.to_owned(), text))

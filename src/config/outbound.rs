@@ -1,5 +1,6 @@
 //! `[outbound]`: how requests leave.
 
+use crate::model::path_of_pem;
 use crate::outbound::{Authorities, Outlet, Proxy};
 
 use super::reader::Section;
@@ -45,6 +46,7 @@ impl Outbound {
 
 /// The authorities in the file at `path`.
 fn authorities_in(path: &str) -> Result<Authorities, String> {
+    let path = path_of_pem(path)?;
     let unusable = |why: &str| format!("the file {path:?}: {why}");
     let pem = values::file(path, CA_FILE_BYTES_MAX).map_err(|why| unusable(&why))?;
     Authorities::read(&pem).map_err(|why| unusable(&why))

@@ -1,6 +1,12 @@
 //! `[outbound]` as its users meet it.
 
+use std::time::Duration;
+
+use data_encoding::BASE64;
+
 use super::*;
+use crate::decide::AddressPolicy;
+use crate::outbound::Client;
 
 fn problems(settings: &str) -> String {
     let folder = tempfile::tempdir().expect("a folder");
@@ -54,5 +60,46 @@ fn nothing_switches_the_checking_of_certificates_off() {
             let said = problems(&format!("{header}\n{needed}{name} = true\n"));
             assert!(said.contains(name) && said.contains("unknown setting"), "{section}.{name}: {said}");
         }
+    }
+}
+
+#[test]
+fn neither_the_proxys_password_nor_a_clients_key_is_printed() {
+    let files = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls");
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = format!(
+        "[outbound]\nproxy = \"http://us3r:hunter2@proxy.example:3128\"\n[[webhooks]]\nid = \"a\"\nurl = \
+         \"https://a.example/\"\non = [\"note\"]\nclient_certificate_file = \"{files}/client.pem\"\nclient_key_file = \
+         \"{files}/client-key.pem\"\n"
+    );
+    std::fs::write(folder.path().join("hikyaku.toml"), settings).expect("write");
+    let settings = Settings::load_in(folder.path(), None, []).expect("valid");
+    let client = Client::new("x", Duration::from_secs(1), AddressPolicy::default(), &settings.outbound.outlet());
+    let printed = format!("{settings:?} {:?} {:?}", settings.outbound.outlet(), client.expect("a client"));
+    assert!(printed.contains("http://proxy.example:3128") && printed.contains("ClientCertificate("), "{printed}");
+    let key = std::fs::read_to_string(format!("{files}/client-key.pem")).expect("readable");
+    let second_line = key.lines().nth(2).expect("a line");
+    // Bytes of the key's number, which the second line holds, as Rust shows them.
+    let bytes = BASE64.decode(second_line.as_bytes()).expect("base64");
+    let bytes = format!("{:?}", &bytes[..8]);
+    for secret in ["us3r", "hunter2", "PRIVATE KEY", second_line, bytes.trim_matches(['[', ']'])] {
+        assert!(!printed.contains(secret), "{secret}: {printed}");
+    }
+}
+
+#[test]
+fn a_key_in_the_place_of_its_files_path_is_not_quoted() {
+    let pem = "-----BEGIN PRIVATE KEY-----\naHVudGVyMg==\n-----END PRIVATE KEY-----\n";
+    let hook = "[[webhooks]]\nid = \"a\"\nurl = \"https://a.example/\"\non = [\"note\"]\n";
+    for (settings, name) in [
+        (format!("[outbound]\nca_files = ['''{pem}''']\n"), "outbound.ca_files[0]"),
+        (
+            format!("{hook}client_certificate_file = '''{pem}'''\nclient_key_file = '''{pem}'''\n"),
+            "webhooks[0].client_key_file",
+        ),
+    ] {
+        let said = problems(&settings);
+        assert!(said.contains(&format!("{name}: it is PEM itself, and the path of the file")), "{said}");
+        assert!(!said.contains("aHVudGVyMg"), "{said}");
     }
 }

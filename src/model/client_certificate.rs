@@ -37,6 +37,17 @@ struct Parts {
     identity: [u8; 32],
 }
 
+/// Refuses what is PEM itself where the path of a file is wanted: a message about the path would quote a key.
+///
+/// # Errors
+/// When it is PEM; in words that quote nothing of it.
+pub fn path_of_pem(given: &str) -> Result<&str, String> {
+    if given.contains("-----BEGIN ") {
+        return Err("it is PEM itself, and the path of the file that holds it is wanted here".to_owned());
+    }
+    Ok(given)
+}
+
 /// What is wrong with a client certificate.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClientCertificateError {

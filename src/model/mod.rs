@@ -31,7 +31,7 @@ mod webhook;
 
 pub use body::Body;
 pub use client_certificate::{
-    CLIENT_CERTIFICATE_BYTES_MAX, CLIENT_KEY_BYTES_MAX, ClientCertificate, ClientCertificateError,
+    CLIENT_CERTIFICATE_BYTES_MAX, CLIENT_KEY_BYTES_MAX, ClientCertificate, ClientCertificateError, path_of_pem,
 };
 pub use decimal::Decimal;
 pub use delivery::{Delivery, LAST_ERROR_BYTES_MAX, LastFailure, Message, Target};

@@ -30,7 +30,7 @@ pub(crate) const CREDENTIALS: (&str, &str) = ("hikyaku", "pr0xy-s3cr3t");
 pub(crate) struct Proxy {
     kind: Kind,
     port: u16,
-    wants_credentials: bool,
+    credentials: Option<(String, String)>,
     lines: Arc<Mutex<Vec<String>>>,
     _child: Child,
     _reading: JoinSet<()>,
@@ -40,20 +40,25 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// Starts one that lets everyone through, or only who knows [`CREDENTIALS`].
     pub(crate) async fn start(kind: Kind, wants_credentials: bool) -> Self {
+        Self::start_for(kind, wants_credentials.then_some(CREDENTIALS)).await
+    }
+
+    /// The same, for who knows these: a user and a password of letters and digits.
+    pub(crate) async fn start_for(kind: Kind, credentials: Option<(&str, &str)>) -> Self {
         for _ in 0..PORTS_MAX {
-            if let Some(proxy) = Self::try_start(kind, wants_credentials).await {
+            if let Some(proxy) = Self::try_start(kind, credentials).await {
                 return proxy;
             }
         }
         panic!("{kind:?} has found no port");
     }
 
-    async fn try_start(kind: Kind, wants_credentials: bool) -> Option<Self> {
+    async fn try_start(kind: Kind, credentials: Option<(&str, &str)>) -> Option<Self> {
         let folder = tempfile::tempdir().expect("a folder");
         let port = free_port();
         let mut command = match kind {
-            Kind::Tinyproxy => tinyproxy(&folder, port, wants_credentials),
-            Kind::Microsocks => microsocks(port, wants_credentials),
+            Kind::Tinyproxy => tinyproxy(&folder, port, credentials),
+            Kind::Microsocks => microsocks(port, credentials),
         };
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{kind:?}: {error}; tests/run installs it"));
@@ -71,14 +76,15 @@ impl Proxy {
             }
         })
         .await;
-        let proxy = Self { kind, port, wants_credentials, lines, _child: child, _reading: reading, _folder: folder };
+        let credentials = credentials.map(|(user, password)| (user.to_owned(), password.to_owned()));
+        let proxy = Self { kind, port, credentials, lines, _child: child, _reading: reading, _folder: folder };
         listens.then_some(proxy)
     }
 
     /// What the settings call it, with its credentials if it wants some.
     pub(crate) fn url(&self) -> String {
-        let (user, password) = CREDENTIALS;
-        self.url_as(&if self.wants_credentials { format!("{user}:{password}@") } else { String::new() })
+        let known = self.credentials.as_ref().map(|(user, password)| format!("{user}:{password}@"));
+        self.url_as(&known.unwrap_or_default())
     }
 
     /// The same for who says that he is `credentials`.
@@ -115,9 +121,8 @@ fn free_port() -> u16 {
     listener.local_addr().expect("bound").port()
 }
 
-fn tinyproxy(folder: &TempDir, port: u16, wants_credentials: bool) -> Command {
-    let (user, password) = CREDENTIALS;
-    let credentials = if wants_credentials { format!("BasicAuth {user} {password}\n") } else { String::new() };
+fn tinyproxy(folder: &TempDir, port: u16, credentials: Option<(&str, &str)>) -> Command {
+    let credentials = credentials.map(|(user, password)| format!("BasicAuth {user} {password}\n")).unwrap_or_default();
     let settings = format!("Port {port}\nListen 127.0.0.1\nTimeout 60\nLogLevel Info\nAllow 127.0.0.1\n{credentials}");
     let file = folder.path().join("tinyproxy.conf");
     std::fs::write(&file, settings).expect("write");
@@ -126,11 +131,10 @@ fn tinyproxy(folder: &TempDir, port: u16, wants_credentials: bool) -> Command {
     command
 }
 
-fn microsocks(port: u16, wants_credentials: bool) -> Command {
+fn microsocks(port: u16, credentials: Option<(&str, &str)>) -> Command {
     let mut command = Command::new("microsocks");
     command.args(["-i", "127.0.0.1", "-p", &port.to_string()]);
-    if wants_credentials {
-        let (user, password) = CREDENTIALS;
+    if let Some((user, password)) = credentials {
         command.args(["-u", user, "-P", password]);
     }
     command

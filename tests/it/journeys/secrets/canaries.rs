@@ -8,6 +8,9 @@ use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER};
 /// printed in part is found too.
 const LOOKED_FOR_BYTES: usize = 15;
 
+/// Where the secret number begins in such a key (RFC 5208, RFC 5915).
+const SCALAR_AT: usize = 36;
+
 /// One secret: what it is, and the bytes of it that are looked for.
 #[derive(Debug)]
 struct Canary {
@@ -42,6 +45,17 @@ impl Canaries {
         self.look_for_bytes(what, text.as_bytes());
         let begin = &text[..LOOKED_FOR_BYTES];
         self.add(what, vec![begin.to_owned(), begin.to_lowercase(), begin.to_uppercase()]);
+    }
+
+    /// Looks for a key in PEM, PKCS#8 of P-256 as `openssl` makes them: for its lines, and for the number that it is.
+    pub(super) fn look_for_key(&self, what: &'static str, pem: &str) {
+        let lines: Vec<&str> = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+        let der = BASE64.decode(lines.concat().as_bytes()).expect("PEM");
+        // The number is in the first two lines; behind it is the public key, which certificates have too.
+        for line in &lines[..2] {
+            self.look_for(what, line);
+        }
+        self.look_for_bytes(what, &der[SCALAR_AT..]);
     }
 
     /// As hexadecimal, base64, percent-encoded, and as Rust shows bytes.
@@ -98,4 +112,28 @@ fn a_secret_is_found_in_every_form_and_nothing_where_there_is_none() {
         assert_eq!(canaries.found_in(&told).first(), Some(&"a key"), "{told}");
     }
     assert!(canaries.found_in("p@ss /w?rd, whsec_, and nothing else").is_empty());
+}
+
+#[test]
+fn a_key_in_pem_is_found_in_every_form_and_not_in_its_certificate() {
+    let pem = include_str!("../../../fixtures/tls/client-key.pem");
+    let certificate = include_str!("../../../fixtures/tls/client.pem");
+    let canaries = Canaries::default();
+    canaries.look_for_key("a key in PEM", pem);
+    let base64: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+    let der = BASE64.decode(base64.as_bytes()).expect("base64");
+    let number = &der[SCALAR_AT..SCALAR_AT + 32];
+    for told in [
+        pem.to_owned(),
+        format!("{pem:?}"),
+        pem.lines().nth(2).expect("a line").to_owned(),
+        base64,
+        HEXLOWER.encode(&der),
+        HEXLOWER.encode(number),
+        format!("{der:?}"),
+        BASE64.encode(number),
+    ] {
+        assert_eq!(canaries.found_in(&told).first(), Some(&"a key in PEM"), "{told}");
+    }
+    assert!(canaries.found_in(certificate).is_empty());
 }

@@ -6,9 +6,12 @@
 //!
 //! **A new kind of secret**: make one in [`Scene::new`] with [`Canaries::text`] or [`Canaries::key`], put it where it belongs (the
 //! settings, a webhook, a call), and use it wrongly too: in [`misuse`] for calls, in [`bad_settings`] for settings.
+//!
+//! Deliveries leave through a proxy that wants a password, HTTP over one queue and SOCKS5 over the other.
 
 mod canaries;
 mod echo;
+mod outside;
 
 use std::cell::RefCell;
 
@@ -16,9 +19,11 @@ use serde_json::json;
 
 use self::canaries::Canaries;
 use self::echo::Echo;
+use self::outside::{Outside, text};
 use crate::support::broker::Broker;
 use crate::support::misskey::{Misskey, Mood};
-use crate::support::program::{Home, Program, Ran, until};
+use crate::support::program::{Home, Program, Ran, declared, event, until};
+use crate::support::proxies::Kind;
 use crate::support::world::nobody;
 
 const ALICE: &str = "9ks5o1w5k3x9alice";
@@ -31,6 +36,7 @@ struct Scene {
     home: Home,
     misskey: Misskey,
     echo: Echo,
+    outside: Outside,
     admin: String,
     alice: String,
     ingest: String,
@@ -41,9 +47,10 @@ struct Scene {
 }
 
 impl Scene {
-    /// Everything with secrets of its own; the settings begin with `settings`.
-    async fn new(canaries: Canaries, settings: &str) -> Self {
+    /// Everything with secrets of its own; the settings begin with `settings`, and deliveries leave through a `proxy`.
+    async fn new(canaries: Canaries, proxy: Kind, settings: &str) -> Self {
         let (misskey, echo) = (Misskey::start().await, Echo::start().await);
+        let outside = Outside::start(proxy, &canaries).await;
         let (admin, ingest) =
             (canaries.text("the admin's token", "+/", "="), canaries.text("Misskey's secret", "", ""));
         let alice = misskey.world(|world| world.person(ALICE, "alice"));
@@ -53,9 +60,10 @@ impl Scene {
         let mut all = format!(
             "{settings}server.listen = \"127.0.0.1:0\"\nserver.admin_token = \"{admin}\"\nmisskey.url = \"{url}\"\n\
              misskey.token = \"{token}\"\nmisskey.ingest_url = \"https://hikyaku.example/ingest/misskey\"\nstore.encryption_key = \"{key}\"\nstore.previous_encryption_keys = [\"{old_key}\"]\n\
-             delivery.retry_schedule_s = [0.05]\ndelivery.timeout_ms = 1500\nlog.level = \"trace\"\n\
+             {outside}delivery.retry_schedule_s = [0.05]\ndelivery.timeout_ms = 1500\nlog.level = \"trace\"\n\
              [[misskey.ingest]]\nsecret = \"{ingest}\"\nscope = \"any\"\n\
              [[misskey.ingest]]\nsource = \"others\"\nmaster = \"{master}\"\n",
+            outside = outside.settings(),
             url = misskey.url(),
             token = canaries.text("the token for reconciling", "", ""),
             key = canaries.key("the store's key", ""),
@@ -86,12 +94,14 @@ impl Scene {
                 canaries.key("an old signing key", "whsk_"),
             );
         }
+        all += &outside.declared();
         let home = Home::bare(&all);
         Self {
             canaries,
             home,
             misskey,
             echo,
+            outside,
             admin,
             alice,
             ingest,
@@ -148,15 +158,26 @@ async fn manage(scene: &Scene, program: &Program) {
         if token == &scene.admin {
             params["userId"] = json!(ALICE);
         }
+        let client = scene.outside.issue(&scene.canaries, "made");
+        params["clientCertificate"] = json!(text(&client.certificate));
+        params["clientKey"] = json!(text(&client.key));
         let (status, made) = program.call("i/webhooks/create", params).await;
         assert_eq!(status, 200, "{made}");
+        let mut told = made.clone();
+        for shown_to_its_owner in ["url", "secret", "signingSecret"] {
+            told.as_object_mut().expect("an object").remove(shown_to_its_owner);
+        }
+        scene.note("i/webhooks/create", told.to_string());
         let test = json!({"i": token, "webhookId": made["id"], "type": "note"});
         assert_eq!(program.call("i/webhooks/test", test).await.0, 204);
     }
     let (secret, signing) = (scene.secret("a webhook's secret"), scene.canaries.key("a signing secret", "whsec_"));
     let url = url(scene);
     let create = ["webhooks", "create", "--id", "cli", "--url", &url, "--on", "userCreated", "--secret", &secret];
-    let ran = scene.home.cli(&[&create[..], &["--signing-secret", &signing, "--json"]].concat()).await;
+    let client = scene.outside.issue(&scene.canaries, "cli");
+    let [certificate, client_key] = [&client.certificate, &client.key].map(|path| path.display().to_string());
+    let client = ["--client-certificate", &certificate, "--client-key", &client_key];
+    let ran = scene.home.cli(&[&create[..], &client[..], &["--signing-secret", &signing, "--json"]].concat()).await;
     // A webhook's URL is shown to admins; its secrets are not.
     scene.note("hikyaku webhooks create", without_urls(&ran.ok()));
     for args in [["webhooks", "list", "--json"], ["webhooks", "show", "cli"], ["webhooks", "show", "good"]] {
@@ -203,6 +224,31 @@ async fn misuse(scene: &Scene, program: &Program) {
         params[name] = value;
         scene.refused(name, api("i/webhooks/update"), params.to_string()).await;
     }
+    let client = scene.outside.mismatched(&scene.canaries);
+    let [certificate, key] = [&client.certificate, &client.key].map(|path| text(path));
+    for mut params in [
+        json!({"clientKey": key}),
+        json!({"clientKey": [key]}),
+        json!({"client_key": key}),
+        json!({"clientCertificate": key}),
+        json!({"clientCertificate": key, "clientKey": key}),
+        json!({"clientCertificate": certificate.clone() + &key, "clientKey": key}),
+        json!({"clientCertificate": certificate, "clientKey": key}),
+        json!({"clientCertificate": certificate, "clientKey": key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY")}),
+        json!({"clientCertificate": certificate, "clientKey": key.replace("\n-----END", "=\n-----END")}),
+        json!({"clientCertificate": certificate, "clientKey": key.replace("-----", "")}),
+    ] {
+        let what = params.to_string();
+        params["i"] = json!(scene.alice);
+        params["webhookId"] = id.clone();
+        scene
+            .refused(
+                &format!("a wrong client certificate: {}", &what[..22]),
+                api("i/webhooks/update"),
+                params.to_string(),
+            )
+            .await;
+    }
     for body in [format!("{{\"i\":\"{}", scene.alice), format!("{}{}", "[".repeat(500), scene.alice)] {
         scene.refused("broken JSON", api("i/webhooks/list"), body).await;
     }
@@ -217,11 +263,28 @@ async fn misuse(scene: &Scene, program: &Program) {
     ] {
         scene.cli(&["webhooks", "update", "cli", flag, &value]).await.failed(2, &[]);
     }
+    let [certificate_file, key_file] = [&client.certificate, &client.key].map(|path| path.display().to_string());
+    for [chain, of] in [
+        [&certificate_file, &key_file],
+        [&key_file, &key_file],
+        [&certificate_file, &key],
+        [&key, &key_file],
+        [&certificate_file, &certificate_file],
+    ] {
+        let args = ["webhooks", "update", "cli", "--client-certificate", chain, "--client-key", of];
+        scene.cli(&args).await.failed(2, &[]);
+    }
 }
 
 /// Starts with settings that are wrong, each with a secret in the wrong place.
 async fn bad_settings(scene: &Scene) {
     let wrong = |what| scene.secret(what);
+    let client = scene.outside.mismatched(&scene.canaries);
+    let (key_file, key) = (&client.key, text(&client.key));
+    let certified = format!(
+        "[[webhooks]]\nid = \"w\"\non = [\"note\"]\nurl = \"https://a.example\"\nclient_certificate_file = {:?}\n",
+        client.certificate
+    );
     for settings in [
         format!("server.admin_token = \"{} {}\"\n", wrong("an admin's token"), scene.admin),
         format!("server.admin_token = \"sha256:{}\"\n", wrong("an admin's token")),
@@ -234,6 +297,18 @@ async fn bad_settings(scene: &Scene) {
         format!("queue.url = \"amqps://me:{}@here?cacertfil=x\"\n", wrong("a broker's password")),
         format!("queue.url = \"http://me:{}@here\"\n", wrong("a broker's password")),
         format!("store.url = \"postgres://me:{}@here\"\n", wrong("a database's password")),
+        format!("outbound.proxy = \"https://me:{}@here\"\n", wrong("a proxy's password")),
+        format!("outbound.proxy = \"http://me:{}@here/there\"\n", wrong("a proxy's password")),
+        format!("outbound.proxy = \"http://me:{}%zz@here\"\n", wrong("a proxy's password")),
+        format!("outbound.proxy = \"http://me:{}@here:port\"\n", wrong("a proxy's password")),
+        format!("outbound.proxy = \"socks5://:{}@here\"\n", wrong("a proxy's password")),
+        format!("outbound.proxy = [\"http://me:{}@here\"]\n", wrong("a proxy's password")),
+        format!("outbound.poxy = \"http://me:{}@here\"\n", wrong("a proxy's password")),
+        format!("outbound.ca_files = ['''{key}''']\n"),
+        format!("outbound.ca_files = [{key_file:?}]\n"),
+        format!("{certified}client_key_file = '''{key}'''\n"),
+        format!("{certified}client_key_file = {key_file:?}\n"),
+        format!("{certified}client_key = '''{key}'''\n"),
         format!("misskey.url = \"https://me:{}@m.example\"\n", wrong("a URL's password")),
         format!("misskey.token = \"{} x\"\n", wrong("a moderator's token")),
         format!("[[misskey.ingest]]\nsecret = \"{}\"\nscope = \"every\"\n", wrong("Misskey's secret")),
@@ -259,9 +334,10 @@ async fn bad_settings(scene: &Scene) {
         scene.note(format!("serve with {}", settings.split('=').next().unwrap_or_default()), said);
     }
     let variables = format!(
-        "HIKYAKU__SERVER__ADMIN_TOKN={} HIKYAKU__QUEUE__URL=amqp://me:{}@",
+        "HIKYAKU__SERVER__ADMIN_TOKN={} HIKYAKU__QUEUE__URL=amqp://me:{}@ HIKYAKU__OUTBOUND__PROXY=http://me:{}@",
         wrong("a token"),
-        wrong("a password")
+        wrong("a password"),
+        wrong("a proxy's password")
     );
     let ran = scene.home.shell(&format!("env {variables} \"$HIKYAKU\" serve")).await;
     scene.note("serve with wrong variables", ran.failed(2, &["HIKYAKU__SERVER__ADMIN_TOKN"]));
@@ -288,6 +364,28 @@ async fn deliver(scene: &Scene, program: &Program) {
     assert_eq!(posted.expect("an answer").status().as_u16(), 204);
     scene.echo.got("e1").await;
     scene.echo.got("m1").await;
+    scene.outside.assert_used().await;
+}
+
+/// Delivers with a wrong password of the proxy, which is told, and costs nothing.
+async fn with_wrong_proxy_password(scene: &Scene) {
+    let wrong = scene.outside.url_with(&scene.secret("a wrong password of the proxy"));
+    // A queue and a store of its own, in another folder.
+    let settings = format!(
+        "server.listen = \"127.0.0.1:0\"\nserver.admin_token = \"{}\"\nlog.level = \"trace\"\noutbound.proxy = \"{wrong}\"\n",
+        scene.admin
+    );
+    let home = Home::bare(&(settings + &declared("w", &scene.echo.url("/200"), "userCreated")));
+    let mut program = home.serve_after("export RUST_LOG=trace RUST_BACKTRACE=full").await;
+    let event = event("userCreated", "p1");
+    let answer = program.request().bearer_auth(&scene.admin).body(event).send().await.expect("an answer");
+    assert_eq!(answer.status().as_u16(), 200);
+    program.line("an attempt could not be made here").await;
+    for path in ["/metrics", "/healthz", "/readyz"] {
+        scene.note(format!("{path} with a wrong password of the proxy"), program.get(path).await.1);
+    }
+    program.signal("TERM").await;
+    scene.note("serve with a wrong password of the proxy", program.ended().await.1);
 }
 
 /// The whole run.
@@ -297,6 +395,7 @@ async fn assert_no_secret_is_told(scene: Scene) {
     deliver(&scene, &program).await;
     misuse(&scene, &program).await;
     bad_settings(&scene).await;
+    with_wrong_proxy_password(&scene).await;
     scene.cli(&["reconcile"]).await;
     for path in ["/metrics", "/healthz", "/readyz"] {
         scene.note(path, program.get(path).await.1);
@@ -313,7 +412,7 @@ async fn assert_no_secret_is_told(scene: Scene) {
 
 #[tokio::test]
 async fn a_busy_run_tells_no_secret() {
-    let scene = Scene::new(Canaries::default(), "log.format = \"json\"\n").await;
+    let scene = Scene::new(Canaries::default(), Kind::Tinyproxy, "log.format = \"json\"\n").await;
     assert_no_secret_is_told(scene).await;
 }
 
@@ -333,7 +432,8 @@ async fn a_busy_run_over_rabbitmq_tells_no_secret() {
             .collect();
         format!("amqp://{user}:{encoded}@{}", broker.address())
     };
-    let scene = Scene::new(canaries, &format!("queue.url = \"{}\"\nqueue.single_host = true\n", url(&password))).await;
+    let settings = format!("queue.url = \"{}\"\nqueue.single_host = true\n", url(&password));
+    let scene = Scene::new(canaries, Kind::Microsocks, &settings).await;
 
     let wrong = url(&scene.secret("a wrong password of the broker"));
     let event = json!({"type": "note", "body": {}}).to_string();
