@@ -12,7 +12,7 @@ use reqwest::{Method, Request};
 use url::Url;
 
 use super::client::ClientError;
-use super::failure::{ELSEWHERE, words};
+use super::failure::{ELSEWHERE, too_many_interim, words};
 use super::guard::{Guarded, NotAnswered};
 use super::names::{Names, SystemNames};
 use super::tls::{Authorities, Trust};
@@ -82,7 +82,8 @@ impl Caller {
         *request.body_mut() = Some(json.into());
         let mut response = self.http.execute(request).await.map_err(|error| match error {
             NotAnswered::Failed(error) => no_answer(error),
-            NotAnswered::Tunnelled(error) => CallError::NoAnswer(words(&error)),
+            NotAnswered::Unanswered(error) => CallError::NoAnswer(words(&error)),
+            NotAnswered::TooManyInterim => CallError::NoAnswer(too_many_interim()),
             NotAnswered::Elsewhere => CallError::NoAnswer(ELSEWHERE.to_owned()),
             NotAnswered::Forbidden(forbidden) => CallError::NoAnswer(forbidden.to_string()),
         })?;

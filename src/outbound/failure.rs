@@ -8,6 +8,7 @@ use std::io;
 use rustix::io::Errno;
 
 use super::guard::NotAnswered;
+use super::interim::INTERIM_MAX;
 use super::resolver::{ForbiddenName, NameError};
 use super::tunnel::TunnelError;
 use crate::decide::{Exchange, NoAnswer};
@@ -29,8 +30,19 @@ pub(super) fn not_answered(error: &NotAnswered) -> Exchange {
         }
         NotAnswered::Elsewhere => Exchange::NoAnswer { kind: NoAnswer::Forbidden, words: ELSEWHERE.to_owned() },
         NotAnswered::Failed(error) => no_answer(error),
-        NotAnswered::Tunnelled(error) => exchange_of(error, false, false),
+        NotAnswered::TooManyInterim => Exchange::NoAnswer { kind: NoAnswer::Connection, words: too_many_interim() },
+        NotAnswered::Unanswered(error) => exchange_of(error, false, links(error).any(is_timeout)),
     }
+}
+
+/// Words about more interim answers than are waited for.
+pub(super) fn too_many_interim() -> String {
+    format!("more than {INTERIM_MAX} interim answers (1xx) and no answer")
+}
+
+/// Whether the system has given up waiting.
+fn is_timeout(link: &(dyn Error + 'static)) -> bool {
+    link.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
 }
 
 /// What `error` means.

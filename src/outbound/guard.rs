@@ -47,10 +47,12 @@ pub(super) enum NotAnswered {
     Forbidden(Forbidden),
     /// It is another server than the one that was named; nothing has left.
     Elsewhere,
-    /// The rest, a forbidden address of a name included.
+    /// The request is none that can be made; or the rest, of a call.
     Failed(reqwest::Error),
-    /// The rest, of a request through the proxy.
-    Tunnelled(hyper_util::client::legacy::Error),
+    /// More interim answers came than are waited for.
+    TooManyInterim,
+    /// The rest, a forbidden address of a name included.
+    Unanswered(hyper_util::client::legacy::Error),
 }
 
 impl Guarded {
@@ -86,7 +88,7 @@ impl Guarded {
         names: &Arc<dyn Names>,
         trust: &Trust,
     ) -> Result<Self, ClientError> {
-        let client = Http::direct(user_agent, Resolver::new(Arc::clone(names), Checks::None), trust.config(None)?)?;
+        let client = Http::calls(user_agent, Resolver::new(Arc::clone(names), Checks::None), trust.config(None)?)?;
         Ok(Self { reach: Reach::Server(server.origin()), ranges: vec![(0, client)] })
     }
 

@@ -18,6 +18,7 @@ pub mod fuzzed;
 mod guard;
 mod handshake;
 mod http;
+mod interim;
 mod names;
 mod pieces;
 mod proxy;

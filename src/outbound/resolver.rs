@@ -49,13 +49,18 @@ impl Resolver {
     pub(super) fn new(names: Arc<dyn Names>, checks: Checks) -> Self {
         Self { names, checks }
     }
+
+    /// The addresses of `name` that may be connected to; at least one.
+    pub(super) async fn allowed(&self, name: &str) -> Result<Vec<IpAddr>, Box<dyn Error + Send + Sync>> {
+        addresses(&*self.names, &self.checks, name).await
+    }
 }
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let (names, checks) = (Arc::clone(&self.names), self.checks.clone());
+        let resolver = self.clone();
         Box::pin(async move {
-            let allowed = addresses(&*names, &checks, name.as_str()).await?;
+            let allowed = resolver.allowed(name.as_str()).await?;
             Ok(Box::new(allowed.into_iter().map(|address| SocketAddr::new(address, 0))) as Addrs)
         })
     }

@@ -246,20 +246,37 @@ async fn what_the_system_itself_knows_as_a_name_of_this_machine_is_forbidden_too
 
 #[tokio::test]
 async fn a_receiver_that_redirects_to_a_metadata_address_gets_one_request_and_its_delivery_is_dead() {
-    for status in [302, 307] {
-        let mut world = World::plain().await;
-        let to = "http://169.254.169.254/latest/meta-data/";
-        let receiver = world.answering(&[Answer::With(status, "Location", to.to_owned())]).await;
-        world.hook("wh1", &receiver.url()).await;
+    let trap = Trap::set();
+    // To the address of clouds' metadata; inside, where one can see whether somebody came; and where all may go.
+    for to in [
+        "http://169.254.169.254/latest/meta-data/".to_owned(),
+        format!("http://127.0.0.1:{}/latest/meta-data/", trap.port),
+        format!("http://127.0.0.2:{}/elsewhere", trap.port),
+    ] {
+        let mut world = world(Zone::new()).await;
+        let elsewhere = receiver(&mut world, &trap, &[200]).await;
+        let statuses = [301, 302, 303, 307, 308];
+        let mut redirecting = Vec::new();
+        for status in statuses {
+            let answer = Answer::With(status, "Location", to.clone());
+            let receiver = world.receiver_at((OUTSIDE, 0).into(), move |_, _| answer.clone()).await;
+            world.hook(&status.to_string(), &receiver.url()).await;
+            redirecting.push(receiver);
+        }
 
         let event = world.note().await;
 
-        let step = world.step(&event, "wh1", 1).await;
-        let Step::Dead { delivery, reason: DeathReason::Refused } = step else { panic!("{status}: {step:?}") };
-        // The receiver's own answer, and not one of whoever may answer there on this machine.
-        assert_eq!(delivery.last.expect("a failure").status, Some(status));
-        receiver.wait_for(1).await;
-        assert_eq!(world.letters(1).await[0].reason, DeathReason::Refused);
+        for status in statuses {
+            let step = world.step(&event, &status.to_string(), 1).await;
+            let Step::Dead { delivery, reason: DeathReason::Refused } = step else { panic!("{status}: {step:?}") };
+            // The receiver's own answer, and not one of whoever may answer there on this machine.
+            assert_eq!(delivery.last.expect("a failure").status, Some(status), "{to}");
+        }
+        let letters = world.letters(statuses.len() as u64).await;
+        assert!(letters.iter().all(|letter| letter.reason == DeathReason::Refused), "{letters:?}");
+        assert!(redirecting.iter().all(|receiver| receiver.count() == 1), "{to}: not one request each");
+        assert_eq!(elsewhere.count(), 0, "{to}: it was followed");
+        trap.is_untouched();
         world.finish().await;
     }
 }

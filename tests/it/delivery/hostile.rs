@@ -136,6 +136,7 @@ async fn one_whose_head_or_framing_has_no_end_is_left_at_a_limit() {
         ("the status line", "HTTP/1.1 200 ", "x"),
         ("a chunk's extension", &format!("{begun}1;"), "x"),
         ("trailers", &format!("{begun}0\r\n"), "X-Another: one\r\n"),
+        ("interim answers", "", "HTTP/1.1 103 Early Hints\r\n\r\n"),
     ];
     let harm = |(name, first, again): (&'static str, &str, &str)| (name, Harm::Floods(bytes(first), bytes(again)));
     all_fail_with(Outcome::Connection, floods.map(harm)).await;
@@ -161,6 +162,39 @@ async fn one_that_hangs_up_or_speaks_something_else_is_no_answer() {
         ),
     ];
     all_fail_with(Outcome::Connection, harms).await;
+}
+
+#[tokio::test]
+async fn interim_answers_are_skipped_up_to_a_limit_and_beyond_it_the_connection_is_given_up() {
+    let interim = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
+    let answer = "HTTP/1.1 500 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    let some = harmed(Harm::Says(bytes(&(interim.repeat(100) + answer)))).await;
+    assert_eq!(some.failure().status, Some(500), "{:?}", some.first);
+    some.world.finish().await;
+    // No answer follows: what has come is all that there will be.
+    let many = harmed(Harm::Says(bytes(&interim.repeat(101)))).await;
+    assert_eq!(many.failure().outcome, Outcome::Connection, "{:?}", many.first);
+    assert_eq!(many.failure().error, "more than 100 interim answers (1xx) and no answer");
+    many.world.finish().await;
+}
+
+#[tokio::test]
+async fn the_head_of_an_answer_may_have_64_kib_and_100_headers_and_not_twice_as_many() {
+    let answer = |headers: String| bytes(&format!("HTTP/1.1 500 No\r\nContent-Length: 0\r\n{headers}\r\n"));
+    let long = |kib: usize| format!("X-Long: {}\r\n", "x".repeat(kib * 1024));
+    let many = |count: usize| "X-Another: one\r\n".repeat(count);
+    for (headers, status, outcome) in [
+        (long(63), Some(500), Outcome::ServerError),
+        (long(129), None, Outcome::Connection),
+        // One is the length.
+        (many(99), Some(500), Outcome::ServerError),
+        (many(199), None, Outcome::Connection),
+    ] {
+        let length = headers.len();
+        let harmed = harmed(Harm::SaysAndCloses(answer(headers))).await;
+        assert_eq!((harmed.failure().outcome, harmed.failure().status), (outcome, status), "{length}");
+        harmed.world.finish().await;
+    }
 }
 
 #[tokio::test]
