@@ -13,7 +13,7 @@ use crate::clock::Backoff;
 use crate::model::Target;
 use crate::queue::{Consumer, Lane, Lease, Prefetch, Queue, QueueError};
 use crate::record::{DeadLetter, DeadLetters};
-use crate::telemetry::{SharedTelemetry, Trouble};
+use crate::telemetry::{SharedTelemetry, Telemetry, Trouble};
 
 /// Letters that go to the store in one transaction.
 const BATCH_MAX: usize = 256;
@@ -24,6 +24,8 @@ const AGAIN_FIRST: Duration = Duration::from_millis(100);
 const AGAIN_LONGEST: Duration = Duration::from_secs(10);
 /// How often retention is looked at.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
+/// What is wrong when that fails.
+const PRUNE_TROUBLE: &str = "dead letters past retention cannot be removed";
 /// How long a drainer may take at its end.
 const STOP_WAIT_MAX: Duration = Duration::from_secs(5);
 
@@ -147,15 +149,79 @@ impl Drain {
 
 async fn prune(letters: Arc<DeadLetters>, telemetry: SharedTelemetry) {
     let mut ticks = tokio::time::interval(PRUNE_EVERY);
+    let mut was_put_off = false;
     loop {
         ticks.tick().await;
-        match letters.prune().await {
-            Ok(pruned) if pruned.by_age + pruned.by_count > 0 => {
-                telemetry.dead_letters_pruned(pruned.by_age, pruned.by_count);
-            }
-            Ok(_) => {}
-            Err(error) => telemetry.trouble("dead letters past retention cannot be removed", &error),
+        was_put_off = !prune_once(&letters, &telemetry, was_put_off).await;
+    }
+}
+
+/// Removes what is past retention; whether it could. What fails once does no harm: a person is called when it fails again.
+async fn prune_once(letters: &DeadLetters, telemetry: &Telemetry, was_put_off: bool) -> bool {
+    let pruned = letters.prune().await;
+    match &pruned {
+        Ok(pruned) if pruned.by_age + pruned.by_count > 0 => {
+            telemetry.dead_letters_pruned(pruned.by_age, pruned.by_count);
         }
-        telemetry.dead_letters_held(letters.total());
+        Ok(_) => {}
+        Err(error) if was_put_off => telemetry.trouble(PRUNE_TROUBLE, error),
+        Err(error) => telemetry.put_off(PRUNE_TROUBLE, error),
+    }
+    telemetry.dead_letters_held(letters.total());
+    pruned.is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::model::Timestamp;
+    use crate::record::Retention;
+
+    /// What was logged.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("whole").write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Lines {
+        fn levels(&self) -> Vec<String> {
+            let text = String::from_utf8(self.0.lock().expect("whole").clone()).expect("text");
+            text.lines().filter_map(|line| line.split_whitespace().next().map(str::to_owned)).collect()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_retention_that_cannot_be_kept_once_is_a_warning_and_an_error_only_when_it_fails_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("store.db");
+        let retention = Retention { age: Duration::from_secs(60), count_max: 10 };
+        let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_774_960_496_789), 0.5));
+        let letters = DeadLetters::open(&path, retention, clock).await.expect("opens");
+        let telemetry = Telemetry::shared().expect("metrics");
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt().without_time().with_ansi(false).with_writer(move || writer.clone());
+        let _logged = tracing::subscriber::set_default(subscriber.finish());
+        let execute = |sql: &str| crate::sqlite::open(&path).expect("opens").execute_batch(sql).expect(sql);
+
+        execute("ALTER TABLE dead_letters RENAME TO away");
+        assert!(!prune_once(&letters, &telemetry, false).await);
+        assert!(!prune_once(&letters, &telemetry, true).await);
+        execute("ALTER TABLE away RENAME TO dead_letters");
+        assert!(prune_once(&letters, &telemetry, true).await);
+
+        assert_eq!(lines.levels(), ["WARN", "ERROR"]);
     }
 }

@@ -134,7 +134,7 @@ impl SqliteStore {
             }
             transaction.commit()
         };
-        self.writer.call(job).await
+        self.writer.write(job).await
     }
 
     /// Adds a webhook, if its owner has fewer than `max`.
@@ -159,7 +159,7 @@ impl SqliteStore {
             transaction.commit()?;
             Ok(Created::Done(step))
         };
-        self.writer.call(job).await
+        self.writer.write(job).await
     }
 
     /// Changes a webhook. What was not readable may be so afterwards; if it is not, nothing is changed.
@@ -184,7 +184,7 @@ impl SqliteStore {
             transaction.commit()?;
             Ok(Updated::Done(webhook, stopped, step))
         };
-        self.writer.call(job).await
+        self.writer.write(job).await
     }
 
     /// Deletes a webhook and leaves a tombstone; nothing when there is no such webhook.
@@ -202,7 +202,7 @@ impl SqliteStore {
             transaction.commit()?;
             Ok(Some(step))
         };
-        self.writer.call(job).await
+        self.writer.write(job).await
     }
 }
 

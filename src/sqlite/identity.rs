@@ -33,7 +33,7 @@ impl FileIdentity {
     }
 }
 
-fn device_and_inode(path: &Path) -> Option<(u64, u64)> {
+pub(super) fn device_and_inode(path: &Path) -> Option<(u64, u64)> {
     std::fs::metadata(path).ok().map(|file: Metadata| (file.dev(), file.ino()))
 }
 

@@ -13,6 +13,7 @@ mod lock;
 mod migrate;
 pub mod receipts;
 mod thread;
+mod turns;
 
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -26,8 +27,10 @@ pub use identity::FileIdentity;
 pub use lock::FileLock;
 pub use migrate::{migrate, version_of};
 pub use thread::{JoinedThread, SqliteThread, gather};
+pub use turns::WriteTurns;
 
-/// How long a statement waits for another process's lock on the file before it fails.
+/// How long a statement waits for another process's lock on the file before it fails. Connections of this process that write
+/// to one file wait for each other in [`WriteTurns`], without that limit.
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Pages of the write-ahead log after which it is copied into the file (4 KiB each).

@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::SqliteError;
+use super::{SqliteError, WriteTurns};
 
 /// Jobs that may wait for the thread.
 const JOBS_WAITING_MAX: usize = 256;
@@ -23,6 +23,7 @@ type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 pub struct SqliteThread {
     worker: Arc<JoinedThread<Job>>,
     path: PathBuf,
+    turns: WriteTurns,
 }
 
 /// A thread that works off what is sent to it. Dropping this lets it finish that, and waits for it to end.
@@ -100,10 +101,26 @@ impl SqliteThread {
         };
         let worker = JoinedThread::start(name, JOBS_WAITING_MAX, work)
             .map_err(|error| SqliteError::Other { path: path.to_owned(), why: format!("no thread: {error}") })?;
-        Ok(Self { worker: Arc::new(worker), path: path.to_owned() })
+        Ok(Self { worker: Arc::new(worker), path: path.to_owned(), turns: WriteTurns::of(path) })
     }
 
-    /// Runs `job` on the thread and tells what it came to.
+    /// As [`Self::call`], of a job that writes: when it is its turn among all of this process that write to the file.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub async fn write<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, SqliteError> {
+        let turns = self.turns.clone();
+        self.call(move |connection| {
+            let _turn = turns.wait();
+            job(connection)
+        })
+        .await
+    }
+
+    /// Runs `job`, which only reads, on the thread and tells what it came to.
     ///
     /// # Errors
     /// What the job returned, named with the file; [`SqliteError::Closed`] when the thread has ended. A caller that goes
@@ -124,6 +141,8 @@ impl SqliteThread {
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::TransactionBehavior;
+
     use super::*;
 
     #[tokio::test]
@@ -134,5 +153,33 @@ mod tests {
         assert_eq!(two.expect("runs"), 2);
         let error = thread.call(|connection| connection.execute("NONSENSE", [])).await.expect_err("no SQL");
         assert!(error.to_string().contains("some.db"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn connections_of_ours_that_write_to_one_file_never_find_it_locked_by_each_other() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("some.db");
+        let mut threads = Vec::new();
+        for name in ["one", "other", "third"] {
+            let connection = crate::sqlite::open(&path).expect("open");
+            connection.execute_batch("CREATE TABLE IF NOT EXISTS a (x)").expect("made");
+            // Who finds it locked does not wait, and fails.
+            connection.busy_timeout(std::time::Duration::ZERO).expect("set");
+            threads.push(SqliteThread::start(name, &path, connection).expect("thread"));
+        }
+        let write = async |thread: &SqliteThread| {
+            for _ in 0..30 {
+                let insert = |connection: &mut Connection| {
+                    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                    transaction.execute("INSERT INTO a VALUES (1)", [])?;
+                    transaction.commit()
+                };
+                thread.write(insert).await.expect("written");
+            }
+        };
+        tokio::join!(write(&threads[0]), write(&threads[1]), write(&threads[2]));
+        let count = |connection: &mut Connection| connection.query_row("SELECT count(*) FROM a", [], |row| row.get(0));
+        let rows: i64 = threads[0].call(count).await.expect("read");
+        assert_eq!(rows, 90);
     }
 }

@@ -5,6 +5,15 @@ use std::sync::{Mutex, PoisonError};
 
 use super::{Telemetry, chain};
 
+impl Telemetry {
+    /// Something did not succeed this time, and is done soon, when its turn comes again; `what` is that. Should it fail then too,
+    /// that is [`Self::trouble`].
+    pub fn put_off(&self, what: &str, error: &dyn Error) {
+        self.metrics.parts.troubles.inc();
+        tracing::warn!("{what}; it is tried again soon: {}", chain(error));
+    }
+}
+
 /// The trouble of one part, if it has any.
 #[derive(Debug)]
 pub struct Trouble {

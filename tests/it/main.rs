@@ -9,6 +9,7 @@ mod documents_filters;
 mod documents_misskey;
 mod journeys;
 mod misskey;
+mod one_file;
 mod queue_conformance;
 mod rabbitmq;
 mod schemas;

@@ -8,7 +8,8 @@
 //! - Of a delivery only the latest generation is kept: a newer one removes the older, an older one that comes late is
 //!   ignored. Removing names the generation, so a replay that has died again meanwhile stays.
 //! - Listing is by pages, newest first, each letter once however many come and go meanwhile; memory is bounded by the page.
-//! - Large removals go in steps of [`STEP_ROWS`], so that adding never waits for more than one of them.
+//! - Large removals go in steps of [`STEP_ROWS`], with rests between them, so that adding never waits for more than a few of
+//!   them, in whichever process.
 //! - A row that cannot be read is told in [`Page::problems`] and hides no other.
 
 mod page;

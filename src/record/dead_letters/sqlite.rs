@@ -7,6 +7,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params_from_iter};
@@ -49,6 +50,9 @@ const STEPS: &[&str] = &["
     CREATE TRIGGER dead_letters_removed AFTER DELETE ON dead_letters
         BEGIN UPDATE dead_letters_total SET total = total - 1; END;
 "];
+
+/// The longest rest between two steps of a large removal.
+const REST_MAX: Duration = Duration::from_millis(250);
 
 /// Bytes of bodies after which a page ends.
 const PAGE_BODY_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -139,8 +143,12 @@ impl SqliteDeadLetters {
     pub(super) async fn remove(&self, letters: Vec<(DeliveryId, u32)>) -> Result<u64, SqliteError> {
         let mut removed = 0;
         for step in letters.chunks(STEP_ROWS as usize) {
-            let step = step.to_vec();
+            let (step, began) = (step.to_vec(), Instant::now());
+            let is_last = step.len() < STEP_ROWS as usize;
             removed += self.write(move |transaction| remove_step(transaction, &step)).await?;
+            if !is_last {
+                rest(began).await;
+            }
         }
         Ok(removed)
     }
@@ -182,7 +190,7 @@ impl SqliteDeadLetters {
         let mut removed: u64 = 0;
         while removed < rows_max {
             let step = (rows_max - removed).min(u64::from(STEP_ROWS));
-            let terms = terms.clone();
+            let (terms, began) = (terms.clone(), Instant::now());
             let gone = self
                 .write(move |transaction| {
                     let sql = format!(
@@ -198,6 +206,7 @@ impl SqliteDeadLetters {
             if gone < step {
                 break;
             }
+            rest(began).await;
         }
         Ok(removed)
     }
@@ -217,8 +226,14 @@ impl SqliteDeadLetters {
             total.store(now, Ordering::Relaxed);
             Ok(value)
         };
-        self.writer.call(job).await
+        self.writer.write(job).await
     }
+}
+
+/// Rests after a step that `began` then for as long as it took: another process, which looks only now and then whether the file
+/// is free, gets to write between two of them.
+async fn rest(began: Instant) {
+    tokio::time::sleep(began.elapsed().min(REST_MAX)).await;
 }
 
 fn read_total(connection: &Connection) -> rusqlite::Result<u64> {

@@ -141,6 +141,31 @@ async fn a_pruning_beside_an_adding_never_takes_the_total_back() {
     pruning.abort();
 }
 
+/// Another process, which waits for the file's lock as SQLite does, and takes as its value how many letters it finds.
+fn letters_found_when_the_file_is_free(path: &Path) -> u64 {
+    let mut other = crate::sqlite::open(path).expect("opens");
+    let transaction = other.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).expect("gets its turn");
+    transaction.query_row("SELECT count(*) FROM dead_letters", [], |row| row.get(0)).expect("counts")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_purge_lets_other_processes_write_meanwhile() {
+    let World { folder, letters, .. } = World::new().await;
+    for step in 0..20 {
+        letters.add((0..1000).map(|number| letter(step * 1000 + number)).collect()).await.expect("adds");
+    }
+    let letters = Arc::new(letters);
+    let purged = Arc::clone(&letters);
+    let purging = tokio::spawn(async move { purged.purge(&Filter::default()).await });
+    while letters.total() == 20_000 {
+        tokio::task::yield_now().await;
+    }
+    let path = folder.path().join("store.db");
+    let found = tokio::task::spawn_blocking(move || letters_found_when_the_file_is_free(&path)).await.expect("ends");
+    assert!(found > 0, "it had to wait until all was purged");
+    assert_eq!(purging.await.expect("ends").expect("purges"), 20_000);
+}
+
 #[tokio::test]
 async fn removing_a_replayed_letter_leaves_the_one_that_died_again() {
     let world = World::new().await;

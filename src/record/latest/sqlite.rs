@@ -68,7 +68,7 @@ impl SqliteLatest {
             drop(statement);
             transaction.commit()
         };
-        self.thread.call(job).await
+        self.thread.write(job).await
     }
 
     pub(super) async fn of(&self, webhook: &WebhookId) -> Result<Option<LatestAttempt>, SqliteError> {
@@ -103,7 +103,7 @@ impl SqliteLatest {
             connection.execute("DELETE FROM webhook_latest WHERE webhook = ?1", [webhook.as_str()])?;
             Ok(())
         };
-        self.thread.call(job).await
+        self.thread.write(job).await
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::model::{ReceiptKey, Timestamp};
 use crate::sqlite::receipts::{RECEIPTS_MAX, RECEIPTS_SCHEMA, has_receipt, note_receipt, prune_receipts};
-use crate::sqlite::{self, JoinedThread, SqliteError, SqliteThread, gather};
+use crate::sqlite::{self, JoinedThread, SqliteError, SqliteThread, WriteTurns, gather};
 
 const STEPS: &[&str] = &[RECEIPTS_SCHEMA];
 /// Receipts noted in one transaction at most.
@@ -36,7 +36,7 @@ impl SqliteReceipts {
         let mut write = sqlite::open(path)?;
         sqlite::migrate(&mut write, path, "receipts", STEPS)?;
         let reader = SqliteThread::start("receipts-read", path, sqlite::open(path)?)?;
-        let writing = Writing { connection: write, path: path.to_owned() };
+        let writing = Writing { connection: write, path: path.to_owned(), turns: WriteTurns::of(path) };
         let writer = JoinedThread::start("receipts-write", WAITING_MAX, move |waiting| writing.run(waiting));
         let writer =
             writer.map_err(|error| SqliteError::Other { path: path.to_owned(), why: format!("no thread: {error}") })?;
@@ -59,6 +59,7 @@ impl SqliteReceipts {
 struct Writing {
     connection: Connection,
     path: PathBuf,
+    turns: WriteTurns,
 }
 
 impl Writing {
@@ -73,6 +74,7 @@ impl Writing {
     }
 
     fn write(&mut self, group: &[Noting]) -> rusqlite::Result<()> {
+        let _turn = self.turns.wait();
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for noting in group {
             note_receipt(&transaction, &noting.key, noting.now)?;

@@ -56,7 +56,7 @@ impl SqliteStore {
             transaction.commit()?;
             Ok(Some(step))
         };
-        self.writer.call(job).await
+        self.writer.write(job).await
     }
 
     /// Forgets that we stopped a webhook; nothing when we had not.
@@ -71,7 +71,7 @@ impl SqliteStore {
             transaction.commit()?;
             Ok(Some(step))
         };
-        self.writer.call(job).await
+        self.writer.write(job).await
     }
 
     /// What is still to be told, the oldest first, at most `max`.
@@ -100,7 +100,7 @@ impl SqliteStore {
             connection.execute("DELETE FROM webhook_announcements WHERE id = ?1 AND at = ?2", key)?;
             Ok(())
         };
-        self.writer.call(job).await
+        self.writer.write(job).await
     }
 }
 
