@@ -21,7 +21,7 @@ pub struct OptionArgs {
     pub generate_signing_key: bool,
     /// Seconds for which the signing secret or key before this one signs besides, up to 30 days [default:
     /// delivery.signing_grace_s]; alone, for which all earlier ones that still sign do from now, 0: no longer
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(SIGNING_GRACE_S))]
+    #[arg(long, value_name = "SECONDS", value_parser = signing_grace, allow_negative_numbers = true)]
     pub signing_grace: Option<u64>,
     /// In what form events are sent: misskey, discord, slack or cloudevents; `default` is misskey
     #[arg(long, value_name = "FORMAT")]
@@ -30,13 +30,13 @@ pub struct OptionArgs {
     #[arg(long, value_name = "BOOL")]
     pub send_secret: Option<bool>,
     /// Waits between attempts in seconds, comma-separated; `default` goes back to the settings
-    #[arg(long, value_name = "SECONDS,...")]
+    #[arg(long, value_name = "SECONDS,...", allow_hyphen_values = true)]
     pub retry_schedule: Option<String>,
     /// Age in seconds at which a delivery is given up; `default` goes back to the settings
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     pub max_age: Option<String>,
     /// Milliseconds for one attempt; `default` goes back to the settings
-    #[arg(long, value_name = "MS")]
+    #[arg(long, value_name = "MS", allow_negative_numbers = true)]
     pub timeout: Option<String>,
     /// Requests per second at most, such as 5/s or 0.2/s; what is more waits in the queue. `none` takes the limit away
     #[arg(long, value_name = "NUMBER/s")]
@@ -58,4 +58,13 @@ pub struct OptionArgs {
     /// Events of any content
     #[arg(long)]
     pub no_filters: bool,
+}
+
+/// Reads seconds of a grace.
+fn signing_grace(text: &str) -> Result<u64, String> {
+    let (least, most) = (SIGNING_GRACE_S.start(), SIGNING_GRACE_S.end());
+    text.parse()
+        .ok()
+        .filter(|seconds| SIGNING_GRACE_S.contains(seconds))
+        .ok_or_else(|| format!("it must be whole seconds from {least} to {most}, which is 30 days"))
 }

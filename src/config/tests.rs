@@ -509,7 +509,7 @@ fn problems_of_webhooks_name_their_place() {
         "hikyaku.toml: webhooks[2].url: it is missing",
         "hikyaku.toml: webhooks[2].user_id: it is empty",
         "hikyaku.toml: webhooks[2].name: must be a text, and this is a whole number",
-        "hikyaku.toml: webhooks[2].secret: it has a control character (U+000A), which cannot be sent in a header",
+        "hikyaku.toml: webhooks[2].secret: its character number 2 is a control character (U+000A), which cannot be sent in a header",
         "hikyaku.toml: webhooks[2].on[1]: it is empty",
         "hikyaku.toml: webhooks[2].active: must be true or false without quotes, and this is a text",
         "hikyaku.toml: webhooks[2].timeout_ms: it is 5, and 100 to 600000 are allowed",

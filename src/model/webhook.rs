@@ -215,13 +215,17 @@ pub enum WebhookError {
         /// The characters it may have.
         max: usize,
     },
-    /// A control character, which no HTTP header can carry.
-    #[error("{field}: it has a control character (U+{code:04X}), which cannot be sent in a header")]
+    /// A control character.
+    #[error("{field}: its character number {place} is a control character (U+{code:04X}), {why}")]
     Control {
         /// The field.
         field: &'static str,
+        /// Where it is, from 1.
+        place: usize,
         /// The character's code point.
         code: u32,
+        /// Why it must not have one.
+        why: &'static str,
     },
     /// Nothing of it can be seen.
     #[error("{field}: nothing of it can be seen; give it a letter or a sign, or leave it out")]
@@ -283,9 +287,9 @@ fn check_length(field: &'static str, text: &str, max: usize) -> Result<(), Webho
     }
 }
 
-fn check_no_control(field: &'static str, text: &str) -> Result<(), WebhookError> {
-    match text.chars().find(|c| c.is_control()) {
-        Some(c) => Err(WebhookError::Control { field, code: u32::from(c) }),
+fn check_no_control(field: &'static str, text: &str, why: &'static str) -> Result<(), WebhookError> {
+    match text.chars().enumerate().find(|(_, c)| c.is_control()) {
+        Some((index, c)) => Err(WebhookError::Control { field, place: index + 1, code: u32::from(c), why }),
         None => Ok(()),
     }
 }
@@ -329,7 +333,7 @@ fn shown_part(text: &str) -> String {
 /// When it is too long or has such a character.
 pub fn check_secret(text: &str) -> Result<Secret, WebhookError> {
     check_length("secret", text, SECRET_CHARS_MAX)?;
-    check_no_control("secret", text)?;
+    check_no_control("secret", text, "which cannot be sent in a header")?;
     let at_an_end = text.chars().next().into_iter().chain(text.chars().last()).find(|c| matches!(c, ' ' | '\u{a0}'));
     let no_latin_1 = text.chars().find(|c| u32::from(*c) > 0xff);
     match at_an_end.or(no_latin_1) {
@@ -354,7 +358,7 @@ pub fn check_name(text: &str) -> Result<String, WebhookError> {
 /// When it is too long or has a control character.
 pub fn check_stored_name(text: &str) -> Result<String, WebhookError> {
     check_length("name", text, NAME_CHARS_MAX)?;
-    check_no_control("name", text)?;
+    check_no_control("name", text, "which is no part of a name; leave it out")?;
     Ok(text.to_owned())
 }
 

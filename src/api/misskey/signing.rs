@@ -19,6 +19,29 @@ use crate::model::{
 };
 use crate::registry::{RegistryError, made_signing_key, made_signing_secret};
 
+/// What answers have, and a new webhook cannot be given; and what to do instead.
+const ONLY_ANSWERED: [(&str, &str); 3] = [
+    (
+        "signingPublicKey",
+        "it follows from the key: give the key itself as signingKey, or have one made by generateSigningKey; or leave it out",
+    ),
+    (
+        "previousSigningSecrets",
+        "a new webhook has none: create it with the earlier secret as signingSecret, then update it with the new one, \
+         and both sign for signingGraceS",
+    ),
+    (
+        "previousSigningKeys",
+        "a new webhook has none: create it with the earlier key as signingKey, then update it with the new one, and both \
+         sign for signingGraceS",
+    ),
+];
+
+/// As answers say that there is none.
+fn is_nothing(value: &Value) -> bool {
+    value.is_null() || value.as_array().is_some_and(Vec::is_empty)
+}
+
 /// What a call asks of what signs.
 pub(super) struct Asked {
     /// What to change.
@@ -67,6 +90,11 @@ impl Management {
 
     /// The options of a webhook to be made.
     pub(super) fn new_options(&self, params: &Params, owner: &Owner) -> Result<Options, ApiError> {
+        for (name, what_to_do) in ONLY_ANSWERED {
+            if params.value(name).is_some_and(|value| !is_nothing(value)) {
+                return Err(ApiError::param(name, what_to_do));
+            }
+        }
         let mut options = fields::options(params, Options::default(), &self.types, owner)?.unwrap_or_default();
         let Asked { change, .. } = self.signing(params)?;
         if change.grace.is_some() {

@@ -28,7 +28,12 @@ fn mistakes() -> Vec<(&'static str, Value, &'static str, &'static str)> {
         ("name", left_out(), "name", "it is missing"),
         ("name", json!(""), "name", "it has 0 characters"),
         ("name", json!(5), "name", "must be a string, and this is a number"),
-        ("name", json!("a\nb"), "name", "control character"),
+        (
+            "name",
+            json!("a\u{7}b"),
+            "name",
+            "its character number 2 is a control character (U+0007), which is no part of a name",
+        ),
         ("name", json!("a\u{202e}b"), "name", "(U+202E) that turns round what is written beside it"),
         ("name", json!(" \u{200b}"), "name", "nothing of it can be seen"),
         ("url", left_out(), "url", "it is missing"),
@@ -159,6 +164,17 @@ async fn each_mistake_in_a_parameter_is_told_with_its_name_and_why_and_changes_n
     ] {
         let answer = program.call("i/webhooks/create", with(&user, name, value)).await;
         assert_refused(name, &answer, param, words);
+    }
+    // Who sends an answer back to change something means well; who makes a webhook of them is told what to do.
+    for (name, value, words) in [
+        ("signingPublicKey", json!("whpk_YQ=="), "give the key itself as signingKey"),
+        ("previousSigningSecrets", json!([{"until": null}]), "then update it with the new one"),
+        ("previousSigningKeys", json!(["whsk_YQ=="]), "then update it with the new one"),
+    ] {
+        let answer = program.call("i/webhooks/create", with(&user, name, value.clone())).await;
+        assert_refused(name, &answer, name, words);
+        let answer = program.call("admin/system-webhook/create", with(&system, name, value)).await;
+        assert_refused(name, &answer, name, words);
     }
     for (name, value, param, words) in [
         ("name", Value::from("x".repeat(256)), "name", "256 characters, and 1 to 255"),

@@ -241,7 +241,12 @@ async fn by_command_mistakes_are_told_and_change_nothing() {
         (&["--signing-key", "whsk_YQ=="], "this has 1 bytes"),
         (&["--signing-key", KEY, "--generate-signing-key"], "cannot be used with"),
         (&["--signing-secret", OLD, "--generate-signing-secret"], "cannot be used with"),
-        (&["--signing-grace", "2592001"], "2592001 is not in 0..=2592000"),
+        (&["--signing-grace", "2592001"], "it must be whole seconds from 0 to 2592000, which is 30 days"),
+        (&["--signing-grace", "-1"], "it must be whole seconds from 0 to 2592000"),
+        (&["--signing-grace", "soon"], "it must be whole seconds from 0 to 2592000"),
+        (&["--timeout", "-1"], "--timeout: "),
+        (&["--max-age", "-1"], "--max-age: "),
+        (&["--retry-schedule", "-1,5"], "--retry-schedule: "),
     ] {
         let said = home.cli(&[&["webhooks", "update", "w"], args].concat()).await.failed(2, &[words]);
         assert!(!said.contains("nWGxne") && !said.contains("C2FVsB"), "{said}");
