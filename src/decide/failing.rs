@@ -128,6 +128,18 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_of_no_time_is_none() {
+        assert_eq!(after(&[HOUR; 100], Some(Duration::ZERO)).1, None);
+    }
+
+    #[test]
+    fn with_a_long_limit_failures_further_apart_than_a_schedules_waits_belong_together() {
+        let limit = 40 * 24 * HOUR;
+        let (streak, stop) = after(&[15 * 24 * HOUR; 4], Some(limit));
+        assert_eq!((streak.lasted, stop), (45 * 24 * HOUR, Some(DeactivationReason::Failing)));
+    }
+
+    #[test]
     fn one_pause_alone_is_never_enough_however_long() {
         for pause in [6, 9, 11, 1000] {
             let (_, stop) = after(&[HOUR, HOUR, pause * 24 * HOUR], Some(LIMIT));

@@ -126,10 +126,24 @@ mod tests {
         let changes: Vec<Change> = (0..12).map(|number| attempt(&mut host, number, Reached::No, NOW)).collect();
         let opened = changes.iter().position(|change| *change != Change::None);
         assert_eq!(opened, Some(11), "two that were too few, and ten: {changes:?}");
+        assert_eq!(host.failing.len(), 3, "no more are remembered than are asked for");
         assert!(host.shut(NOW).is_some());
         let later = NOW + Duration::from_secs(5);
         assert_eq!(attempt(&mut host, 3, Reached::Yes, later), Change::Closed);
         assert!(host.is_closed());
+    }
+
+    #[test]
+    fn after_an_answer_it_takes_several_webhooks_again() {
+        let mut host = HostBackoff::closed(10);
+        for number in 0..12 {
+            attempt(&mut host, number, Reached::No, NOW);
+        }
+        let leave = host.leave(true, NOW).expect("it is well");
+        host.ended(leave, &id(99), Reached::Yes, NOW, 0.0);
+        for number in 0..100 {
+            assert_eq!(attempt(&mut host, number % 2, Reached::No, NOW), Change::None);
+        }
     }
 
     #[test]

@@ -50,12 +50,21 @@ fn most_failing_in_a_window_open_it_though_some_succeed() {
 }
 
 #[test]
-fn half_failing_does_not_open_it() {
+fn three_of_four_failing_do_not_open_it() {
     let mut breaker = Breaker::closed(100);
     for number in 0..1000 {
-        let ending = if number % 2 == 0 { FAILED } else { Ending::Answered };
+        let ending = if number % 4 == 0 { Ending::Answered } else { FAILED };
         assert_eq!(attempt(&mut breaker, ending, secs(number / 10)), Change::None);
     }
+}
+
+#[test]
+fn failures_of_half_a_minute_ago_are_still_part_of_the_window() {
+    let mut breaker = Breaker::closed(100);
+    for _ in 0..19 {
+        assert_eq!(attempt(&mut breaker, FAILED, secs(29)), Change::None);
+    }
+    assert_eq!(attempt(&mut breaker, FAILED, secs(31)), Change::Opened(secs(5)));
 }
 
 #[test]
@@ -102,9 +111,14 @@ fn probes_that_fail_make_it_wait_longer_up_to_a_limit_and_a_success_makes_it_sho
 #[test]
 fn a_probe_that_says_nothing_lets_the_next_one_see() {
     let mut breaker = opened(3, secs(0));
-    assert_eq!(attempt(&mut breaker, Ending::Nothing, secs(5)), Change::None);
-    assert_eq!(breaker.state(), BreakerState::Open);
+    assert!(breaker.awaits());
+    let probe = breaker.leave(secs(5)).expect("its time has come");
+    assert!(!breaker.awaits(), "it is there");
+    assert_eq!(breaker.ended(probe, Ending::Nothing, secs(5), 0.0), Change::None);
+    assert_eq!((breaker.state(), breaker.failures_in_a_row()), (BreakerState::Open, 3));
+    assert!(breaker.awaits(), "someone is to come for that");
     assert_eq!(attempt(&mut breaker, FAILED, secs(5)), Change::Opened(secs(10)), "it counted for no failure");
+    assert_eq!(breaker.failures_in_a_row(), 4);
 }
 
 #[test]
@@ -132,6 +146,32 @@ fn retry_after_opens_it_at_once_for_so_long_and_then_one_sees() {
     assert_eq!(attempt(&mut breaker, asked(7), secs(120)), Change::Opened(secs(7)));
     assert_eq!(attempt(&mut breaker, FAILED, secs(127)), Change::Opened(secs(5)), "that it waited was no failure");
     assert_eq!(attempt(&mut breaker, Ending::Answered, secs(132)), Change::Closed);
+}
+
+#[test]
+fn a_retry_after_of_less_than_a_second_is_one_of_a_second() {
+    let mut breaker = Breaker::closed(10);
+    let hold = Some(Duration::from_millis(3));
+    assert_eq!(attempt(&mut breaker, Ending::Failed { hold }, secs(0)), Change::Opened(secs(1)));
+}
+
+#[test]
+fn a_retry_after_of_one_under_way_is_why_it_stays_open() {
+    let mut breaker = Breaker::closed(1);
+    let early = breaker.leave(secs(0)).expect("closed");
+    attempt(&mut breaker, FAILED, secs(0));
+    breaker.ended(early, asked(60), secs(1), 0.0);
+    assert_eq!(breaker.shut(secs(1)), Some(Shut { wait: secs(60), why: Why::RetryAfter }));
+}
+
+#[test]
+fn chance_shortens_by_a_fifth_at_most_and_never_lengthens() {
+    for (jitter, expected) in [(0.0, 5000), (0.5, 4500), (0.999_999, 4000)] {
+        let mut breaker = Breaker::closed(1);
+        let leave = breaker.leave(secs(0)).expect("closed");
+        let Change::Opened(wait) = breaker.ended(leave, FAILED, secs(0), jitter) else { panic!("{breaker:?}") };
+        assert_eq!((wait + Duration::from_micros(10)).as_millis(), expected, "{jitter}");
+    }
 }
 
 #[test]

@@ -62,6 +62,46 @@ fn a_receiver_that_works_one_by_one_is_not_given_more_than_it_can_use() {
     assert!((7..=12).contains(&slots.count()), "about a tenth of a second's work: {}", slots.count());
 }
 
+/// With the best at 100 ms, what is left of 64 after one answer that took so long.
+fn left_after(took: u64) -> u32 {
+    let mut slots = Slots::first(64);
+    for _ in 0..64 {
+        slots.answered(ms(100), 64);
+    }
+    slots.answered(ms(took), 64);
+    slots.count()
+}
+
+#[test]
+fn an_answer_of_over_three_times_the_best_takes_a_tenth_of_them() {
+    assert_eq!([left_after(290), left_after(310)], [64, 57]);
+}
+
+#[test]
+fn in_a_round_in_which_they_shrank_good_answers_add_none() {
+    let mut slots = Slots::first(64);
+    slots.failed(ms(5), 4);
+    assert_eq!(slots.count(), 32);
+    let mut counts = Vec::new();
+    for _ in 0..40 {
+        slots.answered(ms(5), 32);
+        counts.push(slots.count());
+    }
+    let first_more = counts.iter().position(|count| *count == 33);
+    assert_eq!(first_more, Some(3 + 32 - 1), "the rest of that round, and a whole one: {counts:?}");
+}
+
+#[test]
+fn one_slow_answer_says_little_of_the_mean_and_many_do() {
+    let mut slots = Slots::first(64);
+    slots.answered(ms(805), 1);
+    assert_eq!(slots.mean().as_millis(), 105, "an eighth of it");
+    for _ in 0..50 {
+        slots.answered(ms(805), 1);
+    }
+    assert!(slots.mean() > ms(800), "{:?}", slots.mean());
+}
+
 #[test]
 fn failures_halve_them_once_a_round_and_leave_one() {
     let mut slots = Slots::first(64);

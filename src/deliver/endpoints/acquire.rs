@@ -92,7 +92,8 @@ impl Endpoints {
             return None;
         }
         let turns = state.slots.turns(state.waiters);
-        (state.slots.mean().saturating_mul(turns) <= self.policy.patience).then_some(turns)
+        // Less, not as much: who has waited for the whole patience in vain has shown that it is not worth it.
+        (state.slots.mean().saturating_mul(turns) < self.policy.patience).then_some(turns)
     }
 }
 

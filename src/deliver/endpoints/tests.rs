@@ -8,6 +8,9 @@ use crate::decide::{BreakerState, PARK_WAIT_MAX, Pace, Verdict};
 use crate::model::{Options, Origin, Outcome, Owner, Secret, Source, Status, Timestamp};
 use crate::telemetry::Telemetry;
 
+mod hosts;
+mod shared;
+
 const SECOND: Duration = Duration::from_secs(1);
 
 fn policy() -> EndpointPolicy {

@@ -94,8 +94,17 @@ impl World {
     }
 
     async fn fails(&self, failing: &Failing) {
-        let (outcome, words) = (Outcome::ServerError, "the receiver answered 500".to_owned());
-        failing.follow(&self.webhook(), &Verdict { outcome, status: Some(500), retry_after: None, words }).await;
+        self.comes_to(failing, &self.webhook(), Outcome::ServerError, Some(500)).await;
+    }
+
+    /// An attempt for `webhook`, as it was then, comes to that.
+    async fn comes_to(&self, failing: &Failing, webhook: &Webhook, outcome: Outcome, status: Option<u16>) {
+        failing.follow(webhook, &Verdict { outcome, status, retry_after: None, words: String::new() }).await;
+    }
+
+    async fn change(&self) {
+        let change = Change { name: Some("new".to_owned()), ..Change::default() };
+        self.registry.update(&self.webhook().id, change).await.expect("changed");
     }
 
     async fn streak(&self) -> Option<Streak> {
@@ -136,6 +145,100 @@ async fn after_a_restart_the_wall_clock_counts_and_no_jump_of_it_is_enough() {
     let failing = world.started().await;
     world.fails(&failing).await;
     assert_eq!(world.streak().await.map(|streak| streak.lasted), Some(DAY + 5 * DAY / 2));
+}
+
+#[tokio::test]
+async fn a_success_ends_the_streak_and_the_next_failure_begins_another() {
+    let world = World::new().await;
+    let failing = world.started().await;
+    world.fails(&failing).await;
+    world.clock.pass(DAY);
+    world.comes_to(&failing, &world.webhook(), Outcome::Delivered, Some(200)).await;
+    assert_eq!(world.streak().await, None);
+    world.clock.pass(DAY);
+    world.fails(&failing).await;
+    let since = BEGIN.plus(2 * DAY);
+    assert_eq!(world.streak().await, Some(Streak { since, lasted: Duration::ZERO }));
+}
+
+#[tokio::test]
+async fn a_fault_of_ours_is_no_attempt_of_the_webhooks() {
+    let world = World::new().await;
+    let failing = world.started().await;
+    world.comes_to(&failing, &world.webhook(), Outcome::OurFault, None).await;
+    assert_eq!(world.latest.of(&world.webhook().id).await.expect("read"), None);
+}
+
+#[tokio::test]
+async fn a_webhook_that_is_changed_begins_anew_here_and_after_a_restart() {
+    let world = World::new().await;
+    let failing = world.started().await;
+    world.fails(&failing).await;
+    world.clock.pass(DAY);
+    world.change().await;
+    world.clock.pass(DAY);
+    let again = world.started().await;
+    world.fails(&failing).await;
+    let expected = Some(Streak { since: BEGIN.plus(2 * DAY), lasted: Duration::ZERO });
+    assert_eq!(world.streak().await, expected);
+    world.clock.pass(DAY);
+    world.change().await;
+    world.fails(&again).await;
+    assert_eq!(
+        world.streak().await.map(|streak| streak.lasted),
+        Some(Duration::ZERO),
+        "what the restart found was old"
+    );
+}
+
+#[tokio::test]
+async fn one_that_is_gone_is_switched_off_with_since_when_it_failed_and_told_and_nothing_more_is_remembered_of_it() {
+    let world = World::new().await;
+    let failing = world.started().await;
+    world.fails(&failing).await;
+    world.clock.pass(MINUTE);
+    let before = world.webhook();
+    world.comes_to(&failing, &before, Outcome::Gone, Some(410)).await;
+    let Status::Deactivated(deactivation) = world.webhook().status.clone() else { panic!("{:?}", world.webhook()) };
+    assert_eq!((deactivation.reason, deactivation.failing_since), (DeactivationReason::Gone, Some(BEGIN)));
+    let told = tokio::time::timeout(MINUTE, failing.deactivated.notified()).await;
+    assert!(told.is_ok(), "who announces it is told");
+    assert!(failing.runs.borrow().is_empty());
+    assert_eq!(world.streak().await, None);
+
+    world.comes_to(&failing, &before, Outcome::ServerError, Some(500)).await;
+    assert_eq!(world.streak().await, None, "a late answer says nothing of what is switched off");
+}
+
+#[tokio::test]
+async fn one_that_another_process_has_changed_meanwhile_is_not_switched_off() {
+    let world = World::new().await;
+    let failing = world.started().await;
+    let clock = Arc::clone(&world.clock) as SharedClock;
+    let store = world.folder.path().join("store.db");
+    let other = Registry::open(&store, Seals::default(), Vec::new(), clock).await.expect("a registry");
+    world.clock.pass(MINUTE);
+    let seen = world.webhook();
+    let change = Change { name: Some("new".to_owned()), ..Change::default() };
+    other.update(&seen.id, change).await.expect("changed");
+    world.comes_to(&failing, &seen, Outcome::Gone, Some(410)).await;
+    assert_eq!(other.show(&seen.id).expect("known").status, Status::Active);
+    assert!(failing.runs.borrow().is_empty());
+    assert_eq!(world.streak().await, None);
+}
+
+#[tokio::test]
+async fn webhooks_that_were_deleted_are_forgotten_when_many_are_failing() {
+    let world = World::new().await;
+    let failing = world.started().await;
+    world.fails(&failing).await;
+    let gone = WebhookId::new("gone").expect("an id");
+    let run = *failing.runs.borrow().values().next().expect("one that fails");
+    failing.runs.borrow_mut().insert(gone.clone(), run);
+    *failing.unchecked_max.borrow_mut() = 1;
+    world.fails(&failing).await;
+    assert_eq!(failing.runs.borrow().keys().cloned().collect::<Vec<_>>(), [world.webhook().id.clone()]);
+    assert_eq!(*failing.unchecked_max.borrow(), UNCHECKED_MAX, "not looked for at each failure");
 }
 
 #[tokio::test]

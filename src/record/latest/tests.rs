@@ -3,6 +3,7 @@
 use tempfile::TempDir;
 
 use super::*;
+use crate::model::{Deactivation, DeactivationReason, Options, Origin, Owner, Secret, Source};
 
 struct World {
     folder: TempDir,
@@ -187,13 +188,66 @@ async fn what_fails_anew_forgets_what_was_before_even_when_both_wait_to_be_writt
 }
 
 #[tokio::test]
+async fn a_long_failing_that_is_stored_counts_nothing_for_one_that_begins_anew() {
+    let world = World::new().await;
+    fails(&world.latest, 90, streak(10, 80), true);
+    world.latest.flush().await.expect("flushes");
+    fails(&world.latest, 100, streak(100, 0), true);
+    assert_eq!(failing(&world.latest).await, Some(streak(100, 0)));
+    world.latest.flush().await.expect("flushes");
+    assert_eq!(failing(&world.reopened().await).await, Some(streak(100, 0)));
+}
+
+#[tokio::test]
+async fn of_two_attempts_at_one_moment_the_one_noted_last_counts() {
+    let world = World::new().await;
+    for status in [200, 503] {
+        note(&world.latest, "wh1", 10, status);
+        world.latest.flush().await.expect("flushes");
+    }
+    assert_eq!(world.latest.of(&id("wh1")).await.expect("reads"), Some(attempt(10, 503)));
+}
+
+#[test]
+fn since_when_a_deactivated_webhook_was_failing_is_told_though_its_streak_has_ended() {
+    let since = Some(Timestamp::from_millis(5));
+    let stopped =
+        Deactivation { reason: DeactivationReason::Failing, at: Timestamp::from_millis(9), failing_since: since };
+    let active = webhook(Status::Active);
+    let failing = LatestAttempt { failing: Some(streak(7, 0)), ..attempt(9, 503) };
+    assert_eq!(failing_since(&active, Some(failing)), Some(Timestamp::from_millis(7)));
+    assert_eq!(failing_since(&active, Some(attempt(9, 200))), None);
+    assert_eq!(failing_since(&webhook(Status::Deactivated(stopped)), Some(attempt(9, 503))), since);
+}
+
+fn webhook(status: Status) -> Webhook {
+    Webhook {
+        id: id("wh1"),
+        owner: Owner::System,
+        source: Source::default(),
+        name: String::new(),
+        url: "https://bot.example/".parse().expect("a URL"),
+        secret: Secret::new(""),
+        on: Vec::new(),
+        status,
+        options: Options::default(),
+        origin: Origin::Store,
+        created_at: Timestamp::default(),
+        updated_at: Timestamp::default(),
+    }
+}
+
+#[tokio::test]
 async fn of_two_workers_that_find_a_webhook_failing_the_first_beginning_and_the_longer_time_count() {
     let world = World::new().await;
     let other = world.reopened().await;
     fails(&world.latest, 10, streak(10, 0), true);
     world.latest.flush().await.expect("flushes");
     fails(&other, 500, streak(400, 100), false);
+    fails(&other, 600, streak(550, 50), false);
+    assert_eq!(failing(&other).await, Some(streak(10, 100)), "what waits, and what the other has stored");
     other.flush().await.expect("flushes");
+    assert_eq!(failing(&world.reopened().await).await, Some(streak(10, 100)));
     fails(&world.latest, 50, streak(10, 40), false);
     world.latest.flush().await.expect("flushes");
     assert_eq!(failing(&world.reopened().await).await, Some(streak(10, 100)));
