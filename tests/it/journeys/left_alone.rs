@@ -11,7 +11,7 @@ const EVENTS: usize = 40;
 /// A breaker that opened a few times is seen to be closed within a minute or so, and the longest parked comes after as long.
 const RECOVERY_MAX: Duration = Duration::from_secs(300);
 /// Short waits: one that failed as a probe again and again would wait for longer than the recovery by the default ones.
-const SCHEDULE: &str = "delivery.retry_schedule_s = [2, 2, 2, 2, 2, 2, 2, 2]\n";
+pub(crate) const SCHEDULE: &str = "delivery.retry_schedule_s = [2, 2, 2, 2, 2, 2, 2, 2]\n";
 
 /// Receivers of a webhook that fails and of one that is well, which get the same events.
 pub(crate) struct Pair {
