@@ -36,4 +36,4 @@ pub use retry::{
 };
 pub use signature::{SignatureError, sign_v1, sign_v1a, signatures};
 pub use slots::{Pace, SLOTS_FIRST, Share, Slots};
-pub use turns::{Turns, apart};
+pub use turns::{Turns, apart, together};

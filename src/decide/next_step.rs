@@ -14,7 +14,7 @@
 
 use std::time::Duration;
 
-use super::{Verdict, left_alone_wait, park_wait, probe_wait, retry_wait, token_wait, turn_wait};
+use super::{Verdict, left_alone_wait, park_wait, probe_wait, retry_wait, together, token_wait, turn_wait};
 use crate::model::{DeathReason, Delivery, DropReason, LastFailure, Outcome, ParkReason, Timestamp};
 
 /// How deliveries to one webhook are tried: the settings, or the webhook's own options.
@@ -141,11 +141,11 @@ pub fn next_step(delivery: &Delivery, happening: &Happening, policy: &Policy, no
         }
         Happening::NoToken { turn } => put_off(delivery, ParkReason::RateLimit, token_wait(*turn, jitter), policy, now),
         Happening::LeftAlone { reason, wait, comeback } => {
-            let wait = match comeback {
-                Comeback::Probe => probe_wait(*wait),
-                Comeback::Turn(turn) => left_alone_wait(*wait, *turn, delivery.parks, jitter),
+            let due = match comeback {
+                Comeback::Probe => now.plus(probe_wait(*wait)),
+                Comeback::Turn(turn) => together(now.plus(left_alone_wait(*wait, *turn, delivery.parks, jitter))),
             };
-            put_off(delivery, *reason, wait, policy, now)
+            put_off_until(delivery, *reason, due, policy, now)
         }
         Happening::Attempted(verdict) => attempted(delivery, verdict, policy, now, jitter),
     }
@@ -208,8 +208,12 @@ fn park(delivery: &Delivery, reason: ParkReason, policy: &Policy, now: Timestamp
 
 /// Parks for `wait`, but not past the age at which the delivery is given up.
 fn put_off(delivery: &Delivery, reason: ParkReason, wait: Duration, policy: &Policy, now: Timestamp) -> Step {
+    put_off_until(delivery, reason, now.plus(wait), policy, now)
+}
+
+fn put_off_until(delivery: &Delivery, reason: ParkReason, due: Timestamp, policy: &Policy, now: Timestamp) -> Step {
     // Due at its expiry at the latest, and never at once: a park that waits for nothing would come back without end.
-    let due = now.plus(wait).min(expiry(delivery, policy));
+    let due = due.min(expiry(delivery, policy));
     if due <= now {
         return Step::Dead { delivery: delivery.clone(), reason: DeathReason::Expired };
     }

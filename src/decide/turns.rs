@@ -6,9 +6,13 @@
 use std::time::Duration;
 
 use super::PARK_WAIT_MAX;
+use crate::model::Timestamp;
 
 /// How many deliveries to webhooks that are left alone come back to one worker in a second, over all those webhooks.
 const COMEBACKS_PER_SECOND: u32 = 100;
+
+/// Those that come back within so many milliseconds come back together: a queue moves many at once for little more than one.
+const TOGETHER_MS: i64 = 250;
 
 /// The turns that were given.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +42,13 @@ impl Turns {
 pub fn apart(webhooks: usize) -> Duration {
     let webhooks = u32::try_from(webhooks.max(1)).unwrap_or(u32::MAX);
     (Duration::from_secs(1) / COMEBACKS_PER_SECOND).saturating_mul(webhooks)
+}
+
+/// The moment for which all are put off that are due a little before.
+pub fn together(due: Timestamp) -> Timestamp {
+    let past = due.as_millis().rem_euclid(TOGETHER_MS);
+    let wait = if past == 0 { 0 } else { TOGETHER_MS - past };
+    Timestamp::from_millis(due.as_millis().saturating_add(wait))
 }
 
 #[cfg(test)]
@@ -80,6 +91,14 @@ mod tests {
         }
         assert_eq!(apart(0), apart(1));
         assert!(apart(usize::MAX) > apart(1));
+    }
+
+    #[test]
+    fn what_is_due_a_little_apart_is_due_together_and_never_sooner() {
+        let due = |ms| together(Timestamp::from_millis(ms)).as_millis();
+        assert_eq!([1, 100, 249, 250].map(due), [250; 4]);
+        assert_eq!([0, 251, -1, -251].map(due), [0, 500, 0, -250]);
+        assert_eq!(due(i64::MAX), i64::MAX);
     }
 
     proptest! {

@@ -70,6 +70,22 @@ fn no_token_of_the_rate_limit_spends_no_attempt() {
 }
 
 #[test]
+fn what_waits_for_who_is_left_alone_comes_back_together_and_the_probe_at_its_own_time() {
+    let left_alone = |comeback| Happening::LeftAlone {
+        reason: ParkReason::BreakerOpen,
+        wait: Duration::from_millis(1001),
+        comeback,
+    };
+    let due = |comeback| match step(&delivery(0, 0, NOW), &left_alone(comeback)) {
+        Step::Later { due, wait: Wait::Park(ParkReason::BreakerOpen), .. } => due.since(NOW),
+        other => panic!("{other:?}"),
+    };
+    let turns = [7001, 7100, 7249].map(|turn| due(Comeback::Turn(Duration::from_millis(turn))));
+    assert_eq!(turns, [Duration::from_millis(7250); 3]);
+    assert_eq!(due(Comeback::Probe), Duration::from_millis(1001));
+}
+
+#[test]
 fn a_park_at_or_past_its_age_is_expired_and_not_put_off_to_now() {
     let old = delivery(1, 0, NOW.minus(Duration::from_secs(3600)));
     let turn = Duration::ZERO;
