@@ -5,13 +5,13 @@
 //! | `GET /healthz` | 200 `ok` while the process runs |
 //! | `GET /readyz` | 200 `ready`, or 503 with the reasons, a line each |
 //! | `GET /metrics` | Prometheus' text format 0.0.4 |
-//! | `GET /v1/endpoints` | how each webhook stands with this worker; with the admin token ([`endpoints`]) |
+//! | `GET /v1/...` | for operators, with the admin token ([`operators`]) |
 //!
-//! None of these asks a database or the queue; what they tell is kept in memory by those who know.
+//! None of the first three asks a database or the queue; what they tell is kept in memory by those who know.
 
-mod endpoints;
 mod listener;
 mod misskey;
+mod operators;
 mod readiness;
 
 use std::sync::Arc;
@@ -25,9 +25,9 @@ use axum::routing::get;
 
 use crate::telemetry::SharedTelemetry;
 
-pub use endpoints::endpoints;
 pub use listener::{Limited, Limits};
 pub use misskey::{ManagementParts, ManagementPolicy, management};
+pub use operators::{OperatorsParts, operators};
 pub use readiness::Readiness;
 
 /// The routes of health and metrics.

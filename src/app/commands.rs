@@ -8,15 +8,15 @@ use super::reconcile::reconciler;
 use super::service::{credentials, ingest_of, open_queue, remembering_ingest_of};
 use super::{FAILED, logging, management};
 use crate::cli::{
-    self, Allowed, Choices, CliError, ConnectArgs, Connecting, DeadCommand, MisskeyCommand, Output, PublishArgs,
-    ReconcileArgs, RejectedCommand, WebhooksCommand,
+    self, Allowed, Choices, CliError, ConnectArgs, Connecting, DeadCommand, DeliveriesCommand, MisskeyCommand, Output,
+    PublishArgs, ReconcileArgs, RejectedCommand, WebhooksCommand,
 };
 use crate::clock::SystemClock;
 use crate::config::{Log, LogLevel, QueueUrl, Settings};
 use crate::misskey::Misskey;
 use crate::model::Subscribable;
 use crate::queue::{Access, QueueError};
-use crate::record::{DeadLetters, Latest, Retention};
+use crate::record::{DeadLetters, HistoryReader, Latest, Retention};
 use crate::registry::{Registry, RegistryError};
 use crate::telemetry::Telemetry;
 
@@ -83,6 +83,18 @@ pub(super) async fn dead(settings: &Settings, command: DeadCommand, output: &mut
     let done = cli::dead(command, &letters, &queue, &clock, output).await;
     queue.close().await;
     done?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `hikyaku deliveries ...`.
+pub(super) async fn deliveries(
+    settings: &Settings,
+    command: DeliveriesCommand,
+    output: &mut Output,
+) -> anyhow::Result<ExitCode> {
+    log_errors(settings);
+    let history = HistoryReader::of(&settings.store.history());
+    cli::deliveries(command, &history, &SystemClock::shared(), output).await?;
     Ok(ExitCode::SUCCESS)
 }
 

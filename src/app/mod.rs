@@ -65,6 +65,7 @@ async fn run(args: Args, output: &mut Output) -> anyhow::Result<ExitCode> {
         Command::Publish(publish) => commands::publish(&settings, &publish, output).await,
         Command::Webhooks(command) => commands::webhooks(settings, command, output).await,
         Command::Dead(command) => commands::dead(&settings, command, output).await,
+        Command::Deliveries(command) => commands::deliveries(&settings, command, output).await,
         Command::Rejected(command) => commands::rejected(&settings, command, output).await,
         Command::Misskey(command) => commands::misskey(settings, command, output).await,
         Command::Demo(_) | Command::Bench(_) => Ok(ExitCode::SUCCESS),

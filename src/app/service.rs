@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 use super::management;
 use super::reconcile::reconciler;
-use crate::api::{self, Limited, Limits, Readiness};
+use crate::api::{self, Limited, Limits, OperatorsParts, Readiness};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{QueueUrl, Settings};
 use crate::decide::{self, Credential};
@@ -25,7 +25,7 @@ use crate::ingest::{self, HttpPolicy, Ingest, MisskeyPolicy, Reconciling};
 use crate::model::Source;
 use crate::outbound::{Client, ClientError};
 use crate::queue::{Access, BrokerOptions, BrokerUrl, FileOptions, Prefetch, Queue, QueueError, UNACKNOWLEDGED_MAX};
-use crate::record::{DeadLetters, History, HistoryPolicy, Latest, Receipts, Retention};
+use crate::record::{DeadLetters, History, HistoryPolicy, HistoryReader, Latest, Receipts, Retention};
 use crate::registry::Registry;
 use crate::telemetry::{SharedTelemetry, Telemetry};
 
@@ -94,7 +94,7 @@ impl Service {
         let readiness = Arc::new(Readiness::new(queue.clone(), Arc::clone(&registry), latest, drainer.trouble()));
         let ingest = remembering_ingest_of(&settings, &queue, &clock, &telemetry)?;
         let (address, metrics_address) = listeners.addresses()?;
-        let operators = api::endpoints(Arc::clone(worker.endpoints()), settings.server.admin_token.clone());
+        let operators = operators(&settings, &worker, &clock, &telemetry);
         let events = ways_in(&settings, &ingest).merge(management).merge(operators);
         let (servers, stop_servers) = listeners.serve(events, api::router(Arc::clone(&readiness), telemetry.clone()));
         let reconciling = reconciling(&settings, &ingest, &clock, &telemetry)?;
@@ -238,6 +238,17 @@ fn ways_in(settings: &Settings, ingest: &Ingest) -> Router {
         HttpPolicy { token: settings.server.admin_token.clone(), request_bytes_max: settings.ingest.request_bytes_max };
     let misskey = MisskeyPolicy { credentials: credentials(settings) };
     ingest::router(ingest.clone(), http).merge(ingest::misskey_router(ingest.clone(), misskey))
+}
+
+/// The operators' API.
+fn operators(settings: &Settings, worker: &Worker, clock: &SharedClock, telemetry: &SharedTelemetry) -> Router {
+    api::operators(OperatorsParts {
+        endpoints: Arc::clone(worker.endpoints()),
+        history: settings.history.enabled.then(|| HistoryReader::of(&settings.store.history())),
+        token: settings.server.admin_token.clone(),
+        clock: Arc::clone(clock),
+        telemetry: telemetry.clone(),
+    })
 }
 
 /// Fetches what Misskey gave up, if the settings say as whom.

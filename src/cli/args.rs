@@ -35,6 +35,9 @@ pub enum Command {
     /// Dead letters: deliveries that were given up
     #[command(subcommand)]
     Dead(DeadCommand),
+    /// What became of deliveries, with every attempt
+    #[command(subcommand)]
+    Deliveries(DeliveriesCommand),
     /// What was published to RabbitMQ and was no event, or poison
     #[command(subcommand)]
     Rejected(RejectedCommand),
@@ -263,6 +266,54 @@ pub struct FilterArgs {
     /// This delivery; may be given several times
     #[arg(long, value_name = "DELIVERY")]
     pub id: Vec<String>,
+}
+
+/// What to tell of deliveries.
+#[derive(Debug, Subcommand)]
+pub enum DeliveriesCommand {
+    /// List deliveries, those taken in last first
+    List {
+        /// Which.
+        #[command(flatten)]
+        filter: DeliveryFilterArgs,
+        /// Deliveries to list
+        #[arg(long, default_value_t = 100, value_name = "COUNT")]
+        limit: u64,
+        /// Print a JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one delivery with its attempts
+    Show {
+        /// The delivery's id
+        id: String,
+        /// Print a JSON document
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Which deliveries.
+#[derive(Debug, clap::Args)]
+pub struct DeliveryFilterArgs {
+    /// Those to this webhook
+    #[arg(long, value_name = "ID")]
+    pub webhook: Option<String>,
+    /// Those of this event
+    #[arg(long, value_name = "ID")]
+    pub event: Option<String>,
+    /// Those of this event type
+    #[arg(long = "type", value_name = "TYPE")]
+    pub kind: Option<String>,
+    /// Those that are waiting, delivered, dead or dropped
+    #[arg(long)]
+    pub state: Option<String>,
+    /// Those taken in at or after this moment: 2026-11-22T10:00:00Z, or an age such as 2h or 3days
+    #[arg(long, value_name = "WHEN")]
+    pub since: Option<String>,
+    /// Those taken in before this moment
+    #[arg(long, value_name = "WHEN")]
+    pub until: Option<String>,
 }
 
 /// What to do with messages that were rejected.

@@ -4,7 +4,7 @@
 //! any moment, nothing is lost, and doing it again does the rest. Letters come by pages, so a million cost no memory.
 
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -61,11 +61,11 @@ async fn tell_count(letters: &DeadLetters, filter: &Filter, what: &str, output: 
     output.line(&format!("{} {what}", counted(count)))
 }
 
-fn usage(flag: &str, why: &dyn std::fmt::Display) -> CliError {
+pub(super) fn usage(flag: &str, why: &dyn std::fmt::Display) -> CliError {
     CliError::Usage(format!("{flag}: {why}"))
 }
 
-fn delivery_id(text: &str) -> Result<DeliveryId, CliError> {
+pub(super) fn delivery_id(text: &str) -> Result<DeliveryId, CliError> {
     DeliveryId::from_text(text).map_err(|error| usage("delivery id", &error))
 }
 
@@ -98,19 +98,10 @@ fn filter_of(args: &FilterArgs, clock: &SharedClock) -> Result<Filter, CliError>
 }
 
 /// A moment: RFC 3339, or an age such as `2h`.
-fn moment(flag: &str, text: &str, clock: &SharedClock) -> Result<Timestamp, CliError> {
-    if let Ok(age) = humantime::parse_duration(text) {
-        return Ok(clock.now().minus(age));
-    }
-    match humantime::parse_rfc3339_weak(text) {
-        Ok(at) => {
-            let since_1970: Duration = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-            Ok(Timestamp::default().plus(since_1970))
-        }
-        Err(_) => {
-            Err(usage(flag, &format!("{text:?} is neither a moment like 2026-11-22T10:00:00Z nor an age like 2h")))
-        }
-    }
+pub(super) fn moment(flag: &str, text: &str, clock: &SharedClock) -> Result<Timestamp, CliError> {
+    Timestamp::parse(text, clock.now()).ok_or_else(|| {
+        usage(flag, &format!("{text:?} is neither a moment like 2026-11-22T10:00:00Z nor an age like 2h"))
+    })
 }
 
 async fn list(

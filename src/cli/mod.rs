@@ -6,6 +6,7 @@ mod bench_args;
 mod client_certificate;
 mod connect;
 mod dead;
+mod deliveries;
 mod misskey;
 mod option_args;
 mod output;
@@ -21,12 +22,13 @@ mod types;
 mod webhooks;
 
 pub use args::{
-    Args, Command, DeadCommand, DemoArgs, MisskeyCommand, PublishArgs, RejectedArgs, RejectedCommand, ServeArgs,
-    WebhooksCommand,
+    Args, Command, DeadCommand, DeliveriesCommand, DemoArgs, MisskeyCommand, PublishArgs, RejectedArgs,
+    RejectedCommand, ServeArgs, WebhooksCommand,
 };
 pub use bench_args::BenchArgs;
 pub use connect::{Choices, ConnectArgs, Connecting, connect};
 pub use dead::dead;
+pub use deliveries::deliveries;
 pub use misskey::misskey_secret;
 pub use option_args::OptionArgs;
 pub use output::{CliError, Output};

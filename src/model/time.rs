@@ -36,6 +36,15 @@ impl Timestamp {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
+    /// The moment that a person means by `text`: RFC 3339 in UTC, or an age before `now` such as `2h`.
+    pub fn parse(text: &str, now: Self) -> Option<Self> {
+        if let Ok(age) = humantime::parse_duration(text) {
+            return Some(now.minus(age));
+        }
+        let at = humantime::parse_rfc3339_weak(text).ok()?;
+        Some(Self::default().plus(at.duration_since(std::time::UNIX_EPOCH).unwrap_or_default()))
+    }
+
     /// The moment as RFC 3339 in UTC, e.g. `2026-03-31T12:34:56.789Z`; the number itself when no calendar holds it.
     pub fn to_rfc3339(self) -> String {
         u64::try_from(self.0)
@@ -56,6 +65,17 @@ mod tests {
         assert_eq!(far.plus(Duration::MAX), far);
         assert_eq!(Timestamp::from_millis(i64::MIN).since(far), Duration::ZERO);
         assert_eq!(far.to_rfc3339(), i64::MAX.to_string());
+    }
+
+    #[test]
+    fn people_say_a_moment_or_an_age() {
+        let now = Timestamp::from_millis(1_774_960_496_789);
+        assert_eq!(Timestamp::parse("2026-03-31T12:34:56.789Z", now), Some(now));
+        assert_eq!(Timestamp::parse("2026-03-31 12:34:56.789", now), Some(now));
+        assert_eq!(Timestamp::parse("1h 30m", now), Some(now.minus(Duration::from_secs(5400))));
+        for text in ["", "yesterday", "-1h", "2026-13-01T00:00:00Z", "1774960496789"] {
+            assert_eq!(Timestamp::parse(text, now), None, "{text}");
+        }
     }
 
     #[test]

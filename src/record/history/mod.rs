@@ -20,6 +20,7 @@ mod page;
 mod read;
 mod retention;
 mod schema;
+mod shape;
 mod waiting;
 mod write;
 mod writer;

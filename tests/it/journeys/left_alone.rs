@@ -97,8 +97,8 @@ async fn operators_need_the_token_and_are_told_what_is_wrong_with_what_they_ask(
     assert_eq!(format!("{}/", endpoint["host"].as_str().expect("a host")), well.url("/"));
 
     let (status, body) = program.operate("/v1/endpoints?sort=worst").await;
-    assert!(status == 400 && body["error"].as_str().is_some_and(|words| words.contains("failuresInARow")), "{body}");
+    assert!(status == 400 && body["detail"].as_str().is_some_and(|words| words.contains("failuresInARow")), "{body}");
     let (status, body) = program.operate_without_token("/v1/endpoints").await;
-    assert!(status == 401 && body["error"].as_str().is_some_and(|words| words.contains("Bearer")), "{body}");
+    assert!(status == 401 && body["detail"].as_str().is_some_and(|words| words.contains("Bearer")), "{body}");
     program.stop().await;
 }

@@ -30,6 +30,7 @@ mod publishing;
 mod publishing_on_rabbitmq;
 mod rabbitmq;
 mod reconciled;
+pub(crate) mod recorded;
 mod rejected;
 mod rotated;
 mod secrets;

@@ -12,6 +12,7 @@ mod killed;
 mod left_alone;
 mod limited;
 mod producers;
+mod recorded;
 mod shared;
 
 use std::collections::{HashMap, HashSet};

@@ -22,7 +22,7 @@ use self::echo::Echo;
 use self::outside::{Outside, text};
 use crate::support::broker::Broker;
 use crate::support::misskey::{Misskey, Mood};
-use crate::support::program::{Home, Program, Ran, declared, event, until};
+use crate::support::program::{Home, Program, Ran, answer, declared, event, until};
 use crate::support::proxies::Kind;
 use crate::support::world::nobody;
 
@@ -388,11 +388,44 @@ async fn with_wrong_proxy_password(scene: &Scene) {
     scene.note("serve with a wrong password of the proxy", program.ended().await.1);
 }
 
+/// Looks at what the history has of it all. Receivers have answered with what they got, so that has what an event holds, for
+/// admins who look at one delivery; it has nothing else, wherever in the file it might lie.
+async fn look_back(scene: &Scene, program: &Program) {
+    let get = |path: &str| {
+        let request = program.asking(reqwest::Method::GET, &format!("{}{path}", program.address));
+        request.bearer_auth(&scene.admin)
+    };
+    let (status, listed) = answer(get("/v1/deliveries?limit=1000")).await.expect("an answer");
+    assert_eq!(status, 200, "{listed}");
+    scene.note("GET /v1/deliveries", listed.to_string());
+    scene.cli(&["deliveries", "list"]).await.ok();
+    scene.cli(&["deliveries", "list", "--json"]).await.ok();
+    let held = ["what an event holds"];
+    let mut answers = 0;
+    for delivery in listed["deliveries"].as_array().expect("deliveries") {
+        let id = delivery["id"].as_str().expect("an id");
+        let (status, shown) = answer(get(&format!("/v1/deliveries/{id}"))).await.expect("an answer");
+        assert_eq!(status, 200, "{shown}");
+        answers += usize::from(shown["attempts"][0]["response"].as_str().is_some_and(|response| response.len() > 500));
+        let found = scene.canaries.found_in(&shown.to_string());
+        assert!(found.iter().all(|what| held.contains(what)), "{found:?} in {shown}");
+    }
+    assert!(answers > 3, "receivers have answered with all that they got: {listed}");
+    for name in ["history.db", "history.db-wal"] {
+        let bytes = std::fs::read(scene.home.path(name)).expect("it is there");
+        let found = scene.canaries.found_in(&String::from_utf8_lossy(&bytes));
+        assert!(found.iter().all(|what| held.contains(what)), "{found:?} in {name}");
+    }
+    let wrong = program.asking(reqwest::Method::GET, &format!("{}/v1/deliveries", program.address));
+    scene.refused("a wrong token of operators", wrong.bearer_auth(scene.secret("a wrong token")), "").await;
+}
+
 /// The whole run.
 async fn assert_no_secret_is_told(scene: Scene) {
     let program = scene.home.serve_after("export RUST_LOG=trace RUST_BACKTRACE=full").await;
     manage(&scene, &program).await;
     deliver(&scene, &program).await;
+    look_back(&scene, &program).await;
     misuse(&scene, &program).await;
     bad_settings(&scene).await;
     with_wrong_proxy_password(&scene).await;

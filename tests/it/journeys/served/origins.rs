@@ -3,13 +3,14 @@
 use super::server;
 use crate::support::program::{TOKEN, event};
 
-const PATHS: [&str; 9] = [
+const PATHS: [&str; 10] = [
     "/",
     "/healthz",
     "/readyz",
     "/metrics",
     "/v1/events",
     "/v1/endpoints",
+    "/v1/deliveries",
     "/ingest/misskey",
     "/api/i/webhooks/list",
     "/api/admin/system-webhook/list",

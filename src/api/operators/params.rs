@@ -1,0 +1,143 @@
+//! A query's parameters, read strictly: each at most once, none that nobody knows, and everything that is wrong at once.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
+use super::problem::{Mistake, Problem};
+
+/// Mistakes that are told at most.
+const MISTAKES_MAX: usize = 20;
+/// Characters of a value that are told.
+const QUOTED_CHARS_MAX: usize = 80;
+
+/// The parameters of a request.
+pub(super) struct Params {
+    given: Vec<(String, String)>,
+    known: Vec<&'static str>,
+    mistakes: Vec<Mistake>,
+}
+
+impl Params {
+    /// Those of the text behind the question mark.
+    pub(super) fn of(query: Option<&str>) -> Self {
+        let given = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect();
+        Self { given, known: Vec::new(), mistakes: Vec::new() }
+    }
+
+    /// What `parse` makes of the parameter `name`, if it is given and right.
+    pub(super) fn get<T, E: Display>(
+        &mut self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        self.known.push(name);
+        let mut values = self.given.iter().filter(|(given, _)| given == name).map(|(_, value)| value);
+        let value = values.next()?;
+        if values.next().is_some() {
+            self.mistake(name, "it is given more than once".to_owned());
+            return None;
+        }
+        match parse(value) {
+            Ok(parsed) => Some(parsed),
+            Err(error) => {
+                let detail = error.to_string();
+                self.mistake(name, detail);
+                None
+            }
+        }
+    }
+
+    /// A whole number within `allowed`.
+    pub(super) fn whole(&mut self, name: &'static str, allowed: RangeInclusive<u32>) -> Option<u32> {
+        self.get(name, |value| {
+            let number = value.parse().ok().filter(|number| allowed.contains(number));
+            number.ok_or_else(|| {
+                format!("{} is no whole number from {} to {}", quoted(value), allowed.start(), allowed.end())
+            })
+        })
+    }
+
+    /// Done with reading.
+    ///
+    /// # Errors
+    /// Everything that was wrong, and every parameter that nobody asked for.
+    pub(super) fn finish(mut self) -> Result<(), Problem> {
+        let unknown: Vec<String> = self
+            .given
+            .iter()
+            .filter(|(name, _)| !self.known.contains(&name.as_str()))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in unknown {
+            let known = self.known.join(", ");
+            self.mistake(&name, format!("there is no such parameter; there are {known}"));
+        }
+        if self.mistakes.is_empty() { Ok(()) } else { Err(Problem::mistakes(self.mistakes)) }
+    }
+
+    fn mistake(&mut self, parameter: &str, detail: String) {
+        if self.mistakes.len() < MISTAKES_MAX {
+            self.mistakes.push(Mistake { parameter: cut(parameter), detail });
+        }
+    }
+}
+
+/// A value that somebody gave, fit for an answer.
+pub(super) fn quoted(value: &str) -> String {
+    format!("{:?}", cut(value))
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(QUOTED_CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::StatusCode;
+    use axum::response::IntoResponse;
+
+    use super::*;
+
+    fn asked(query: &str) -> Result<(Option<u32>, Option<String>), String> {
+        let mut params = Params::of(Some(query));
+        let limit = params.whole("limit", 1..=1000);
+        let name = params.get("name", |value| if value.is_empty() { Err("it is empty") } else { Ok(value.to_owned()) });
+        params.finish().map(|()| (limit, name)).map_err(|problem| format!("{problem:?}"))
+    }
+
+    #[test]
+    fn what_is_given_is_read_decoded() {
+        assert_eq!(asked(""), Ok((None, None)));
+        assert_eq!(asked("name=a%20b+c&limit=1000"), Ok((Some(1000), Some("a b c".to_owned()))));
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_named_at_once() {
+        for (query, words) in [
+            ("limit=0", "\\\"0\\\" is no whole number from 1 to 1000"),
+            ("limit=-5", "is no whole number"),
+            ("limit=1001", "is no whole number"),
+            ("limit=99999999999999999999", "is no whole number"),
+            ("limit=", "is no whole number"),
+            ("limit=1&limit=2", "it is given more than once"),
+            ("name=", "it is empty"),
+            ("nmae=x", "there is no such parameter; there are limit, name"),
+        ] {
+            let error = asked(query).expect_err(query);
+            assert!(error.contains(words), "{query}: {error}");
+        }
+        let all = asked("limit=x&name=&other=1").expect_err("three mistakes");
+        for parameter in ["\"limit\"", "\"name\"", "\"other\""] {
+            assert!(all.contains(&format!("parameter: {parameter}")), "{all}");
+        }
+    }
+
+    #[test]
+    fn however_much_is_wrong_the_answer_is_short() {
+        let query: String = (0..5000).map(|n| format!("{}{n}=1&", "x".repeat(100))).collect();
+        let params = Params::of(Some(&query));
+        let problem = params.finish().expect_err("nobody knows them");
+        assert!(format!("{problem:?}").len() < 10_000);
+        assert_eq!(problem.into_response().status(), StatusCode::BAD_REQUEST);
+    }
+}
