@@ -30,6 +30,9 @@ pub struct BenchArgs {
     #[arg(long, value_name = "DELIVERIES", group = "paced", value_parser = clap::value_parser!(u32).range(1..=10_000_000),
         conflicts_with_all = ["backlog", "ingest"])]
     pub outage: Option<u32>,
+    /// Instead: tell what the history costs: deliveries a second with it, as a ratio to those without
+    #[arg(long, conflicts_with_all = ["backlog", "ingest", "isolation", "outage", "queue"])]
+    pub record: bool,
     /// The receiver that is away hangs, and does not refuse connections
     #[arg(long, requires = "outage")]
     pub hang: bool,

@@ -226,6 +226,11 @@ impl Telemetry {
         self.metrics.parts.record_dropped.inc_by(count);
     }
 
+    /// How many entries are missing in the record.
+    pub fn record_missing(&self) -> u64 {
+        self.metrics.parts.record_dropped.get()
+    }
+
     /// What the queue holds at `now`.
     pub fn queue_sampled(&self, gauges: QueueGauges, now: Timestamp) {
         self.metrics.parts.queue_depth("work").set(to_i64(gauges.work));

@@ -8,8 +8,9 @@
 //! - `drain`: from the waiting queue to the receiver, each delivery settled durably;
 //! - `end_to_end`: storing and delivering at the same time, from the first event offered to the last one settled.
 //!
-//! `--backlog`, `--ingest`, `--isolation` and `--outage` measure something else in their place: memory, how soon Misskey's
-//! webhooks are answered, what bad receivers cost the healthy ones, and what one that is away costs the machine.
+//! `--backlog`, `--ingest`, `--isolation`, `--outage` and `--record` measure something else in their place: memory, how soon
+//! Misskey's webhooks are answered, what bad receivers cost the healthy ones, what one that is away costs the machine, and what
+//! the history costs.
 //!
 //! The receiver answers keep-alive requests on loopback from a thread of its own. Rates of single runs are noisy; medians
 //! and ratios are what to compare.
@@ -27,6 +28,7 @@ mod outage;
 mod pace;
 mod queue_run;
 mod receiver;
+mod recording;
 mod stage;
 
 use std::process::ExitCode;
@@ -80,6 +82,13 @@ pub(super) async fn run(args: &BenchArgs, output: &mut Output) -> anyhow::Result
     }
     let mut signals = Signals::catch()?;
     let receiver = Receiver::start()?;
+    if args.record {
+        tokio::select! {
+            measured = recording::run(&load, args.runs, receiver.url(), args.json, output) => measured?,
+            signal = signals.next() => anyhow::bail!("interrupted by {signal}"),
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut runs = Vec::new();
     for number in 1..=args.runs {
         let own = OwnQueues::of("bench", args.queue.as_deref())?;

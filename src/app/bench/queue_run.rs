@@ -41,12 +41,18 @@ pub(super) struct Drained {
     pub(super) accept: f64,
     /// Deliveries a second, from the first one settled to the last.
     pub(super) drain: f64,
+    /// Entries that are missing in the record.
+    pub(super) missing: u64,
 }
 
 /// Stores all, then delivers all.
 pub(super) async fn drain(own: Option<&OwnQueues>, load: &Load, url: &Url) -> anyhow::Result<Drained> {
     let folder = tempfile::tempdir()?;
-    let mut settings = settings(own, folder.path(), load)?;
+    drain_by(settings(own, folder.path(), load)?, load, url).await
+}
+
+/// Stores all, then delivers all, by these settings.
+pub(super) async fn drain_by(mut settings: Settings, load: &Load, url: &Url) -> anyhow::Result<Drained> {
     register(&mut settings, url).await?;
     let began = Instant::now();
     fill(&settings, load).await?;
@@ -54,8 +60,9 @@ pub(super) async fn drain(own: Option<&OwnQueues>, load: &Load, url: &Url) -> an
     let settled = Arc::new(Settled::default());
     let service = Service::start(settings, Some(Arc::clone(&settled) as Arc<dyn Observer>)).await?;
     let took = settled.reach(u64::from(load.events)).await?;
+    let telemetry = service.telemetry.clone();
     service.stop().await;
-    Ok(Drained { accept, drain: f64::from(load.events) / took.as_secs_f64() })
+    Ok(Drained { accept, drain: f64::from(load.events) / took.as_secs_f64(), missing: telemetry.record_missing() })
 }
 
 /// Stores and delivers at the same time; deliveries a second, from the first event offered to the last one settled.

@@ -11,6 +11,9 @@ use crate::sqlite::SqliteError;
 /// Bytes of what waits to be written and is being written, at most: some 40,000 entries, or 5,000 with the longest answers.
 pub const WAITING_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// Bytes of what waits at which the writer does not pause any more: it is written as fast as it can be.
+const BUSY_BYTES: usize = WAITING_BYTES_MAX / 8;
+
 /// Who waits for what was noted to be written.
 pub(super) type Flush = oneshot::Sender<Result<(), SqliteError>>;
 
@@ -63,9 +66,10 @@ impl Waiting {
         held.bytes += bytes;
         held.count += 1;
         let was_empty = held.entries.is_empty();
+        let is_much = held.bytes >= BUSY_BYTES && held.bytes - bytes < BUSY_BYTES;
         held.entries.push(entry);
         drop(held);
-        if was_empty {
+        if was_empty || is_much {
             self.called.notify_one();
         }
         Ok(())
@@ -103,12 +107,12 @@ impl Waiting {
         Call { flushes: std::mem::take(&mut held.flushes), closed: held.closed }
     }
 
-    /// Waits for `pause`, less when somebody wants to be answered or it ends.
-    pub(super) fn pause(&self, pause: Duration) {
+    /// Waits for `pause`, less when somebody wants to be answered or it ends, and, unless writing fails, when much waits.
+    pub(super) fn pause(&self, pause: Duration, is_failing: bool) {
         let until = Instant::now() + pause;
         let mut held = self.held();
         // Entries that come meanwhile are what the pause is for.
-        while held.flushes.is_empty() && !held.closed {
+        while held.flushes.is_empty() && !held.closed && (is_failing || held.bytes < BUSY_BYTES) {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;

@@ -11,7 +11,7 @@ use rusqlite::Connection;
 
 use super::HistoryPolicy;
 use super::entry::Entry;
-use super::retention::prune_step;
+use super::retention::{STEP_ROWS, prune_step};
 use super::schema::open_to_write;
 use super::waiting::{Call, Waiting};
 use super::write::{Rows, write};
@@ -21,15 +21,16 @@ use crate::telemetry::SharedTelemetry;
 
 /// How often what waits is written, at most: so that entries come together, and the disk is left alone in between.
 pub const WRITE_EVERY: Duration = Duration::from_millis(250);
-/// Entries in one transaction at most, so that no other process waits for long.
-const GROUP_MAX: usize = 1000;
+/// Entries in one transaction at most, so that no other process waits for long. Many, since ids lie anywhere in their index: the
+/// more are written together, the fewer pages are written for each.
+const GROUP_MAX: usize = 8000;
 /// Waits between tries while the file cannot be written.
 const AGAIN_FIRST: Duration = Duration::from_millis(250);
 const AGAIN_LONGEST: Duration = Duration::from_secs(5);
 /// How often age is looked at.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
-/// Steps of pruning between two batches; each removes more than half a group, so the file does not grow beyond its bound.
-const PRUNE_STEPS_PER_GROUP: usize = 3;
+/// Steps of pruning between two groups: together they remove more than a group adds, so the file does not grow beyond its bound.
+const PRUNE_STEPS_PER_GROUP: usize = GROUP_MAX / STEP_ROWS + 1;
 
 /// Writes what waits.
 pub(super) struct Writer {
@@ -116,7 +117,7 @@ impl Writer {
             if closed {
                 return;
             }
-            self.waiting.pause(pause);
+            self.waiting.pause(pause, failing);
         }
     }
 

@@ -23,6 +23,16 @@ async fn the_benchmark_measures_a_file_against_bare_posts() {
 }
 
 #[tokio::test]
+async fn the_benchmark_of_the_history_compares_deliveries_with_it_and_without() {
+    let home = Home::bare("");
+    let measured = home.cli(&["bench", "--record", "--events", "300", "--runs", "2", "--json"]).await.json();
+    for figure in ["off_per_s", "on_per_s", "on_to_off"] {
+        assert!(measured[figure].as_f64().is_some_and(|rate| rate > 0.0), "{figure}: {measured}");
+    }
+    assert_eq!((&measured["events"], &measured["missing"]), (&json!(300), &json!(0)));
+}
+
+#[tokio::test]
 async fn the_benchmark_over_rabbitmq_measures_against_a_bare_loop_and_deletes_its_queues() {
     let url = broker::shared_url().await;
     let home = Home::bare("");

@@ -1,0 +1,64 @@
+//! `hikyaku bench --record`: what the history costs. The same waiting queue is drained without it and with it, one after the
+//! other, in each run the other way round than in the one before; the ratios of the runs' pairs are what to compare.
+
+use serde_json::json;
+use url::Url;
+
+use super::Load;
+use super::figures::{median, round2};
+use super::queue_run::drain_by;
+use super::stage::settings;
+use crate::cli::Output;
+
+/// A run: deliveries a second without and with it, and what was missing in it.
+struct Pair {
+    off: f64,
+    on: f64,
+    missing: u64,
+}
+
+/// Measures and prints.
+pub(super) async fn run(load: &Load, runs: u32, receiver: &Url, json: bool, output: &mut Output) -> anyhow::Result<()> {
+    let mut pairs = Vec::new();
+    for number in 1..=runs {
+        output.note(&format!("run {number} of {runs}: {} events of {} bytes", load.events, load.bytes));
+        let on_first = number % 2 == 0;
+        let first = drained(load, receiver, on_first).await?;
+        let second = drained(load, receiver, !on_first).await?;
+        let (off, on) = if on_first { (second, first) } else { (first, second) };
+        pairs.push(Pair { off: off.0, on: on.0, missing: on.1 });
+    }
+    let of = |figure: fn(&Pair) -> f64| median(pairs.iter().map(figure).collect());
+    let (off, on, ratio) = (of(|pair| pair.off), of(|pair| pair.on), of(|pair| pair.on / pair.off));
+    let missing: u64 = pairs.iter().map(|pair| pair.missing).sum();
+    if json {
+        let figures = json!({
+            "events": load.events,
+            "bytes": load.bytes,
+            "concurrency": load.concurrency,
+            "runs": runs,
+            "off_per_s": off.round(),
+            "on_per_s": on.round(),
+            "on_to_off": round2(ratio),
+            "missing": missing,
+        });
+        output.line(&figures.to_string())?;
+        return Ok(());
+    }
+    output.line(&format!(
+        "{} events of {} bytes, concurrency {}, medians of {runs} runs",
+        load.events, load.bytes, load.concurrency
+    ))?;
+    output.line(&format!("{:<25}{off:>8.0} /s   1.00", "without the history"))?;
+    output.line(&format!("{:<25}{on:>8.0} /s   {ratio:.2} of those without; {missing} entries missing", "with it"))?;
+    Ok(())
+}
+
+/// Deliveries a second, and the entries that are missing.
+async fn drained(load: &Load, receiver: &Url, recorded: bool) -> anyhow::Result<(f64, u64)> {
+    let folder = tempfile::tempdir()?;
+    let mut settings = settings(None, folder.path(), load)?;
+    settings.history.enabled = recorded;
+    let drained = drain_by(settings, load, receiver).await?;
+    Ok((drained.drain, drained.missing))
+}
