@@ -60,3 +60,18 @@ impl Telemetry {
         set(&metrics.waiting, gauges.waiting);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_number_of_endpoints_is_in_its_own_gauge() {
+        let telemetry = Telemetry::shared().expect("metrics");
+        telemetry.endpoints_sampled(EndpointGauges { breakers_open: 1, hosts_left_alone: 2, slow: 3, waiting: 4 });
+        let text = telemetry.render();
+        for line in ["breakers_open 1", "hosts_left_alone 2", "webhooks_slow 3", "slot_waiters 4"] {
+            assert!(text.contains(&format!("\nhikyaku_{line}\n")), "{line}: {text}");
+        }
+    }
+}

@@ -59,7 +59,7 @@ fn done(world: &World, id: &str) -> usize {
     world.told().iter().filter(|told| told.webhook == webhook(id) && told.step == Step::Done).count()
 }
 
-fn parked_by(reason: ParkReason) -> impl Fn(&Told) -> bool {
+fn parked_by(reason: ParkReason) -> impl Fn(&Told) -> bool + use<> {
     move |told| matches!(told.step, Step::Later { wait: Wait::Park(found), .. } if found == reason)
 }
 
@@ -94,6 +94,27 @@ async fn pass_an_hour(world: &World) {
     }
 }
 
+/// What a metric of the worker's says.
+fn metric(world: &World, name: &str) -> usize {
+    let text = world.telemetry.render();
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("hikyaku_{name} ")));
+    line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().expect("a whole number")
+}
+
+/// Ends the world with its account: of what was published all is delivered or waits, since no outage here is long enough that
+/// anything is given up, and each park was counted by its reason.
+async fn finish(world: World) {
+    rest(&world).await;
+    let given_up = |told: &Told| matches!(told.step, Step::Dead { .. } | Step::Drop(_) | Step::Skip(_));
+    assert_eq!(world.told().into_iter().find(given_up).map(|told| told.step), None);
+    for reason in ParkReason::ALL {
+        let told = world.told().into_iter().filter(parked_by(*reason)).count();
+        assert_eq!(metric(&world, &format!("parked_total{{reason=\"{}\"}}", reason.as_str())), told, "{reason:?}");
+    }
+    assert_eq!(metric(&world, "in_flight"), 0, "slots in use");
+    world.finish().await;
+}
+
 async fn world_with_healthy(setup: Setup) -> (World, Arc<Receiver>) {
     let mut world = World::start(setup).await;
     let healthy = world.answering(&[Answer::Status(200)]).await;
@@ -118,7 +139,7 @@ async fn a_receiver_that_hangs_for_an_hour_costs_few_attempts_and_gets_everythin
 
     hanging.release();
     pass_until_delivered(&world, 40, RECOVERY_MAX).await;
-    world.finish().await;
+    finish(world).await;
 }
 
 #[tokio::test]
@@ -141,14 +162,17 @@ async fn receivers_that_are_slow_leave_room_for_the_healthy() {
             world.publish(&format!(r#"{{"type":"note","userId":"{user}","body":{{}}}}"#)).await;
         }
     }
-    world.steps(48, parked_by(ParkReason::NoSlot)).await;
+    // A dozen of them has come back, when those under way have shown that they are slow.
+    world.steps(48 + 12, parked_by(ParkReason::NoSlot)).await;
 
     healthy_is_not_delayed(&mut world, &healthy).await;
 
     assert!(slow.count() <= 12, "half of the worker, and one for each: {}", slow.count());
+    slow.wait_for(metric(&world, "in_flight")).await;
+    assert_eq!(metric(&world, "in_flight"), slow.count(), "slots in use, all of them of the slow by now");
     slow.release();
     world.steps(60 + 100, |told| told.step == Step::Done).await;
-    world.finish().await;
+    finish(world).await;
 }
 
 #[tokio::test]
@@ -168,7 +192,7 @@ async fn a_receiver_that_refuses_connections_gets_everything_when_it_listens_aga
     world.receiver_at(address, |_, _| Answer::Status(200)).await;
 
     pass_until_delivered(&world, 40, RECOVERY_MAX).await;
-    world.finish().await;
+    finish(world).await;
 }
 
 #[tokio::test]
@@ -182,7 +206,7 @@ async fn a_receiver_that_fails_and_recovers_again_and_again_gets_everything() {
 
     pass_until_delivered(&world, 60, 3 * HOUR).await;
     assert!(world.told().iter().any(parked_by(ParkReason::BreakerOpen)));
-    world.finish().await;
+    finish(world).await;
 }
 
 #[tokio::test]
@@ -206,7 +230,7 @@ async fn retry_after_with_429_holds_for_the_whole_webhook_and_for_no_other() {
     pass_until_delivered(&world, 21, RECOVERY_MAX).await;
     let got = limiting.wait_for(22).await;
     assert!(got[1].at.since(got[0].at) >= Duration::from_secs(600));
-    world.finish().await;
+    finish(world).await;
 }
 
 #[tokio::test]
@@ -236,7 +260,7 @@ async fn after_an_hour_of_outage_a_backlog_comes_within_minutes_with_few_parks_a
     pass_until_delivered(&world, 300, RECOVERY_MAX).await;
 
     healthy_is_not_delayed(&mut world, &healthy).await;
-    world.finish().await;
+    finish(world).await;
 }
 
 #[tokio::test]
@@ -271,5 +295,5 @@ async fn a_host_that_answers_none_of_its_webhooks_is_left_alone_and_one_bad_webh
     world.pass(Duration::from_secs(6));
     world.steps(1, parked_by(ParkReason::HostDown)).await;
     healthy_is_not_delayed(&mut world, &healthy).await;
-    world.finish().await;
+    finish(world).await;
 }

@@ -17,6 +17,11 @@ const NAMES: &[(&str, &str)] = &[
     ("dead_letters", "gauge"),
     ("parked_total", "counter"),
     ("in_flight", "gauge"),
+    ("breakers_open", "gauge"),
+    ("breakers_opened_total", "counter"),
+    ("hosts_left_alone", "gauge"),
+    ("webhooks_slow", "gauge"),
+    ("slot_waiters", "gauge"),
     ("queue_depth", "gauge"),
     ("oldest_waiting_seconds", "gauge"),
     ("broker_connected", "gauge"),
@@ -162,6 +167,9 @@ async fn after_a_known_run_the_numbers_are_those_of_the_run() {
     page.assert("dead_letters_total{reason=\"exhausted\"}", 1.0);
     page.assert("dead_letters_total{reason=\"refused\"}", 1.0);
     page.assert("in_flight", 0.0);
+    for reason in ["paused", "no_slot", "breaker_open", "retry_after", "host_down", "rate_limit", "our_fault"] {
+        page.assert(&format!("parked_total{{reason=\"{reason}\"}}"), 0.0);
+    }
     page.assert("oldest_waiting_seconds", 0.0);
     page.assert("record_dropped_total", 0.0);
     program.stop().await;
