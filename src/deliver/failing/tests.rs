@@ -178,17 +178,11 @@ async fn a_webhook_that_is_changed_begins_anew_here_and_after_a_restart() {
     world.change().await;
     world.clock.pass(DAY);
     let again = world.started().await;
-    world.fails(&failing).await;
-    let expected = Some(Streak { since: BEGIN.plus(2 * DAY), lasted: Duration::ZERO });
-    assert_eq!(world.streak().await, expected);
-    world.clock.pass(DAY);
-    world.change().await;
-    world.fails(&again).await;
-    assert_eq!(
-        world.streak().await.map(|streak| streak.lasted),
-        Some(Duration::ZERO),
-        "what the restart found was old"
-    );
+    for failing in [&failing, &again] {
+        world.fails(failing).await;
+        let expected = Some(Streak { since: BEGIN.plus(2 * DAY), lasted: Duration::ZERO });
+        assert_eq!(world.streak().await, expected);
+    }
 }
 
 #[tokio::test]
@@ -222,7 +216,9 @@ async fn one_that_another_process_has_changed_meanwhile_is_not_switched_off() {
     let change = Change { name: Some("new".to_owned()), ..Change::default() };
     other.update(&seen.id, change).await.expect("changed");
     world.comes_to(&failing, &seen, Outcome::Gone, Some(410)).await;
-    assert_eq!(other.show(&seen.id).expect("known").status, Status::Active);
+    let clock = Arc::clone(&world.clock) as SharedClock;
+    let now = Registry::open(&store, Seals::default(), Vec::new(), clock).await.expect("a registry");
+    assert_eq!(now.show(&seen.id).expect("known").status, Status::Active);
     assert!(failing.runs.borrow().is_empty());
     assert_eq!(world.streak().await, None);
 }

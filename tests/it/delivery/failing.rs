@@ -206,12 +206,8 @@ async fn a_system_webhook_that_is_gone_is_told_to_system_webhooks_and_to_no_user
     world.finish().await;
 }
 
-#[tokio::test]
-async fn when_nobody_subscribes_to_it_nothing_is_published() {
-    let mut world = world_answering(|_, _| Answer::Status(410)).await;
-
-    a_note_a_day(&mut world, 1).await;
-
+/// Waits until nothing is to be told any more.
+async fn all_counts_as_told(world: &World) {
     soon("it counts as told", async {
         while !world.registry.announcements(1).await.expect("read").is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -219,6 +215,97 @@ async fn when_nobody_subscribes_to_it_nothing_is_published() {
     })
     .await;
     world.all_taken().await;
+}
+
+/// Waits until telling was in vain so often.
+async fn told_in_vain(world: &World, times: u32) {
+    soon("it is tried in vain", async {
+        let is_less = |text: String| (0..times).any(|less| text.contains(&format!("hikyaku_troubles_total {less}\n")));
+        while is_less(world.telemetry.render()) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
+/// Keeps deactivations from being published.
+fn refuse_publishing(world: &World) {
+    let refusing = format!(
+        "CREATE TRIGGER refuse BEFORE INSERT ON work WHEN new.type = '{WEBHOOK_DEACTIVATED}' \
+         BEGIN SELECT raise(ABORT, 'not now'); END"
+    );
+    world.queue_file().execute_batch(&refusing).expect("a trigger");
+}
+
+#[tokio::test]
+async fn an_owner_on_another_misskey_is_told_there_and_not_as_ours() {
+    let mut world = World::start(Setup { schedule: Vec::new(), ..Setup::default() }).await;
+    let (gone, other) = (world.answering(&[Answer::Status(410)]).await, world.answering(&[Answer::Status(200)]).await);
+    world.hook_with("wh1", &gone.url(), HookSetup { source: "other", ..HookSetup::default() }).await;
+    let setup = HookSetup { source: "other", on: &[WEBHOOK_DEACTIVATED], ..HookSetup::default() };
+    world.hook_with("told", &other.url(), setup).await;
+
+    world.publish(r#"{"type":"note","userId":"u1","source":"other","body":{}}"#).await;
+
+    let event = told(&mut world, "told", &other).await;
+    assert_eq!(event.get("server").filter(|server| !server.is_null()), None, "{event}");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn when_only_one_that_is_paused_subscribes_to_it_nothing_is_published() {
+    let mut world = world_answering(|_, _| Answer::Status(410)).await;
+    let paused = told_one(&mut world, "told", Some("u1")).await;
+    let change = Change { active: Some(false), ..Change::default() };
+    world.registry.update(&webhook("told"), change).await.expect("paused");
+
+    a_note_a_day(&mut world, 1).await;
+
+    all_counts_as_told(&world).await;
+    assert_eq!(world.told().len(), 1, "the note alone: {:?}", world.told());
+    assert_eq!(paused.count(), 0);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn who_has_deleted_the_webhook_meanwhile_is_not_told() {
+    let mut world = world_answering(|_, _| Answer::Status(410)).await;
+    let other = told_one(&mut world, "told", Some("u1")).await;
+    refuse_publishing(&world);
+    a_note_a_day(&mut world, 1).await;
+    told_in_vain(&world, 1).await;
+
+    world.registry.delete(&webhook("wh1")).await.expect("deleted");
+
+    all_counts_as_told(&world).await;
+    assert_eq!(other.count(), 0);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn what_was_published_and_cannot_be_noted_as_told_is_not_published_again() {
+    let mut world = world_answering(|_, _| Answer::Status(410)).await;
+    let other = told_one(&mut world, "told", Some("u1")).await;
+    let refusing = "CREATE TRIGGER refuse BEFORE DELETE ON webhook_announcements BEGIN SELECT raise(ABORT, 'no'); END";
+    world.store().execute_batch(refusing).expect("a trigger");
+    a_note_a_day(&mut world, 1).await;
+    told_in_vain(&world, 2).await;
+
+    world.store().execute_batch("DROP TRIGGER refuse").expect("dropped");
+
+    all_counts_as_told(&world).await;
+    told(&mut world, "told", &other).await;
+    assert_eq!(other.count(), 1);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn when_nobody_subscribes_to_it_nothing_is_published() {
+    let mut world = world_answering(|_, _| Answer::Status(410)).await;
+
+    a_note_a_day(&mut world, 1).await;
+
+    all_counts_as_told(&world).await;
     let unwanted = "hikyaku_events_without_subscriber_total 0";
     assert!(world.telemetry.render().contains(unwanted), "an event that nobody wants was published");
     world.finish().await;
@@ -228,25 +315,18 @@ async fn when_nobody_subscribes_to_it_nothing_is_published() {
 async fn what_cannot_be_published_at_once_is_told_later_and_once_also_after_a_restart() {
     let mut world = world_answering(|_, _| Answer::Status(410)).await;
     let other = told_one(&mut world, "told", Some("u1")).await;
-    let refusing = format!(
-        "CREATE TRIGGER refuse BEFORE INSERT ON work WHEN new.type = '{WEBHOOK_DEACTIVATED}' \
-         BEGIN SELECT raise(ABORT, 'not now'); END"
-    );
-    world.queue_file().execute_batch(&refusing).expect("a trigger");
+    refuse_publishing(&world);
     a_note_a_day(&mut world, 1).await;
-    soon("it is tried in vain", async {
-        while world.telemetry.render().contains("hikyaku_troubles_total 0") {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    told_in_vain(&world, 1).await;
     assert_eq!(world.registry.announcements(9).await.expect("read").len(), 1);
 
     world.stop_process().await;
     world.queue_file().execute_batch("DROP TRIGGER refuse").expect("dropped");
+    world.pass(DAY);
     world.start_process().await;
 
-    told(&mut world, "told", &other).await;
+    let event = told(&mut world, "told", &other).await;
+    assert_eq!(event["createdAt"], json!(BEGIN.as_millis()), "when it happened, not when it is told");
     world.stop_process().await;
     world.start_process().await;
     assert_eq!(world.registry.announcements(9).await.expect("read"), []);

@@ -90,7 +90,7 @@ async fn a_webhook_of_another_address_begins_afresh_though_nobody_says_that_it_w
 
 #[tokio::test(start_paused = true)]
 async fn of_very_many_webhooks_and_hosts_those_that_fail_or_are_in_use_are_remembered_and_no_more_than_the_limit() {
-    let endpoints = world(EndpointPolicy { breaker_failures: 4, ..policy() }).endpoints;
+    let endpoints = world(EndpointPolicy { breaker_failures: 4, per_host: 1, ..policy() }).endpoints;
     let failing = webhook("failing");
     for _ in 0..4 {
         attempt(&endpoints, &failing, &timeout(), 10 * SECOND).await;
@@ -109,6 +109,8 @@ async fn of_very_many_webhooks_and_hosts_those_that_fail_or_are_in_use_are_remem
     assert!(endpoints.known().hosts.len() <= IDLE_REMEMBERED_MAX);
     assert_eq!(known.iter().filter(|sight| sight.in_flight > 0).count(), 1);
     assert!(endpoints.left_alone(&failing).is_some());
+    let another = webhook_at("another", "http://used.example/");
+    assert!(endpoints.acquire(&another).await.is_err(), "the one connection to that host is in use");
     endpoints.follow(&Arc::new(Snapshot::default()));
     for number in 0..2 * IDLE_REMEMBERED_MAX {
         assert_eq!(endpoints.left_alone(&webhook(&format!("later{number}"))), None);
