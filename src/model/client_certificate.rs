@@ -101,11 +101,22 @@ impl ClientCertificate {
         certificates: Vec<CertificateDer<'static>>,
     ) -> Result<CertifiedKey, ClientCertificateError> {
         let provider = rustls::crypto::ring::default_provider();
+        let later: Vec<_> = certificates.iter().skip(1).cloned().collect();
+        let again = key.clone_key();
         CertifiedKey::from_der(certificates, key, &provider).map_err(|error| match error {
-            rustls::Error::InconsistentKeys(_) => ClientCertificateError::Key(format!(
-                "it is not the key of the certificate ({}), which must be the first of its chain",
-                self.subject()
-            )),
+            rustls::Error::InconsistentKeys(_) => {
+                let is_its = |certificate| CertifiedKey::from_der(vec![certificate], again.clone_key(), &provider).is_ok();
+                match later.into_iter().position(is_its) {
+                    Some(index) => ClientCertificateError::Certificate(format!(
+                        "its certificates are in the wrong order: the key is that of number {}, which must be the first",
+                        index + 2
+                    )),
+                    None => ClientCertificateError::Key(format!(
+                        "it is not the key of the certificate ({}), which must be the first of its chain",
+                        self.subject()
+                    )),
+                }
+            }
             _ => ClientCertificateError::Key(
                 "it is no key that can be used; it must be RSA of 2048 to 8192 bits, ECDSA on P-256 or P-384, or Ed25519"
                     .to_owned(),
@@ -190,6 +201,7 @@ mod tests {
 
     const CHAIN: &str = include_str!("../../tests/fixtures/tls/client.pem");
     const KEY: &str = include_str!("../../tests/fixtures/tls/client-key.pem");
+    const OTHER: &str = include_str!("../../tests/fixtures/tls/other.pem");
     const OTHER_KEY: &str = include_str!("../../tests/fixtures/tls/other-key.pem");
     const ENCRYPTED: &str = include_str!("../../tests/fixtures/tls/encrypted-key.pem");
 
@@ -211,6 +223,7 @@ mod tests {
         let broken = CHAIN.replacen("MII", "!!!", 1);
         let empty = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         let both = format!("{CHAIN}{KEY}");
+        let turned = format!("{OTHER}{CHAIN}");
         let many = CHAIN.repeat(CHAIN_MAX + 1);
         let cases = [
             ("", KEY, true, "no certificate in PEM"),
@@ -218,6 +231,7 @@ mod tests {
             (&both, KEY, true, "it has a key too"),
             (&broken, KEY, true, "no PEM that can be read"),
             (empty, KEY, true, "its first certificate cannot be read"),
+            (&turned, KEY, true, "in the wrong order: the key is that of number 2, which must be the first"),
             (&many, KEY, true, "it has 11 certificates, and 10"),
             (&long, KEY, true, "and 32768 are allowed"),
             (CHAIN, "", false, "no private key in PEM"),

@@ -15,7 +15,7 @@ use super::proxy::Proxy;
 use super::request::{self, Attempt};
 use super::tls::{Authorities, Trust};
 use crate::decide::{AddressPolicy, Exchange, NoAnswer};
-use crate::model::ClientCertificateError;
+use crate::model::{ClientCertificate, ClientCertificateError, Timestamp};
 
 /// Bytes of an answer that are read; what comes after is not waited for.
 pub const RESPONSE_BYTES_MAX: usize = 64 * 1024;
@@ -143,7 +143,7 @@ impl Client {
             }
             Err(error) => nothing(not_answered(&error)),
         };
-        (tell_expiry(exchange, attempt), response)
+        (tell_expiry(exchange, attempt.webhook.options.client_certificate.as_ref(), attempt.now), response)
     }
 }
 
@@ -152,16 +152,20 @@ fn nothing(exchange: Exchange) -> (Exchange, String) {
     (exchange, String::new())
 }
 
-/// Adds to a failure of TLS that our certificate has expired, which is most probably why.
-fn tell_expiry(mut exchange: Exchange, attempt: &Attempt<'_>) -> Exchange {
-    if let Exchange::NoAnswer { kind: NoAnswer::Tls | NoAnswer::Connection, words } = &mut exchange
-        && let Some(certificate) = &attempt.webhook.options.client_certificate
-        && certificate.expires_at() < attempt.now
-    {
-        words.push_str(&format!(
-            "; the webhook's client certificate has expired on {}",
-            certificate.expires_at().to_rfc3339()
-        ));
+/// Adds to a failure that our certificate has expired, where that is most probably why: TLS fails, or is taken and the request
+/// refused (nginx answers 400, Apache 403).
+fn tell_expiry(mut exchange: Exchange, certificate: Option<&ClientCertificate>, now: Timestamp) -> Exchange {
+    let Some(certificate) = certificate.filter(|certificate| certificate.expires_at() < now) else { return exchange };
+    let expired = format!("the webhook's client certificate has expired on {}", certificate.expires_at().to_rfc3339());
+    match &mut exchange {
+        Exchange::NoAnswer { kind: NoAnswer::Tls | NoAnswer::Connection, words } => {
+            words.push_str("; ");
+            words.push_str(&expired);
+        }
+        Exchange::Answered { status: 400 | 401 | 403, excerpt, .. } => {
+            *excerpt = if excerpt.is_empty() { expired } else { format!("({expired}) {excerpt}") };
+        }
+        _ => {}
     }
     exchange
 }
@@ -194,6 +198,33 @@ pub(crate) fn one_line(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn that_a_client_certificate_has_expired_is_told_where_it_may_be_why() {
+        let (chain, key) = (
+            include_str!("../../tests/fixtures/tls/client.pem"),
+            include_str!("../../tests/fixtures/tls/client-key.pem"),
+        );
+        let certificate = ClientCertificate::new(chain, key).expect("a certificate");
+        let until = certificate.expires_at();
+        let after = Timestamp::from_millis(until.as_millis() + 1);
+        let answered = |status| Exchange::Answered { status, retry_after: None, excerpt: "bad".to_owned() };
+        let silent = |kind| Exchange::NoAnswer { kind, words: "bad".to_owned() };
+        let words = |exchange: Exchange, certificate, now| match tell_expiry(exchange, certificate, now) {
+            Exchange::Answered { excerpt, .. } => excerpt,
+            Exchange::NoAnswer { words, .. } => words,
+        };
+        for exchange in [answered(400), answered(403), silent(NoAnswer::Tls), silent(NoAnswer::Connection)] {
+            let told = words(exchange.clone(), Some(&certificate), after);
+            let expired = format!("certificate has expired on {}", until.to_rfc3339());
+            assert!(told.contains("bad") && told.contains(&expired), "{told}");
+            assert_eq!(words(exchange.clone(), Some(&certificate), until), "bad", "it has not expired");
+            assert_eq!(words(exchange, None, after), "bad", "there is none");
+        }
+        for exchange in [answered(500), answered(404), silent(NoAnswer::Timeout)] {
+            assert_eq!(words(exchange, Some(&certificate), after), "bad");
+        }
+    }
 
     #[test]
     fn a_strangers_text_becomes_one_harmless_line() {

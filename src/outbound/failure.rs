@@ -54,7 +54,17 @@ fn exchange_of(error: &(dyn Error + 'static), is_builder: bool, is_timeout: bool
     if let Some(forbidden) = links(error).find_map(|link| link.downcast_ref::<ForbiddenName>()) {
         return Exchange::NoAnswer { kind: NoAnswer::Forbidden, words: forbidden.to_string() };
     }
-    Exchange::NoAnswer { kind: kind(error, is_builder, is_timeout), words: words(error) }
+    let mut words = words(error);
+    if links(error).filter_map(tls_error).any(is_unknown_issuer) {
+        words.push_str(
+            "; its authority is neither the system's nor in outbound.ca_files, or a certificate between is not sent",
+        );
+    }
+    Exchange::NoAnswer { kind: kind(error, is_builder, is_timeout), words }
+}
+
+fn is_unknown_issuer(error: &rustls::Error) -> bool {
+    matches!(error, rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer))
 }
 
 fn kind(error: &(dyn Error + 'static), is_builder: bool, is_timeout: bool) -> NoAnswer {
@@ -70,7 +80,7 @@ fn kind(error: &(dyn Error + 'static), is_builder: bool, is_timeout: bool) -> No
         Some(TunnelError::Receiver { .. }) => return NoAnswer::Connection,
         None => {}
     }
-    if chain().any(is_tls) {
+    if chain().any(|link| tls_error(link).is_some()) {
         return NoAnswer::Tls;
     }
     if chain().filter_map(|link| link.downcast_ref::<io::Error>()).any(is_ours) {
@@ -89,7 +99,8 @@ fn links<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
     std::iter::from_fn(follow).take(LINKS_MAX)
 }
 
-fn is_tls(link: &(dyn Error + 'static)) -> bool {
+/// The error of TLS that `link` is or holds.
+fn tls_error<'a>(link: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     // hyper-rustls wraps an `io::Error` in another, whose `source` passes over what is within.
     let mut innermost = link;
     for _ in 0..LINKS_MAX {
@@ -98,7 +109,7 @@ fn is_tls(link: &(dyn Error + 'static)) -> bool {
             None => break,
         }
     }
-    innermost.is::<rustls::Error>()
+    innermost.downcast_ref()
 }
 
 fn is_ours(error: &io::Error) -> bool {

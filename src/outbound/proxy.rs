@@ -46,8 +46,12 @@ impl Proxy {
     /// # Errors
     /// What is wrong, without quoting anything: a password may be in it.
     pub fn parse(text: &str) -> Result<Self, String> {
-        const FORM: &str = "it must look like http://proxy.example:3128 or socks5://proxy.example:1080";
-        let url = Url::parse(text).map_err(|_| format!("it is no URL; {FORM}"))?;
+        let form = "it must look like http://proxy.example:3128 or socks5://proxy.example:1080".to_owned();
+        let form = match text.contains('@') {
+            false => form,
+            true => form + ", special characters of user and password percent-encoded (`%40` for `@`, `%2F` for `/`)",
+        };
+        let url = Url::parse(text).map_err(|_| format!("it is no URL; {form}"))?;
         let (kind, usual) = match url.scheme() {
             "http" => (Kind::Http, 80),
             "socks5" => (Kind::Socks5, 1080),
@@ -58,17 +62,17 @@ impl Proxy {
                         .to_owned(),
                 );
             }
-            "https" => return Err(format!("a proxy that is spoken to by TLS is not supported; {FORM}")),
-            _ => return Err(format!("its scheme is neither http nor socks5; {FORM}")),
+            "https" => return Err(format!("a proxy that is spoken to by TLS is not supported; {form}")),
+            _ => return Err(format!("its scheme is neither http nor socks5; {form}")),
         };
         let host = match url.host() {
             Some(Host::Domain(name)) if !name.is_empty() => name.to_owned(),
             Some(Host::Ipv4(address)) => address.to_string(),
             Some(Host::Ipv6(address)) => address.to_string(),
-            _ => return Err(format!("it names no host; {FORM}")),
+            _ => return Err(format!("it names no host; {form}")),
         };
         if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
-            return Err(format!("it has something after host and port; {FORM}"));
+            return Err(format!("it has something after host and port; {form}"));
         }
         let credentials = Credentials::of(&url, kind)?;
         Ok(Self { kind, host, port: url.port().unwrap_or(usual), credentials, resolves: false })
@@ -165,6 +169,9 @@ mod tests {
             ("https://u:hunter2@proxy.example", "by TLS is not supported"),
             ("http://u:hunter2@proxy.example/path", "something after host and port"),
             ("socks5://u:hunter2@", "it is no URL"),
+            ("http://u:hunter2/x@proxy.example", "it is no URL; it must look like"),
+            ("http://u:hunter2/x@proxy.example", "`%2F` for `/`"),
+            ("http://u:1/hunter2@proxy.example", "`%2F` for `/`"),
             ("socks5://user@proxy.example", "1 to 255 bytes"),
             ("socks5://:hunter2@proxy.example", "1 to 255 bytes"),
             ("http://us%3Aer:hunter2@proxy.example", "colon"),

@@ -67,6 +67,7 @@ async fn a_receiver_of_an_authority_that_nobody_named_gets_no_request() {
         let failure = failure(&step);
         assert_eq!(failure.outcome, Outcome::Tls, "{failure:?}");
         assert!(failure.error.contains("UnknownIssuer"), "{failure:?}");
+        assert!(failure.error.contains("nor in outbound.ca_files"), "{failure:?}");
         world.finish().await;
     }
     assert_eq!(receiver.came(), []);
