@@ -92,6 +92,7 @@ impl Http {
     }
 
     fn deliveries(user_agent: &str, connections: Connections, tls: ClientConfig) -> Result<Self, ClientError> {
+        #[expect(clippy::disallowed_methods, reason = "this is the one place")]
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())

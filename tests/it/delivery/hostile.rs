@@ -216,6 +216,29 @@ async fn what_says_that_it_is_compressed_is_not_unpacked() {
 }
 
 #[tokio::test]
+async fn a_gzip_bomb_is_left_as_it_is() {
+    // 64 KiB of `x` in 96 bytes, and that 600 times: 38 MiB in 56 KiB.
+    let member = [
+        [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 0xff, 0xed, 0xc1, 1, 1, 0, 0].as_slice(),
+        &[0, 0x80, 0x90, 0xdb, 0xcd, 0xef, 8, 0x0a],
+        &[0; 60],
+        &[0, 0, 0, 0x6a, 0x9a, 0x58, 0xb4, 0x2c, 0, 0, 1, 0],
+    ]
+    .concat();
+    assert_eq!(member.len(), 96);
+    let bomb = member.repeat(600);
+    let head = format!(
+        "HTTP/1.1 500 No\r\nConnection: close\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
+        bomb.len()
+    );
+    let harmed = harmed(Harm::Says([head.as_bytes(), &bomb].concat())).await;
+    assert_eq!(harmed.failure().status, Some(500), "{:?}", harmed.first);
+    let words = &harmed.failure().error;
+    assert!(words.contains('\u{fffd}') && !words.contains("xx"), "{words:?}");
+    harmed.world.finish().await;
+}
+
+#[tokio::test]
 async fn an_answer_that_comes_before_the_body_is_read_counts() {
     let hostile =
         Hostile::start(Harm::Says(bytes("HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")))

@@ -1,7 +1,7 @@
 //! No secret gets into the log, into errors, metrics or health, nor into what commands print without being asked for it.
 //!
 //! A busy run of the program uses a secret of every kind, rightly and wrongly, with everything logged that can be; then all that it
-//! has said is searched for each of them, in every form ([`canaries`]). Where Misskey's API, or `webhooks show --reveal`, is there
+//! has said, and what lies in its files, is searched for each of them, in every form ([`canaries`]). Where Misskey's API, or `webhooks show --reveal`, is there
 //! to show a secret to its owner, the answer is not searched.
 //!
 //! **A new kind of secret**: make one in [`Scene::new`] with [`Canaries::text`] or [`Canaries::key`], put it where it belongs (the
@@ -27,6 +27,8 @@ use crate::support::proxies::Kind;
 use crate::support::world::nobody;
 
 const ALICE: &str = "9ks5o1w5k3x9alice";
+/// What is no secret to whoever has the files.
+const HELD: &str = "what an event holds";
 /// Webhooks that fail, by what their receiver's path and host are; each makes one dead letter.
 const FAILING: usize = 8;
 
@@ -146,6 +148,22 @@ impl Scene {
     }
 }
 
+impl Scene {
+    /// No secret lies open in the files of queue, store and history, where events do.
+    fn assert_sealed(&self) {
+        let names = std::fs::read_dir(self.home.path("")).expect("a folder");
+        let names: Vec<_> =
+            names.map(|entry| entry.expect("a file").file_name().into_string().expect("text")).collect();
+        assert!(names.contains(&"history.db".to_owned()), "{names:?}");
+        for name in names.iter().filter(|name| name.ends_with(".db") || name.ends_with(".db-wal")) {
+            let content = String::from_utf8_lossy(&std::fs::read(self.home.path(name)).expect("readable")).into_owned();
+            let found = self.canaries.found_in(&content);
+            let found: Vec<_> = found.into_iter().filter(|what| *what != HELD).collect();
+            assert!(found.is_empty(), "in {name} lie {found:?}");
+        }
+    }
+}
+
 /// Registers webhooks in every way, and calls the API as it should be.
 async fn manage(scene: &Scene, program: &Program) {
     let url = |scene: &Scene| format!("{}/{}", scene.echo.url("/200"), scene.secret("a URL's path"));
@@ -202,9 +220,7 @@ async fn misuse(scene: &Scene, program: &Program) {
     let posted = program.asking(reqwest::Method::POST, &format!("{}/ingest/misskey", program.address));
     let post = |secret: String| posted.try_clone().expect("no body").header("x-misskey-hook-secret", secret);
     scene.refused("a wrong secret of Misskey", post(wrong("a wrong secret of Misskey")), "{}").await;
-    scene
-        .refused("no event", post(scene.ingest.clone()), format!("{{\"type\":\"{}\"}}", wrong("what an event holds")))
-        .await;
+    scene.refused("no event", post(scene.ingest.clone()), format!("{{\"type\":\"{}\"}}", wrong(HELD))).await;
     let id = program.call("i/webhooks/list", json!({"i": scene.alice})).await.1[0]["id"].clone();
     for (name, value) in [
         ("url", json!(format!("https://me:{}@a.example/", wrong("a URL's password")))),
@@ -345,7 +361,7 @@ async fn bad_settings(scene: &Scene) {
 
 /// Lets events come, be delivered, fail in every way, be looked at and be replayed.
 async fn deliver(scene: &Scene, program: &Program) {
-    let held = scene.secret("what an event holds");
+    let held = scene.secret(HELD);
     let publish = async |id: &str| {
         let event = json!({"type": "userCreated", "eventId": id, "body": {"text": held}}).to_string();
         let answer = program.request().bearer_auth(&scene.admin).body(event).send().await.expect("an answer");
@@ -441,6 +457,7 @@ async fn assert_no_secret_is_told(scene: Scene) {
     }
     scene.note("the log", said);
     scene.assert_kept();
+    scene.assert_sealed();
 }
 
 #[tokio::test]
