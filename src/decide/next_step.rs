@@ -14,7 +14,9 @@
 
 use std::time::Duration;
 
-use super::{Verdict, left_alone_wait, park_wait, probe_wait, retry_wait, together, token_wait, turn_wait};
+use super::{
+    PARK_WAIT_MAX, Verdict, left_alone_wait, park_wait, probe_wait, retry_wait, together, token_wait, turn_wait,
+};
 use crate::model::{DeathReason, Delivery, DropReason, LastFailure, Outcome, ParkReason, Timestamp};
 
 /// How deliveries to one webhook are tried: the settings, or the webhook's own options.
@@ -143,7 +145,8 @@ pub fn next_step(delivery: &Delivery, happening: &Happening, policy: &Policy, no
         Happening::LeftAlone { reason, wait, comeback } => {
             let due = match comeback {
                 Comeback::Probe => now.plus(probe_wait(*wait)),
-                Comeback::Turn(turn) => together(now.plus(left_alone_wait(*wait, *turn, delivery.parks, jitter))),
+                Comeback::Turn(turn) => together(now.plus(left_alone_wait(*wait, *turn, delivery.parks, jitter)))
+                    .min(now.plus(PARK_WAIT_MAX)),
             };
             put_off_until(delivery, *reason, due, policy, now)
         }

@@ -86,6 +86,20 @@ fn what_waits_for_who_is_left_alone_comes_back_together_and_the_probe_at_its_own
 }
 
 #[test]
+fn however_late_its_turn_nobody_is_put_off_for_longer_than_a_quarter_of_an_hour() {
+    let now = Timestamp::from_millis(NOW.as_millis() + 2);
+    let late = Happening::LeftAlone {
+        reason: ParkReason::BreakerOpen,
+        wait: Duration::ZERO,
+        comeback: Comeback::Turn(PARK_WAIT_MAX - Duration::from_millis(1)),
+    };
+    let Step::Later { due, .. } = next_step(&delivery(0, 0, now), &late, &policy(), now, 0.5) else {
+        panic!("not later");
+    };
+    assert_eq!(due, now.plus(PARK_WAIT_MAX));
+}
+
+#[test]
 fn a_park_at_or_past_its_age_is_expired_and_not_put_off_to_now() {
     let old = delivery(1, 0, NOW.minus(Duration::from_secs(3600)));
     let turn = Duration::ZERO;
