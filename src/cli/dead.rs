@@ -211,7 +211,7 @@ async fn replay(
     filter: &Filter,
     output: &mut Output,
 ) -> Result<(), CliError> {
-    let _turn = letters.replay_turn()?;
+    let _turn = letters.replay_turn().await?;
     // Only what is dead now: what dies again while this runs is not replayed a second time.
     let began = clock.now().plus(Duration::from_millis(1));
     let filter = Filter { until: Some(filter.until.map_or(began, |until| until.min(began))), ..filter.clone() };

@@ -4,6 +4,19 @@
 //! queue may let go of it. [`Receipts`] are for queues that do not remember what they took in. [`Latest`] is a courtesy to people looking at a webhook, and may lose half a second in a crash.
 //! Both lie in the store, each in tables of its own, on connections of its own. [`History`], every delivery and attempt for a
 //! while, lies in a file beside it, so that its writing and pruning hold nobody up.
+//!
+//! Each is a front, whose module has the contract, over a store that may be of several kinds (`ask!`). What all of them promise
+//! is held by one suite, `tests/it/record_conformance/`.
+
+/// Asks the store behind a front, of whichever kind it is: `ask!(self.store => count(filter))` awaits the method `count` of that
+/// kind, and makes a [`RecordError`] of its error.
+macro_rules! ask {
+    ($store:expr => $method:ident($($argument:expr),*)) => {
+        match &$store {
+            Store::Sqlite(store) => store.$method($($argument),*).await.map_err($crate::record::RecordError::from),
+        }
+    };
+}
 
 mod dead_letters;
 mod history;
@@ -21,7 +34,6 @@ pub use history::{
 pub use latest::{Latest, LatestAttempt, WEBHOOKS_MAX, failing_since};
 pub use receipts::Receipts;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::model::DeliveryId;
@@ -39,14 +51,20 @@ pub enum RecordError {
     /// The lock of replaying cannot be used.
     #[error("the file beside the store that keeps two from replaying at once cannot be used")]
     ReplayLock(#[source] Arc<std::io::Error>),
+    /// The system has no thread left.
+    #[error("the system has no thread left for the history")]
+    NoThread(#[source] Arc<std::io::Error>),
+    /// The thread that writes the history has ended.
+    #[error("the history has been closed")]
+    HistoryClosed,
     /// Nobody has written a history.
     #[error(
-        "there is no history in {path} yet: hikyaku writes it while it serves, unless history.enabled is false; it lies beside \
-         the file of store.url"
+        "there is no history in {place} yet: hikyaku writes it while it serves, unless history.enabled is false; it lies with \
+         the store that store.url names"
     )]
     NoHistory {
         /// Where it would be.
-        path: PathBuf,
+        place: String,
     },
     /// A dead letter, or what the history has of a delivery, cannot be read.
     #[error("the {what} {id} is kept, but cannot be read: {why}{way_out}", way_out = way_out(what))]
@@ -58,6 +76,21 @@ pub enum RecordError {
         /// What cannot be read.
         why: String,
     },
+}
+
+impl RecordError {
+    /// Whether the store is of a newer version.
+    fn is_newer(&self) -> bool {
+        matches!(self, Self::Store(SqliteError::Newer { .. }))
+    }
+
+    /// What the store itself says, for words that have told what was asked of it.
+    pub(crate) fn of_store(&self) -> String {
+        match self {
+            Self::Store(error) => error.to_string(),
+            other => other.to_string(),
+        }
+    }
 }
 
 fn way_out(what: &str) -> &'static str {

@@ -1,30 +1,28 @@
 //! What is told of the history: that it falls behind or cannot be written, that this is over, and how much it holds.
 
-use std::path::Path;
-
 use super::{Telemetry, to_i64};
 
 impl Telemetry {
-    /// The history in the file at `path` cannot be written, or not fast enough. Told once, until it is written again.
-    pub fn history_behind(&self, path: &Path, why: &str) {
+    /// The history in `place`, a file or a database, cannot be written, or not fast enough. Told once, until it is written again.
+    pub fn history_behind(&self, place: &str, why: &str) {
         self.metrics.parts.troubles.inc();
-        let path = path.display();
         tracing::warn!(
-            "the history in {path} falls behind: {why}. Deliveries go on; what happens is kept in memory while there is room, \
+            "the history in {place} falls behind: {why}. Deliveries go on; what happens is kept in memory while there is room, \
              and then missing in the history (hikyaku_record_dropped_total)"
         );
     }
 
     /// That is over; so many entries are missing.
-    pub fn history_recovered(&self, path: &Path, missing: u64) {
-        let path = path.display();
-        tracing::info!(missing, "the history in {path} is written again; {missing} entries are missing");
+    pub fn history_recovered(&self, place: &str, missing: u64) {
+        tracing::info!(missing, "the history in {place} is written again; {missing} entries are missing");
     }
 
     /// At the end of the process so many entries were not written.
-    pub fn history_left(&self, path: &Path, missing: u64) {
-        let path = path.display();
-        tracing::warn!(missing, "the history in {path} could not be written to the end; {missing} entries are missing");
+    pub fn history_left(&self, place: &str, missing: u64) {
+        tracing::warn!(
+            missing,
+            "the history in {place} could not be written to the end; {missing} entries are missing"
+        );
     }
 
     /// How many deliveries and attempts the history holds.

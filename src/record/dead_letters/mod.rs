@@ -3,7 +3,7 @@
 //! Letters come from the queue's drainer ([`DeadLetters::add`]), go out to replay, CLI and console, and are named by
 //! delivery id and generation.
 //!
-//! Contract, for every backend:
+//! Contract, for every store (held by `tests/it/record_conformance/`):
 //! - `add` is all or nothing and on the disk when it returns; a letter added again changes nothing.
 //! - Of a delivery only the latest generation is kept: a newer one removes the older, an older one that comes late is
 //!   ignored. Removing names the generation, so a replay that has died again meanwhile stays.
@@ -13,10 +13,9 @@
 //! - A row that cannot be read is told in [`Page::problems`] and hides no other.
 
 mod page;
-mod row;
 mod sqlite;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,11 +79,16 @@ pub struct ReplayTurn {
     _lock: FileLock,
 }
 
+/// Where they lie.
+#[derive(Debug)]
+enum Store {
+    Sqlite(SqliteDeadLetters),
+}
+
 /// The dead letters of a store. See the module's head for what it promises.
 #[derive(Debug)]
 pub struct DeadLetters {
-    path: PathBuf,
-    store: SqliteDeadLetters,
+    store: Store,
     retention: Retention,
     clock: SharedClock,
 }
@@ -95,19 +99,15 @@ impl DeadLetters {
     /// # Errors
     /// What the store says; the file is as it was.
     pub async fn open(path: &Path, retention: Retention, clock: SharedClock) -> Result<Self, RecordError> {
-        Ok(Self { path: path.to_owned(), store: SqliteDeadLetters::open(path).await?, retention, clock })
+        Ok(Self { store: Store::Sqlite(SqliteDeadLetters::open(path).await?), retention, clock })
     }
 
     /// The turn to replay: one process at a time, since two would put the same letters back to work, and so send them twice.
     ///
     /// # Errors
     /// [`RecordError::ReplayPresent`] while another process has it.
-    pub fn replay_turn(&self) -> Result<ReplayTurn, RecordError> {
-        match FileLock::take(&self.path, "replay") {
-            Ok(Some(lock)) => Ok(ReplayTurn { _lock: lock }),
-            Ok(None) => Err(RecordError::ReplayPresent),
-            Err(error) => Err(RecordError::ReplayLock(Arc::new(error))),
-        }
+    pub async fn replay_turn(&self) -> Result<ReplayTurn, RecordError> {
+        ask!(self.store => replay_turn())
     }
 
     /// Keeps `letters`. `Ok` promises that all are on the disk, or superseded by what is there.
@@ -115,7 +115,7 @@ impl DeadLetters {
     /// # Errors
     /// What the store says; none of them was added.
     pub async fn add(&self, letters: Vec<DeadLetter>) -> Result<(), RecordError> {
-        Ok(self.store.add(letters).await?)
+        ask!(self.store => add(letters))
     }
 
     /// A page of what `filter` lets through, newest first, without bodies: at most `limit` and [`PAGE_MAX`] letters, those
@@ -124,7 +124,7 @@ impl DeadLetters {
     /// # Errors
     /// What the store says.
     pub async fn list(&self, filter: &Filter, limit: u32, after: Option<Cursor>) -> Result<Page<Summary>, RecordError> {
-        Ok(self.store.list(filter.clone(), limit, after).await?)
+        ask!(self.store => list(filter.clone(), limit, after))
     }
 
     /// As [`Self::list`], with the bodies; a page also ends once its bodies exceed 16 MiB.
@@ -137,7 +137,7 @@ impl DeadLetters {
         limit: u32,
         after: Option<Cursor>,
     ) -> Result<Page<DeadLetter>, RecordError> {
-        Ok(self.store.read(filter.clone(), limit, after).await?)
+        ask!(self.store => read(filter.clone(), limit, after))
     }
 
     /// The letter of the delivery `id`, with its body.
@@ -145,7 +145,7 @@ impl DeadLetters {
     /// # Errors
     /// [`RecordError::Damaged`], or what the store says.
     pub async fn show(&self, id: &DeliveryId) -> Result<Option<DeadLetter>, RecordError> {
-        let letter = self.store.show(id).await?.transpose();
+        let letter = ask!(self.store => show(id))?.transpose();
         letter.map_err(|why| RecordError::Damaged { what: "dead letter", id: id.clone(), why })
     }
 
@@ -154,7 +154,7 @@ impl DeadLetters {
     /// # Errors
     /// What the store says.
     pub async fn count(&self, filter: &Filter) -> Result<u64, RecordError> {
-        Ok(self.store.count(filter.clone()).await?)
+        ask!(self.store => count(filter.clone()))
     }
 
     /// Removes the letter of that delivery and generation, and no other; tells whether there was one.
@@ -170,7 +170,7 @@ impl DeadLetters {
     /// # Errors
     /// What the store says; a part, in steps of [`STEP_ROWS`] from the front, may be removed.
     pub async fn remove_many(&self, letters: Vec<(DeliveryId, u32)>) -> Result<u64, RecordError> {
-        Ok(self.store.remove(letters).await?)
+        ask!(self.store => remove(letters))
     }
 
     /// Removes what `filter` lets through of the letters that are there now (an empty filter: all), and tells how many.
@@ -178,7 +178,7 @@ impl DeadLetters {
     /// # Errors
     /// What the store says; a part may be removed.
     pub async fn purge(&self, filter: &Filter) -> Result<u64, RecordError> {
-        Ok(self.store.purge(filter.clone()).await?)
+        ask!(self.store => purge(filter.clone()))
     }
 
     /// Removes what is past retention, the oldest first, and brings [`Self::total`] up to date.
@@ -187,16 +187,15 @@ impl DeadLetters {
     /// What the store says; a part may be removed.
     pub async fn prune(&self) -> Result<Pruned, RecordError> {
         let oldest = self.clock.now().minus(self.retention.age);
-        let by_age = self.store.prune_older(oldest).await?;
-        let by_count = self.store.prune_beyond(self.retention.count_max).await?;
+        let by_age = ask!(self.store => prune_older(oldest))?;
+        let by_count = ask!(self.store => prune_beyond(self.retention.count_max))?;
         Ok(Pruned { by_age, by_count })
     }
 
     /// How many letters there are, from memory: as of this process's last change or prune.
     pub fn total(&self) -> u64 {
-        self.store.total()
+        match &self.store {
+            Store::Sqlite(store) => store.total(),
+        }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -3,7 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::PAGE_MAX;
 use crate::model::{DeathReason, DeliveryId, EventType, Timestamp, WebhookId};
+
+/// Bytes of bodies after which a page ends.
+const PAGE_BODY_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// Which dead letters are meant: those for which all that is given holds. Empty: all.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +37,25 @@ pub struct Page<T> {
     pub problems: Vec<String>,
 }
 
+/// What a page holds at most.
+#[derive(Clone, Copy)]
+pub(super) struct Bounds {
+    pub(super) rows: u32,
+    pub(super) body_bytes: u64,
+}
+
+impl Bounds {
+    /// Of letters without their bodies.
+    pub(super) fn of_summaries(rows: u32) -> Self {
+        Self { rows: rows.clamp(1, PAGE_MAX), body_bytes: u64::MAX }
+    }
+
+    /// Of letters with them.
+    pub(super) fn of_letters(rows: u32) -> Self {
+        Self { body_bytes: PAGE_BODY_BYTES_MAX, ..Self::of_summaries(rows) }
+    }
+}
+
 /// The place of a letter in the listing. As text: `died_at_ms.delivery_id`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
@@ -58,5 +81,17 @@ impl FromStr for Cursor {
         let (died_at, id) = text.split_once('.').ok_or(CursorError)?;
         let died_at = died_at.parse().map(Timestamp::from_millis).map_err(|_| CursorError)?;
         Ok(Self { died_at, id: id.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_is_no_cursor_is_refused() {
+        for text in ["", "1774960496789", "x.msg_a", "."] {
+            assert_eq!(text.parse::<Cursor>(), Err(CursorError), "{text}");
+        }
     }
 }

@@ -1,12 +1,7 @@
-//! What the history has of a delivery, as people read it, and how that stands in a row.
-
-use std::time::Duration;
-
-use rusqlite::Row;
+//! What the history has of a delivery, as people read it.
 
 use super::entry::Attempted;
-use crate::model::{DeliveryId, DeliveryState, EventId, EventType, Outcome, Source, Timestamp, UserId, WebhookId};
-use crate::sqlite::columns::{read_column, read_moment, read_name, read_text};
+use crate::model::{DeliveryId, DeliveryState, EventId, EventType, Source, Timestamp, UserId, WebhookId};
 
 /// A delivery, as far as it had come when that was written last.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,50 +43,4 @@ pub struct KeptAttempt {
     pub made: Attempted,
     /// The worker that made it.
     pub worker: String,
-}
-
-/// The columns of a [`KeptDelivery`].
-pub(super) const DELIVERY_COLUMNS: &str = "delivery_id, event_id, type, user_id, source, webhook, accepted_at, generation, \
-    attempts, state, reason, changed_at, due_at";
-
-/// The columns of a [`KeptAttempt`].
-pub(super) const ATTEMPT_COLUMNS: &str =
-    "generation, attempt, started_at, took_us, outcome, status, error, response, worker";
-
-/// Reads a row of [`DELIVERY_COLUMNS`].
-pub(super) fn read_delivery(row: &Row<'_>) -> Result<KeptDelivery, String> {
-    let id: String = read_column(row, 0)?;
-    let user: Option<String> = read_column(row, 3)?;
-    Ok(KeptDelivery {
-        id: DeliveryId::from_text(&id).map_err(|error| format!("delivery_id: {error}"))?,
-        event: read_text(row, 1, EventId::new)?,
-        kind: read_text(row, 2, EventType::new)?,
-        user: user.map(|user| UserId::new(&user)).transpose().map_err(|error| format!("user_id: {error}"))?,
-        source: read_text(row, 4, Source::new)?,
-        webhook: read_text(row, 5, WebhookId::new)?,
-        accepted_at: read_moment(row, 6)?,
-        generation: read_column(row, 7)?,
-        attempts: read_column(row, 8)?,
-        state: read_name(row, 9, DeliveryState::from_name)?,
-        reason: read_column(row, 10)?,
-        changed_at: read_moment(row, 11)?,
-        due: read_column::<Option<i64>>(row, 12)?.map(Timestamp::from_millis),
-    })
-}
-
-/// Reads a row of [`ATTEMPT_COLUMNS`].
-pub(super) fn read_attempt(row: &Row<'_>) -> Result<KeptAttempt, String> {
-    Ok(KeptAttempt {
-        generation: read_column(row, 0)?,
-        made: Attempted {
-            number: read_column(row, 1)?,
-            started_at: read_moment(row, 2)?,
-            took: Duration::from_micros(read_column(row, 3)?),
-            outcome: read_name(row, 4, Outcome::from_name)?,
-            status: read_column(row, 5)?,
-            error: read_column(row, 6)?,
-            response: read_column(row, 7)?,
-        },
-        worker: read_column(row, 8)?,
-    })
 }

@@ -18,14 +18,13 @@ mod entry;
 mod kept;
 mod page;
 mod read;
-mod retention;
-mod schema;
 mod shape;
+mod sink;
+mod sqlite;
 mod waiting;
-mod write;
 mod writer;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,11 +35,13 @@ pub use read::{ATTEMPTS_MAX, HISTORY_PAGE_MAX, HistoryReader};
 pub use waiting::WAITING_BYTES_MAX;
 pub use writer::WRITE_EVERY;
 
+use self::sink::Sink;
+use self::sqlite::SqliteSink;
 use self::waiting::Waiting;
 use self::writer::Writer;
 use super::RecordError;
 use crate::clock::SharedClock;
-use crate::sqlite::{JoinedThread, SqliteError};
+use crate::sqlite::JoinedThread;
 use crate::telemetry::SharedTelemetry;
 
 /// How long the end of the process waits for what is still to be written.
@@ -63,7 +64,8 @@ pub struct HistoryPolicy {
 #[derive(Debug)]
 pub struct History {
     waiting: Arc<Waiting>,
-    path: PathBuf,
+    /// Where it is written, as log lines call it.
+    place: String,
     telemetry: SharedTelemetry,
     response_bytes_max: usize,
     /// Ends with this.
@@ -82,13 +84,27 @@ impl History {
         clock: SharedClock,
         telemetry: SharedTelemetry,
     ) -> Result<Self, RecordError> {
+        let mut sink = SqliteSink::of(path);
+        let trouble = match sink.ready() {
+            Err(error) if error.is_newer() => return Err(error),
+            opened => opened.err(),
+        };
+        let to = Writer::new(Box::new(sink), path.display().to_string(), policy, clock, telemetry);
+        Self::start(to, trouble)
+    }
+
+    /// Starts `writer`, which has met with `trouble` already.
+    fn start(writer: Writer, trouble: Option<RecordError>) -> Result<Self, RecordError> {
+        if let Some(trouble) = trouble {
+            writer.failed(&trouble);
+        }
+        let Writer { waiting, place, telemetry, policy, .. } = &writer;
+        let (waiting, place, telemetry) = (Arc::clone(waiting), place.clone(), telemetry.clone());
         let response_bytes_max = policy.response_bytes_max;
-        let waiting = Arc::new(Waiting::default());
-        let writer = Writer::open(path, policy, clock, telemetry.clone(), Arc::clone(&waiting))?;
-        let no_thread = |error| SqliteError::Other { path: path.to_owned(), why: format!("no thread: {error}") };
         // Nothing is sent to it: what it works on lies in `waiting`, by its bytes and not by its number.
-        let writer = JoinedThread::start("history-write", 1, move |_| writer.run()).map_err(no_thread)?;
-        Ok(Self { waiting, path: path.to_owned(), telemetry, response_bytes_max, _writer: writer })
+        let thread = JoinedThread::start("history-write", 1, move |_| writer.run())
+            .map_err(|error| RecordError::NoThread(Arc::new(error)))?;
+        Ok(Self { waiting, place, telemetry, response_bytes_max, _writer: thread })
     }
 
     /// Notes what a delivery has come to. Does no I/O and never waits.
@@ -99,17 +115,16 @@ impl History {
         let Err(is_first) = self.waiting.put(entry) else { return };
         self.telemetry.record_dropped(1);
         if is_first {
-            self.telemetry.history_behind(&self.path, "deliveries are made faster than they can be written");
+            self.telemetry.history_behind(&self.place, "deliveries are made faster than they can be written");
         }
     }
 
-    /// Writes what was noted so far. `Ok` promises that it is in the file.
+    /// Writes what was noted so far. `Ok` promises that it is in the store.
     ///
     /// # Errors
     /// Why it cannot be written; it is kept in memory and tried again.
     pub async fn flush(&self) -> Result<(), RecordError> {
-        let closed = || SqliteError::Closed { path: self.path.clone() };
-        Ok(self.waiting.flush().await.map_err(|_| closed())??)
+        self.waiting.flush().await.map_err(|_| RecordError::HistoryClosed)?
     }
 
     /// Writes what was noted so far, if that is soon done, and tells what is missing if not.
@@ -118,7 +133,7 @@ impl History {
         let left = self.waiting.close();
         if left > 0 && !matches!(flushed, Ok(Ok(()))) {
             self.telemetry.record_dropped(left);
-            self.telemetry.history_left(&self.path, left);
+            self.telemetry.history_left(&self.place, left);
         }
     }
 }
@@ -128,6 +143,3 @@ impl Drop for History {
         self.waiting.close();
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::entry::Entry;
-use crate::sqlite::SqliteError;
+use crate::record::RecordError;
 
 /// Bytes of what waits to be written and is being written, at most: some 40,000 entries, or 5,000 with the longest answers.
 pub const WAITING_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -15,7 +15,7 @@ pub const WAITING_BYTES_MAX: usize = 16 * 1024 * 1024;
 const BUSY_BYTES: usize = WAITING_BYTES_MAX / 8;
 
 /// Who waits for what was noted to be written.
-pub(super) type Flush = oneshot::Sender<Result<(), SqliteError>>;
+pub(super) type Flush = oneshot::Sender<Result<(), RecordError>>;
 
 /// The entries that wait.
 #[derive(Debug, Default)]
@@ -76,7 +76,7 @@ impl Waiting {
     }
 
     /// Asks for what was put so far to be written, and told when it is; nothing is told when nobody writes any more.
-    pub(super) fn flush(&self) -> oneshot::Receiver<Result<(), SqliteError>> {
+    pub(super) fn flush(&self) -> oneshot::Receiver<Result<(), RecordError>> {
         let (answer, answered) = oneshot::channel();
         let mut held = self.held();
         if !held.closed {

@@ -1,22 +1,17 @@
 //! The thread that writes: what waits, again and again, and between that what is past retention is removed.
 //!
-//! It owns the file. A file that cannot be opened, is locked, full, or was removed or replaced costs nobody else anything: what
-//! it has taken it keeps, and it tries again with growing waits.
+//! It owns the file, or its connection to PostgreSQL. One that cannot be used, whatever the reason, costs nobody else anything:
+//! what it has taken it keeps, and it tries again with growing waits.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
-
 use super::HistoryPolicy;
 use super::entry::Entry;
-use super::retention::{STEP_ROWS, prune_step};
-use super::schema::open_to_write;
+use super::sink::{Rows, STEP_ROWS, Sink};
 use super::waiting::{Call, Waiting};
-use super::write::{Rows, write};
 use crate::clock::{Backoff, SharedClock};
-use crate::sqlite::{FileIdentity, SqliteError};
+use crate::record::RecordError;
 use crate::telemetry::SharedTelemetry;
 
 /// How often what waits is written, at most: so that entries come together, and the disk is left alone in between.
@@ -24,7 +19,7 @@ pub const WRITE_EVERY: Duration = Duration::from_millis(250);
 /// Entries in one transaction at most, so that no other process waits for long. Many, since ids lie anywhere in their index: the
 /// more are written together, the fewer pages are written for each.
 const GROUP_MAX: usize = 8000;
-/// Waits between tries while the file cannot be written.
+/// Waits between tries while nothing can be written.
 const AGAIN_FIRST: Duration = Duration::from_millis(250);
 const AGAIN_LONGEST: Duration = Duration::from_secs(5);
 /// How often age is looked at.
@@ -34,12 +29,13 @@ const PRUNE_STEPS_PER_GROUP: usize = GROUP_MAX / STEP_ROWS + 1;
 
 /// Writes what waits.
 pub(super) struct Writer {
-    path: PathBuf,
-    policy: HistoryPolicy,
+    sink: Box<dyn Sink>,
+    /// What `sink` is called in log lines.
+    pub(super) place: String,
+    pub(super) policy: HistoryPolicy,
     clock: SharedClock,
-    telemetry: SharedTelemetry,
-    waiting: Arc<Waiting>,
-    file: Option<File>,
+    pub(super) telemetry: SharedTelemetry,
+    pub(super) waiting: Arc<Waiting>,
     /// Taken and not yet written.
     batch: Vec<Entry>,
     rows: Rows,
@@ -48,43 +44,26 @@ pub(super) struct Writer {
     pruned_at: Option<Instant>,
 }
 
-/// The open file.
-struct File {
-    connection: Connection,
-    identity: FileIdentity,
-}
-
 impl Writer {
-    /// A writer of the file at `path`, which it opens now if it can be opened.
-    ///
-    /// # Errors
-    /// When the file is of a newer version.
-    pub(super) fn open(
-        path: &Path,
+    /// A writer to `sink`, which log lines call `place`.
+    pub(super) fn new(
+        sink: Box<dyn Sink>,
+        place: String,
         policy: HistoryPolicy,
         clock: SharedClock,
         telemetry: SharedTelemetry,
-        waiting: Arc<Waiting>,
-    ) -> Result<Self, SqliteError> {
-        let mut writer = Self {
-            path: path.to_owned(),
+    ) -> Self {
+        Self {
+            sink,
+            place,
             policy,
             clock,
             telemetry,
-            waiting,
-            file: None,
+            waiting: Arc::default(),
             batch: Vec::new(),
             rows: Rows::default(),
             more_to_prune: false,
             pruned_at: None,
-        };
-        match writer.open_file() {
-            Err(error @ SqliteError::Newer { .. }) => Err(error),
-            Err(error) => {
-                writer.failed(&error);
-                Ok(writer)
-            }
-            Ok(_) => Ok(writer),
         }
     }
 
@@ -122,15 +101,15 @@ impl Writer {
     }
 
     /// Writes what was taken, and removes some of what is past retention.
-    fn work(&mut self) -> Result<(), SqliteError> {
+    fn work(&mut self) -> Result<(), RecordError> {
         while !self.batch.is_empty() {
             self.write_group()?;
             self.prune(PRUNE_STEPS_PER_GROUP)?;
         }
         // Also when nothing came: that the file can be used again is to be known.
-        self.open_file()?;
+        self.sink.ready()?;
         if let Some(missing) = self.waiting.caught_up() {
-            self.telemetry.history_recovered(&self.path, missing);
+            self.telemetry.history_recovered(&self.place, missing);
         }
         if self.more_to_prune || self.pruned_at.is_none_or(|at| at.elapsed() >= PRUNE_EVERY) {
             self.pruned_at = Some(Instant::now());
@@ -140,13 +119,10 @@ impl Writer {
         Ok(())
     }
 
-    fn write_group(&mut self) -> Result<(), SqliteError> {
+    fn write_group(&mut self) -> Result<(), RecordError> {
         let count = self.batch.len().min(GROUP_MAX);
-        // Not by `self.open_file()`: the batch is borrowed meanwhile.
-        let file = open_file(&mut self.file, &self.path)?;
         let group = &self.batch[..count];
-        self.rows = write(&mut file.connection, group, &self.policy.worker)
-            .map_err(|error| SqliteError::new(&self.path, error))?;
+        self.rows = self.sink.write(group, &self.policy.worker)?;
         self.waiting.written(group);
         self.batch.drain(..count);
         let count_max = self.policy.count_max;
@@ -155,7 +131,7 @@ impl Writer {
     }
 
     /// Removes what is past retention, in at most so many steps.
-    fn prune(&mut self, steps: usize) -> Result<(), SqliteError> {
+    fn prune(&mut self, steps: usize) -> Result<(), RecordError> {
         let oldest = self.clock.now().minus(self.policy.age);
         let count_max = self.policy.count_max;
         let mut gone = 0;
@@ -163,9 +139,7 @@ impl Writer {
             if !self.more_to_prune {
                 break;
             }
-            let file = open_file(&mut self.file, &self.path)?;
-            let pruned = prune_step(&mut file.connection, oldest, count_max)
-                .map_err(|error| SqliteError::new(&self.path, error))?;
+            let pruned = self.sink.prune(oldest, count_max)?;
             self.rows = pruned.rows;
             gone += pruned.deliveries;
             self.more_to_prune = pruned.deliveries > 0;
@@ -175,26 +149,10 @@ impl Writer {
         Ok(())
     }
 
-    fn open_file(&mut self) -> Result<&mut File, SqliteError> {
-        open_file(&mut self.file, &self.path)
-    }
-
-    fn failed(&self, error: &SqliteError) {
+    /// Tells that nothing can be written, when that begins.
+    pub(super) fn failed(&self, error: &RecordError) {
         if self.waiting.failing() {
-            self.telemetry.history_behind(&self.path, &error.to_string());
-        }
-    }
-}
-
-/// The open file, opened anew if it was removed or replaced.
-fn open_file<'a>(file: &'a mut Option<File>, path: &Path) -> Result<&'a mut File, SqliteError> {
-    match file.take() {
-        Some(open) if open.identity.check().is_ok() => Ok(file.insert(open)),
-        replaced => {
-            // Closed first, so that nothing is written any more to what was removed.
-            drop(replaced);
-            let connection = open_to_write(path)?;
-            Ok(file.insert(File { connection, identity: FileIdentity::of(path) }))
+            self.telemetry.history_behind(&self.place, &error.of_store());
         }
     }
 }

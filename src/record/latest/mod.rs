@@ -23,7 +23,6 @@ use self::waiting::Noted;
 use super::RecordError;
 use crate::decide::Course;
 use crate::model::{Status, Streak, Timestamp, Webhook, WebhookId};
-use crate::sqlite::SqliteError;
 
 /// Webhooks of which the latest attempt waits to be written, at most; beyond them it is dropped and counted.
 pub const WEBHOOKS_MAX: usize = 100_000;
@@ -50,9 +49,15 @@ pub struct Latest {
     _writer: JoinSet<()>,
 }
 
+/// Where they lie.
+#[derive(Debug)]
+enum Store {
+    Sqlite(SqliteLatest),
+}
+
 #[derive(Debug)]
 struct Shared {
-    store: SqliteLatest,
+    store: Store,
     /// What the store does not have yet.
     waiting: Mutex<HashMap<WebhookId, Noted>>,
     noted: Notify,
@@ -69,8 +74,12 @@ impl Latest {
     /// # Errors
     /// What the store says; the file is as it was.
     pub async fn open(path: &Path) -> Result<Self, RecordError> {
+        Ok(Self::of_store(Store::Sqlite(SqliteLatest::open(path)?)))
+    }
+
+    fn of_store(store: Store) -> Self {
         let shared = Arc::new(Shared {
-            store: SqliteLatest::open(path)?,
+            store,
             waiting: Mutex::default(),
             noted: Notify::new(),
             dropped: AtomicU64::new(0),
@@ -79,7 +88,7 @@ impl Latest {
         });
         let mut writer = JoinSet::new();
         writer.spawn(Arc::clone(&shared).keep_writing());
-        Ok(Self { shared, _writer: writer })
+        Self { shared, _writer: writer }
     }
 
     /// Notes an attempt made at `at` that was answered with `status` (1: not answered). Of one webhook's attempts the
@@ -109,7 +118,7 @@ impl Latest {
     /// # Errors
     /// What the store says; what was noted is still kept in memory.
     pub async fn flush(&self) -> Result<(), RecordError> {
-        Ok(self.shared.write().await?)
+        self.shared.write().await
     }
 
     /// The latest attempt for `webhook`, if any was noted.
@@ -119,7 +128,7 @@ impl Latest {
     pub async fn of(&self, webhook: &WebhookId) -> Result<Option<LatestAttempt>, RecordError> {
         // In this order: what is written meanwhile is then seen twice rather than not at all.
         let waiting = locked(&self.shared.waiting).get(webhook).copied();
-        let stored = self.shared.store.of(webhook).await?;
+        let stored = ask!(self.shared.store => of(webhook))?;
         Ok(match waiting {
             Some(noted) => Some(noted.over(stored)),
             None => stored,
@@ -132,7 +141,7 @@ impl Latest {
     /// What the store says.
     pub async fn all(&self) -> Result<HashMap<WebhookId, LatestAttempt>, RecordError> {
         let waiting = locked(&self.shared.waiting).clone();
-        let mut all = self.shared.store.all().await?;
+        let mut all = ask!(self.shared.store => all())?;
         for (webhook, noted) in waiting {
             let known = all.get(&webhook).copied();
             all.insert(webhook, noted.over(known));
@@ -147,7 +156,7 @@ impl Latest {
     pub async fn forget(&self, webhook: &WebhookId) -> Result<(), RecordError> {
         let _turn = self.shared.turn.lock().await;
         locked(&self.shared.waiting).remove(webhook);
-        Ok(self.shared.store.forget(webhook).await?)
+        ask!(self.shared.store => forget(webhook))
     }
 
     /// Attempts that were not noted because too many webhooks waited to be written.
@@ -174,16 +183,20 @@ impl Shared {
     }
 
     /// Writes the map and forgets of it what has not changed meanwhile.
-    async fn write(&self) -> Result<(), SqliteError> {
+    async fn write(&self) -> Result<(), RecordError> {
         let _turn = self.turn.lock().await;
         let batch: Vec<_> = locked(&self.waiting).iter().map(|(webhook, at)| (webhook.clone(), *at)).collect();
         if batch.is_empty() {
             return Ok(());
         }
         let batch = Arc::new(batch);
-        let written = self.store.write(Arc::clone(&batch)).await;
+        let written = ask!(self.store => write(Arc::clone(&batch)));
         *locked(&self.trouble) = written.as_ref().err().map(|error| {
-            format!("the latest attempts of {} webhooks wait in memory to be written: {error}", batch.len())
+            format!(
+                "the latest attempts of {} webhooks wait in memory to be written: {}",
+                batch.len(),
+                error.of_store()
+            )
         });
         written?;
         let mut waiting = locked(&self.waiting);

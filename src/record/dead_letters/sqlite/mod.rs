@@ -1,21 +1,25 @@
 //! The dead letters in a SQLite file.
 //!
 //! One connection writes and one reads, so that a count of a million rows holds up no drainer. `dead_letters_total` is
-//! kept by triggers: whoever changes the table, it is right. A listing walks one of the indexes, all of which end in the
-//! order of the listing; `delivery_id` alone makes that order total, since one generation of a delivery is kept.
+//! kept by triggers: whoever changes the table, it is right.
 
-use std::path::Path;
+mod listing;
+mod row;
+
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params_from_iter};
 
-use super::row;
-use super::{Cursor, DeadLetter, Filter, PAGE_MAX, Page, STEP_ROWS, Summary};
+use self::listing::{Terms, page};
+use super::page::Bounds;
+use super::{Cursor, DeadLetter, Filter, Page, ReplayTurn, STEP_ROWS, Summary};
 use crate::model::{DeliveryId, Timestamp};
-use crate::sqlite::{self, SqliteError, SqliteThread};
+use crate::record::RecordError;
+use crate::sqlite::{self, FileLock, SqliteError, SqliteThread};
 
 const STEPS: &[&str] = &["
     CREATE TABLE dead_letters (
@@ -54,12 +58,10 @@ const STEPS: &[&str] = &["
 /// The longest rest between two steps of a large removal.
 const REST_MAX: Duration = Duration::from_millis(250);
 
-/// Bytes of bodies after which a page ends.
-const PAGE_BODY_BYTES_MAX: u64 = 16 * 1024 * 1024;
-
 /// The tables in a file.
 #[derive(Debug)]
 pub(super) struct SqliteDeadLetters {
+    path: PathBuf,
     writer: SqliteThread,
     reader: SqliteThread,
     /// The total as of our last transaction.
@@ -73,6 +75,7 @@ impl SqliteDeadLetters {
         sqlite::migrate(&mut writer, path, "dead_letters", STEPS)?;
         let reader = sqlite::open(path)?;
         let store = Self {
+            path: path.to_owned(),
             writer: SqliteThread::start("letters-write", path, writer)?,
             reader: SqliteThread::start("letters-read", path, reader)?,
             total: Arc::default(),
@@ -80,6 +83,15 @@ impl SqliteDeadLetters {
         let total = store.reader.call(|connection| read_total(connection)).await?;
         store.total.store(total, Ordering::Relaxed);
         Ok(store)
+    }
+
+    /// Takes the lock beside the file, which the system frees when the process ends.
+    pub(super) async fn replay_turn(&self) -> Result<ReplayTurn, RecordError> {
+        match FileLock::take(&self.path, "replay") {
+            Ok(Some(lock)) => Ok(ReplayTurn { _lock: lock }),
+            Ok(None) => Err(RecordError::ReplayPresent),
+            Err(error) => Err(RecordError::ReplayLock(Arc::new(error))),
+        }
     }
 
     pub(super) fn total(&self) -> u64 {
@@ -100,7 +112,7 @@ impl SqliteDeadLetters {
         after: Option<Cursor>,
     ) -> Result<Page<Summary>, SqliteError> {
         let job = move |connection: &mut Connection| {
-            let (terms, bounds) = (Terms::new(&filter, after.as_ref()), Bounds::new(limit, u64::MAX));
+            let (terms, bounds) = (Terms::new(&filter, after.as_ref()), Bounds::of_summaries(limit));
             page(connection, row::SUMMARY_COLUMNS, &terms, bounds, row::read_summary)
         };
         self.reader.call(job).await
@@ -113,7 +125,7 @@ impl SqliteDeadLetters {
         after: Option<Cursor>,
     ) -> Result<Page<DeadLetter>, SqliteError> {
         let job = move |connection: &mut Connection| {
-            let (terms, bounds) = (Terms::new(&filter, after.as_ref()), Bounds::new(limit, PAGE_BODY_BYTES_MAX));
+            let (terms, bounds) = (Terms::new(&filter, after.as_ref()), Bounds::of_letters(limit));
             page(connection, row::LETTER_COLUMNS, &terms, bounds, row::read_letter)
         };
         self.reader.call(job).await
@@ -260,133 +272,4 @@ fn remove_step(transaction: &Transaction<'_>, letters: &[(DeliveryId, u32)]) -> 
         removed += statement.execute((id.as_str(), generation))? as u64;
     }
     Ok(removed)
-}
-
-/// What a page holds at most.
-#[derive(Clone, Copy)]
-struct Bounds {
-    rows: u32,
-    body_bytes: u64,
-}
-
-impl Bounds {
-    fn new(rows: u32, body_bytes: u64) -> Self {
-        Self { rows: rows.clamp(1, PAGE_MAX), body_bytes }
-    }
-}
-
-/// The statement of a page, which asks for one row more than it holds: that one tells whether there is another page.
-fn page_sql(columns: &str, terms: &Terms, bounds: Bounds) -> String {
-    format!(
-        "SELECT {columns} FROM dead_letters WHERE {} ORDER BY died_at DESC, delivery_id DESC LIMIT {}",
-        terms.sql(),
-        bounds.rows + 1
-    )
-}
-
-fn page<T>(
-    connection: &Connection,
-    columns: &str,
-    terms: &Terms,
-    bounds: Bounds,
-    read: fn(&Row<'_>) -> Result<T, String>,
-) -> rusqlite::Result<Page<T>> {
-    let mut statement = connection.prepare_cached(&page_sql(columns, terms, bounds))?;
-    let mut rows = statement.query(params_from_iter(&terms.values))?;
-    let mut page = Page { letters: Vec::new(), next: None, problems: Vec::new() };
-    let (mut seen, mut body_bytes, mut last) = (0, 0, None);
-    while let Some(row) = rows.next()? {
-        if seen == bounds.rows || body_bytes >= bounds.body_bytes {
-            page.next = last;
-            break;
-        }
-        let here = row::cursor(row)?;
-        match read(row) {
-            Ok(letter) => page.letters.push(letter),
-            Err(why) => page.problems.push(format!("the dead letter {} cannot be read: {why}", here.id)),
-        }
-        seen += 1;
-        body_bytes += row.get::<_, u64>("body_bytes")?;
-        last = Some(here);
-    }
-    Ok(page)
-}
-
-/// Conditions and their values, all of which must hold.
-#[derive(Clone, Debug, Default)]
-struct Terms {
-    conditions: Vec<&'static str>,
-    values: Vec<Value>,
-}
-
-impl Terms {
-    fn new(filter: &Filter, after: Option<&Cursor>) -> Self {
-        let mut terms = Self::default();
-        let text = |text: &str| Value::from(text.to_owned());
-        if let Some(webhook) = &filter.webhook {
-            terms.add("webhook = ?", [text(webhook.as_str())]);
-        }
-        if let Some(kind) = &filter.kind {
-            terms.add("type = ?", [text(kind.as_str())]);
-        }
-        if let Some(reason) = filter.reason {
-            terms.add("reason = ?", [text(reason.as_str())]);
-        }
-        if let Some(since) = filter.since {
-            terms.add("died_at >= ?", [Value::from(since.as_millis())]);
-        }
-        if let Some(until) = filter.until {
-            terms.add("died_at < ?", [Value::from(until.as_millis())]);
-        }
-        if !filter.ids.is_empty() {
-            let ids: Vec<&str> = filter.ids.iter().map(DeliveryId::as_str).collect();
-            let ids = serde_json::Value::from(ids).to_string();
-            terms.add("delivery_id IN (SELECT value FROM json_each(?))", [Value::from(ids)]);
-        }
-        if let Some(after) = after {
-            let place = [Value::from(after.died_at.as_millis()), text(&after.id)];
-            terms.add("(died_at, delivery_id) < (?, ?)", place);
-        }
-        terms
-    }
-
-    fn add<const N: usize>(&mut self, condition: &'static str, values: [Value; N]) {
-        self.conditions.push(condition);
-        self.values.extend(values);
-    }
-
-    fn sql(&self) -> String {
-        if self.conditions.is_empty() { "true".to_owned() } else { self.conditions.join(" AND ") }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::{DeathReason, EventType, WebhookId};
-
-    #[test]
-    fn every_page_is_found_by_an_index_that_has_it_in_order() {
-        let connection = Connection::open_in_memory().expect("open");
-        STEPS.iter().for_each(|step| connection.execute_batch(step).expect("schema"));
-        let cursor = Cursor { died_at: Timestamp::from_millis(5), id: "msg_x".to_owned() };
-        let filters = [
-            ("by_time", Filter::default()),
-            ("by_time", Filter { since: Some(Timestamp::from_millis(1)), ..Filter::default() }),
-            ("by_webhook", Filter { webhook: WebhookId::new("wh1").ok(), ..Filter::default() }),
-            ("by_type", Filter { kind: EventType::new("note").ok(), ..Filter::default() }),
-            ("by_reason", Filter { reason: Some(DeathReason::Gone), ..Filter::default() }),
-        ];
-        for (index, filter) in filters {
-            let terms = Terms::new(&filter, Some(&cursor));
-            let sql = format!("EXPLAIN QUERY PLAN {}", page_sql("body", &terms, Bounds::new(100, 0)));
-            let mut statement = connection.prepare(&sql).expect("plan");
-            let plan = statement.query_map(params_from_iter(&terms.values), |row| row.get::<_, String>(3));
-            let plan: Vec<String> = plan.expect("plan").map(|line| line.expect("line")).collect();
-            let plan = plan.join("; ");
-            assert!(plan.starts_with(&format!("SEARCH dead_letters USING INDEX dead_letters_{index} ")), "{plan}");
-            assert!(plan.contains("died_at") || plan.contains("(died_at,delivery_id)"), "{plan}");
-            assert!(!plan.contains("TEMP B-TREE"), "{plan}");
-        }
-    }
 }

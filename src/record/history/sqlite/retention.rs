@@ -2,20 +2,8 @@
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::write::Rows;
 use crate::model::Timestamp;
-
-/// Deliveries removed in one transaction at most.
-pub(super) const STEP_ROWS: usize = 500;
-
-/// What a step did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Pruned {
-    /// Deliveries that were removed.
-    pub(super) deliveries: u64,
-    /// How many rows there are now.
-    pub(super) rows: Rows,
-}
+use crate::record::history::sink::{Pruned, Rows, STEP_ROWS};
 
 /// Removes of the deliveries that changed longest ago at most [`STEP_ROWS`]: those that changed before `oldest`, and those that
 /// are too many, by themselves or by their attempts.

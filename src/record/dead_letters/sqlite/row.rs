@@ -6,8 +6,8 @@ use std::sync::Arc;
 use rusqlite::types::ToSqlOutput;
 use rusqlite::{Row, Transaction, params_from_iter};
 
-use super::{BodySize, Cursor, DeadLetter, Summary};
 use crate::model::{DeathReason, Delivery, DeliveryId, Timestamp, WebhookId};
+use crate::record::dead_letters::{BodySize, Cursor, DeadLetter, Summary};
 use crate::sqlite::columns::{
     EVENT_COLUMNS, event_values, failure_values, read_body, read_column, read_event, read_failure, read_moment,
     read_name, read_text,

@@ -1,0 +1,73 @@
+//! The history in a file of its own: one that was removed or replaced is made anew, and one that is locked, full or damaged is
+//! tried again.
+
+mod read;
+mod retention;
+mod row;
+mod schema;
+mod write;
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+
+pub(super) use self::read::SqliteReader;
+use self::retention::prune_step;
+use self::schema::open_to_write;
+use self::write::write;
+use super::entry::Entry;
+use super::sink::{Pruned, Rows, Sink};
+use crate::model::Timestamp;
+use crate::record::RecordError;
+use crate::sqlite::{FileIdentity, SqliteError};
+
+/// The file that is written.
+pub(super) struct SqliteSink {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+/// The open file.
+struct File {
+    connection: Connection,
+    identity: FileIdentity,
+}
+
+impl SqliteSink {
+    /// The file at `path`, made if it is absent when it is used.
+    pub(super) fn of(path: &Path) -> Self {
+        Self { path: path.to_owned(), file: None }
+    }
+
+    /// The open file, opened anew if it was removed or replaced.
+    fn open(&mut self) -> Result<&mut Connection, SqliteError> {
+        let file = match self.file.take() {
+            Some(open) if open.identity.check().is_ok() => open,
+            replaced => {
+                // Closed first, so that nothing is written any more to what was removed.
+                drop(replaced);
+                File { connection: open_to_write(&self.path)?, identity: FileIdentity::of(&self.path) }
+            }
+        };
+        Ok(&mut self.file.insert(file).connection)
+    }
+
+    fn run<T>(&mut self, job: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Result<T, RecordError> {
+        let done = job(self.open()?);
+        Ok(done.map_err(|error| SqliteError::new(&self.path, error))?)
+    }
+}
+
+impl Sink for SqliteSink {
+    fn ready(&mut self) -> Result<(), RecordError> {
+        Ok(self.open().map(drop)?)
+    }
+
+    fn write(&mut self, entries: &[Entry], worker: &str) -> Result<Rows, RecordError> {
+        self.run(|connection| write(connection, entries, worker))
+    }
+
+    fn prune(&mut self, oldest: Timestamp, count_max: u64) -> Result<Pruned, RecordError> {
+        self.run(|connection| prune_step(connection, oldest, count_max))
+    }
+}

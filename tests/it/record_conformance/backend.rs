@@ -1,0 +1,162 @@
+//! What the suite needs of a store, and each kind of store.
+//!
+//! A store stands for one database that processes open, lose and open again, and into which someone else can look.
+
+use std::path::PathBuf;
+
+use hikyaku::clock::SharedClock;
+use hikyaku::record::{DeadLetters, History, HistoryPolicy, HistoryReader, Latest, Receipts, RecordError, Retention};
+use hikyaku::telemetry::SharedTelemetry;
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+/// Which of the tables are meant: where these are files, the history has its own.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Part {
+    Store,
+    History,
+}
+
+/// One empty store and those who open it.
+pub(super) trait Backend: Sized + Sync {
+    /// What words about the store name it by.
+    const NAME: &str;
+
+    async fn new() -> Self;
+
+    async fn letters(&self, retention: Retention, clock: SharedClock) -> DeadLetters;
+
+    async fn latest(&self) -> Latest;
+
+    async fn receipts(&self, clock: SharedClock) -> Receipts;
+
+    async fn history(
+        &self,
+        policy: HistoryPolicy,
+        clock: SharedClock,
+        telemetry: SharedTelemetry,
+    ) -> Result<History, RecordError>;
+
+    fn history_reader(&self) -> HistoryReader;
+
+    /// Someone else runs `sql`.
+    async fn execute(&self, part: Part, sql: &str);
+
+    /// Someone else asks for a number.
+    async fn number(&self, part: Part, sql: &str) -> u64;
+
+    /// Someone else keeps everybody from writing to the history, and from reading what is being written, until
+    /// [`Backend::let_go`].
+    async fn hold_history(&self) -> Self::Held;
+
+    type Held;
+
+    async fn let_go(&self, held: Self::Held);
+
+    /// Puts a million deliveries of 1,000 webhooks into the history, 1 in 1,000 dead, each with an attempt, as a month might.
+    async fn fill_history_with_a_million(&self);
+
+    /// From now on the letters' table takes none with that delivery id.
+    async fn refuse_letter(&self, id: &str);
+
+    /// From now on it takes all.
+    async fn refuse_no_letter(&self);
+}
+
+const MILLION: &str = "
+    WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 1000000)
+    INSERT INTO deliveries SELECT n, printf('msg_%032d', n), printf('e%d', n / 4), iif(n % 500 = 0, 'mention', 'note'), 'u1',
+        'default', printf('wh%d', n % 1000), 1774960496789 + n / 3, 0, 1, 0, iif(n % 1000 = 7, 'dead', 'delivered'),
+        iif(n % 1000 = 7, 'refused', NULL), 1774960496789 + n / 3, NULL FROM n;
+    INSERT INTO attempts SELECT number, 0, 1, accepted_at, 1500, 'delivered', 200, '', 'ok', 'here/1' FROM deliveries;
+    UPDATE history_rows SET deliveries = 1000000, attempts = 1000000;
+    UPDATE deliveries SET delivery_id = replace(replace(replace(replace(delivery_id, '0', 'a'), '1', 'b'), '8', 'c'), '9', 'd');
+";
+
+/// SQLite files.
+pub(super) struct Sqlite(TempDir);
+
+impl Sqlite {
+    /// The file of `part`.
+    pub(super) fn path(&self, part: Part) -> PathBuf {
+        let name = match part {
+            Part::Store => "store.db",
+            Part::History => "history.db",
+        };
+        self.0.path().join(name)
+    }
+
+    /// A connection of someone else.
+    pub(super) fn stranger(&self, part: Part) -> Connection {
+        hikyaku::sqlite::open(&self.path(part)).expect("opens")
+    }
+}
+
+impl Backend for Sqlite {
+    const NAME: &str = "store.db";
+
+    async fn new() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
+    }
+
+    async fn letters(&self, retention: Retention, clock: SharedClock) -> DeadLetters {
+        DeadLetters::open(&self.path(Part::Store), retention, clock).await.expect("opens")
+    }
+
+    async fn latest(&self) -> Latest {
+        Latest::open(&self.path(Part::Store)).await.expect("opens")
+    }
+
+    async fn receipts(&self, clock: SharedClock) -> Receipts {
+        Receipts::open(&self.path(Part::Store), clock).expect("opens")
+    }
+
+    async fn history(
+        &self,
+        policy: HistoryPolicy,
+        clock: SharedClock,
+        telemetry: SharedTelemetry,
+    ) -> Result<History, RecordError> {
+        History::open(&self.path(Part::History), policy, clock, telemetry)
+    }
+
+    fn history_reader(&self) -> HistoryReader {
+        HistoryReader::of(&self.path(Part::History))
+    }
+
+    async fn execute(&self, part: Part, sql: &str) {
+        self.stranger(part).execute_batch(sql).expect(sql);
+    }
+
+    async fn number(&self, part: Part, sql: &str) -> u64 {
+        self.stranger(part).query_row(sql, [], |row| row.get(0)).expect(sql)
+    }
+
+    type Held = Connection;
+
+    async fn hold_history(&self) -> Connection {
+        let stranger = self.stranger(Part::History);
+        stranger.execute_batch("BEGIN IMMEDIATE").expect("locked");
+        stranger
+    }
+
+    async fn let_go(&self, held: Connection) {
+        held.execute_batch("ROLLBACK").expect("free");
+    }
+
+    async fn fill_history_with_a_million(&self) {
+        self.execute(Part::History, MILLION).await;
+    }
+
+    async fn refuse_letter(&self, id: &str) {
+        let sql = format!(
+            "CREATE TRIGGER full BEFORE INSERT ON dead_letters WHEN new.delivery_id = '{id}' \
+             BEGIN SELECT raise(ABORT, 'no room'); END"
+        );
+        self.execute(Part::Store, &sql).await;
+    }
+
+    async fn refuse_no_letter(&self) {
+        self.execute(Part::Store, "DROP TRIGGER full").await;
+    }
+}

@@ -1,0 +1,58 @@
+//! How soon a page of a million is there: a measurement, so it is asked for:
+//! `cargo test --release --test it -- --ignored --nocapture a_page_of_a_million`
+
+use std::time::{Duration, Instant};
+
+use hikyaku::model::{DeliveryState, EventId, EventType, WebhookId};
+use hikyaku::record::HistoryFilter;
+
+use super::backend::{Backend, Sqlite};
+use super::history_samples::{START, World};
+
+/// How long a page of a million may take.
+const PAGE_MAX: Duration = Duration::from_millis(50);
+
+#[tokio::test]
+#[ignore = "a measurement of a minute, for a machine that has nothing else to do"]
+async fn a_page_of_a_million_is_there_within_50_ms_at_any_depth_and_for_any_filter_in_sqlite() {
+    every_page_is_soon_there::<Sqlite>().await;
+}
+
+#[expect(clippy::print_stdout, reason = "a measurement tells its figures")]
+async fn every_page_is_soon_there<B: Backend>() {
+    let world = World::<B>::new().await;
+    world.written().await;
+    world.store.fill_history_with_a_million().await;
+    let (dead, delivered) = (Some(DeliveryState::Dead), Some(DeliveryState::Delivered));
+    let (one, mention) = (WebhookId::new("wh7").ok(), EventType::new("mention").ok());
+    let all = HistoryFilter::default;
+    let filters = [
+        ("no filter", all()),
+        ("a webhook", HistoryFilter { webhook: one.clone(), ..all() }),
+        ("a type of few", HistoryFilter { kind: mention.clone(), ..all() }),
+        ("delivered", HistoryFilter { state: delivered, ..all() }),
+        ("dead", HistoryFilter { state: dead, ..all() }),
+        ("of two filters few in many", HistoryFilter { state: delivered, kind: mention, ..all() }),
+        ("of one event", HistoryFilter { state: delivered, event: EventId::new("e9").ok(), ..all() }),
+        (
+            "of two filters none, both of few",
+            HistoryFilter { state: dead, webhook: WebhookId::new("wh8").ok(), ..all() },
+        ),
+    ];
+    for (name, filter) in filters {
+        for depth in [0, 1, 50, 99] {
+            let number = 1_000_000 - depth * 10_000;
+            let after = format!("{}.{number}", START.as_millis() + number / 3).parse().expect("a place");
+            let mut times = Vec::new();
+            let mut found = 0;
+            for _ in 0..9 {
+                let began = Instant::now();
+                found = world.reader.list(&filter, 100, Some(after)).await.expect("read").deliveries.len();
+                times.push(began.elapsed());
+            }
+            times.sort();
+            println!("{name}, {depth} % deep: {found} found, {:?} (slowest of 9: {:?})", times[4], times[8]);
+            assert!(times[4] < PAGE_MAX, "{name}: {:?}", times[4]);
+        }
+    }
+}
