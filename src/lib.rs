@@ -15,6 +15,7 @@ pub mod ingest;
 pub mod misskey;
 pub mod model;
 pub mod outbound;
+pub mod postgres;
 pub mod queue;
 pub mod record;
 pub mod registry;

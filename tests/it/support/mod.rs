@@ -10,6 +10,7 @@ pub(crate) mod misskey_js;
 pub(crate) mod misskey_wire;
 pub(crate) mod npm;
 pub(crate) mod patience;
+pub(crate) mod postgres;
 pub(crate) mod program;
 pub(crate) mod proxies;
 pub(crate) mod pypi;

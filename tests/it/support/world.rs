@@ -21,6 +21,7 @@ use hikyaku::outbound::{Client, Names, Outlet, SystemNames};
 use hikyaku::queue::{Access, FileOptions, Prefetch, Queue};
 use hikyaku::record::{DeadLetter, DeadLetters, History, HistoryPolicy, HistoryReader, Latest, Retention};
 use hikyaku::registry::{NewWebhook, Registry, Seals};
+use hikyaku::store::Store;
 use hikyaku::telemetry::{SharedTelemetry, Telemetry};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -166,8 +167,9 @@ impl World {
         let folder = tempfile::tempdir().expect("a folder");
         let store = folder.path().join("store.db");
         let retention = Retention { age: Duration::from_secs(90 * 86400), count_max: 1_000_000 };
-        let registry =
-            Registry::open(&store, Seals::default(), Vec::new(), Arc::clone(&clock)).await.expect("a registry");
+        let registry = Registry::open(&Store::Sqlite(store.clone()), Seals::default(), Vec::new(), Arc::clone(&clock))
+            .await
+            .expect("a registry");
         let letters = DeadLetters::open(&store, retention, Arc::clone(&clock)).await.expect("dead letters");
         let mut world = Self {
             setup,

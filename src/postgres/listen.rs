@@ -1,0 +1,67 @@
+//! LISTEN on a connection of its own: who waits for a change hears of it when it is committed.
+//!
+//! What is notified while the connection is down is not heard. So the listener is also told after each new connection, and
+//! whoever must not miss anything looks by itself now and then.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use super::connect::connect_hearing;
+use super::session::Statements;
+use super::{AGAIN_FIRST, AGAIN_LONGEST, Postgres, PostgresError, PostgresUrl};
+use crate::clock::Backoff;
+
+/// How often a connection that said nothing is asked whether it is still there.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Listening, until this is dropped.
+#[derive(Debug)]
+pub struct Listening(JoinHandle<()>);
+
+impl Postgres {
+    /// Calls `heard` at each NOTIFY of `channel` in this database, and after each new connection, since something may have been
+    /// missed. `channel` is a name of ours, lower-case letters, digits and `_`.
+    pub fn listen(&self, channel: &str, heard: impl Fn() + Send + Sync + 'static) -> Listening {
+        let (url, channel, heard) = (self.url().clone(), channel.to_owned(), Arc::new(heard));
+        Listening(tokio::spawn(async move {
+            let mut waits = Backoff::new(AGAIN_FIRST, AGAIN_LONGEST);
+            loop {
+                // What keeps it from connecting, everyone else who needs PostgreSQL says too.
+                if let Ok(mut connection) = open(&url, &channel, Arc::clone(&heard)).await {
+                    waits.reset();
+                    heard();
+                    stay(&mut connection).await;
+                }
+                tokio::time::sleep(waits.next_wait()).await;
+            }
+        }))
+    }
+}
+
+async fn open(
+    url: &PostgresUrl,
+    channel: &str,
+    heard: Arc<impl Fn() + Send + Sync + 'static>,
+) -> Result<Statements, PostgresError> {
+    let mut connection = connect_hearing(url, Box::new(move |_| heard())).await?;
+    connection.batch(&format!("LISTEN \"{channel}\"")).await?;
+    Ok(connection)
+}
+
+/// Waits until the connection is lost.
+async fn stay(connection: &mut Statements) {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        if connection.batch("SELECT 1").await.is_err() {
+            return;
+        }
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
