@@ -20,4 +20,5 @@ pub mod queue;
 pub mod record;
 pub mod registry;
 pub mod sqlite;
+pub mod store;
 pub mod telemetry;

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::reconcile::reconciler;
-use super::service::{credentials, ingest_of, open_queue, remembering_ingest_of};
+use super::service::{credentials, history_file, ingest_of, open_queue, remembering_ingest_of};
+use super::store::{file_of, store_of};
 use super::{FAILED, logging, management};
 use crate::cli::{
     self, Allowed, Choices, CliError, ConnectArgs, Connecting, DeadCommand, DeliveriesCommand, MisskeyCommand, Output,
@@ -46,7 +47,8 @@ pub(super) async fn webhooks(
     output: &mut Output,
 ) -> anyhow::Result<ExitCode> {
     log_errors(&settings);
-    let store = &settings.store.path;
+    let (clock, telemetry) = (SystemClock::shared(), Telemetry::shared()?);
+    let store = store_of(&settings, &telemetry);
     // Deleting is the way out when the settings file declares what the store has too, so it must not fail for that.
     let deleted = match &command {
         WebhooksCommand::Delete { id } => settings.webhooks.iter().find(|webhook| webhook.id.as_str() == id),
@@ -54,10 +56,10 @@ pub(super) async fn webhooks(
     };
     let deleted = deleted.map(|webhook| webhook.id.clone());
     let declared = if deleted.is_some() { Vec::new() } else { settings.webhooks.clone() };
-    let registry = Registry::open(store, settings.store.seals.clone(), declared, SystemClock::shared()).await?;
-    let latest = Arc::new(Latest::open(store).await?);
+    let registry = Registry::open(&store, settings.store.seals.clone(), declared, SystemClock::shared()).await?;
+    let latest = Arc::new(Latest::open(file_of(&store, "what became of webhooks lately")?).await?);
     if let WebhooksCommand::Test(args) = &command {
-        let tester = management::tester(&settings, &latest, &SystemClock::shared(), &Telemetry::shared()?)?;
+        let tester = management::tester(&settings, &latest, &clock, &telemetry)?;
         let is_taken = cli::test_webhook(args, &registry, &latest, &tester, output).await?;
         return Ok(if is_taken { ExitCode::SUCCESS } else { ExitCode::from(FAILED) });
     }
@@ -78,7 +80,9 @@ pub(super) async fn dead(settings: &Settings, command: DeadCommand, output: &mut
     log_errors(settings);
     let (clock, telemetry) = (SystemClock::shared(), Telemetry::shared()?);
     let retention = Retention { age: settings.dead_letters.retention, count_max: settings.dead_letters.count_max };
-    let letters = DeadLetters::open(&settings.store.path, retention, Arc::clone(&clock)).await?;
+    let letters =
+        DeadLetters::open(file_of(&store_of(settings, &telemetry), "dead letters")?, retention, Arc::clone(&clock))
+            .await?;
     let queue = open_queue(settings, &settings.queue.url, Access::Producer, &clock, &telemetry).await?;
     let done = cli::dead(command, &letters, &queue, &clock, output).await;
     queue.close().await;
@@ -93,7 +97,7 @@ pub(super) async fn deliveries(
     output: &mut Output,
 ) -> anyhow::Result<ExitCode> {
     log_errors(settings);
-    let history = HistoryReader::of(&settings.store.history());
+    let history = HistoryReader::of(&history_file(settings, &store_of(settings, &Telemetry::shared()?))?);
     cli::deliveries(command, &history, &SystemClock::shared(), output).await?;
     Ok(ExitCode::SUCCESS)
 }
@@ -133,7 +137,7 @@ pub(super) async fn reconcile(
     })?;
     let (clock, telemetry) = (SystemClock::shared(), Telemetry::shared()?);
     let queue = open_queue(settings, &settings.queue.url, Access::Producer, &clock, &telemetry).await?;
-    let ingest = remembering_ingest_of(settings, &queue, &clock, &telemetry)?;
+    let ingest = remembering_ingest_of(settings, &store_of(settings, &telemetry), &queue, &clock, &telemetry)?;
     cli::reconcile(args, &reconciler(settings, token, ingest)?, output).await?;
     queue.close().await;
     Ok(ExitCode::SUCCESS)
@@ -165,7 +169,7 @@ async fn connect(settings: Settings, args: &ConnectArgs, output: &mut Output) ->
         here.ok_or_else(|| missing("misskey.ingest_url is not set, the address under which Misskey reaches hikyaku"))?;
     let misskey = Misskey::new(url, &settings.outbound.authorities)?;
     let registry = Registry::open(
-        &settings.store.path,
+        &store_of(&settings, &Telemetry::shared()?),
         settings.store.seals.clone(),
         settings.webhooks.clone(),
         SystemClock::shared(),

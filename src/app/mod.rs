@@ -12,6 +12,7 @@ mod reconcile;
 mod serve;
 mod service;
 mod signals;
+mod store;
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -38,7 +38,7 @@ pub(super) async fn run(mut settings: Settings, args: &ServeArgs) -> anyhow::Res
     logging::start(&settings.log);
     let few_files = raise_file_limit(settings.delivery.concurrency);
     let mut signals = Signals::catch().context("signals cannot be caught")?;
-    let (queue, store) = (settings.queue.url.clone(), settings.store.path.clone());
+    let (queue, store) = (settings.queue.url.clone(), settings.store.url.clone());
     let doubts = doubtful_types(&settings);
     let mut service = Service::start(settings, None).await?;
     let telemetry = service.telemetry.clone();
@@ -54,7 +54,7 @@ pub(super) async fn run(mut settings: Settings, args: &ServeArgs) -> anyhow::Res
         service.address,
         service.metrics_address,
         queue,
-        store.display(),
+        store,
         service.registry.snapshot().count(),
     ));
     let signal = told_to_end(&mut service, signals.next()).await?;
@@ -109,7 +109,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::QueueUrl;
+    use crate::config::{QueueUrl, StoreUrl};
 
     const LONGEST: Duration = Duration::from_secs(30);
 
@@ -117,7 +117,7 @@ mod tests {
         let mut settings = Settings::default();
         settings.server.listen = "127.0.0.1:0".parse().expect("an address");
         settings.queue.url = QueueUrl::Sqlite(folder.join("queue.db"));
-        settings.store.path = folder.join("store.db");
+        settings.store.url = StoreUrl::Sqlite(folder.join("store.db"));
         Service::start(settings, None).await.expect("started")
     }
 

@@ -5,6 +5,7 @@
 //! taken, what is in flight is finished, dead letters are handed over, and only then no more events are let in.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use tokio::task::JoinSet;
 
 use super::management;
 use super::reconcile::reconciler;
+use super::store::{file_of, store_of};
 use crate::api::{self, Limited, Limits, OperatorsParts, Readiness};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{QueueUrl, Settings};
@@ -27,6 +29,7 @@ use crate::outbound::{Client, ClientError};
 use crate::queue::{Access, BrokerOptions, BrokerUrl, FileOptions, Prefetch, Queue, QueueError, UNACKNOWLEDGED_MAX};
 use crate::record::{DeadLetters, History, HistoryPolicy, HistoryReader, Latest, Receipts, Retention};
 use crate::registry::Registry;
+use crate::store::Store;
 use crate::telemetry::{SharedTelemetry, Telemetry};
 
 /// How long HTTP requests to us may take at the end. With the worker's grace (15 s) and the drainer's end (5 s) this stays
@@ -59,15 +62,16 @@ impl Service {
         let clock = SystemClock::shared();
         let telemetry = Telemetry::shared()?;
         let listeners = Listeners::bind(&settings).await?;
-        let store = &settings.store.path;
+        let store = store_of(&settings, &telemetry);
         let registry =
-            Registry::open(store, settings.store.seals.clone(), settings.webhooks.clone(), Arc::clone(&clock))
+            Registry::open(&store, settings.store.seals.clone(), settings.webhooks.clone(), Arc::clone(&clock))
                 .await?
                 .watch();
         let retention = Retention { age: settings.dead_letters.retention, count_max: settings.dead_letters.count_max };
-        let letters = Arc::new(DeadLetters::open(store, retention, Arc::clone(&clock)).await?);
-        let latest = Arc::new(Latest::open(store).await?);
-        let history = history(&settings, &clock, &telemetry)?;
+        let letters =
+            Arc::new(DeadLetters::open(file_of(&store, "dead letters")?, retention, Arc::clone(&clock)).await?);
+        let latest = Arc::new(Latest::open(file_of(&store, "what became of webhooks lately")?).await?);
+        let history = history(&settings, &store, &clock, &telemetry)?;
         let queue = open_queue(&settings, &settings.queue.url, Access::Worker, &clock, &telemetry).await?;
         let client = client(&settings)?;
         let registry = Arc::new(registry);
@@ -92,9 +96,9 @@ impl Service {
             telemetry.clone(),
         );
         let readiness = Arc::new(Readiness::new(queue.clone(), Arc::clone(&registry), latest, drainer.trouble()));
-        let ingest = remembering_ingest_of(&settings, &queue, &clock, &telemetry)?;
+        let ingest = remembering_ingest_of(&settings, &store, &queue, &clock, &telemetry)?;
         let (address, metrics_address) = listeners.addresses()?;
-        let operators = operators(&settings, &worker, &clock, &telemetry);
+        let operators = operators(&settings, &store, &worker, &clock, &telemetry)?;
         let events = ways_in(&settings, &ingest).merge(management).merge(operators);
         let (servers, stop_servers) = listeners.serve(events, api::router(Arc::clone(&readiness), telemetry.clone()));
         let reconciling = reconciling(&settings, &ingest, &clock, &telemetry)?;
@@ -139,6 +143,7 @@ impl Service {
 /// Where what becomes of deliveries is noted, unless the settings say that it is not.
 fn history(
     settings: &Settings,
+    store: &Store,
     clock: &SharedClock,
     telemetry: &SharedTelemetry,
 ) -> anyhow::Result<Option<Arc<History>>> {
@@ -152,8 +157,14 @@ fn history(
         response_bytes_max: history.response_bytes_max,
         worker: worker_name(),
     };
-    let path = settings.store.history();
+    let path = history_file(settings, store)?;
     Ok(Some(Arc::new(History::open(&path, policy, Arc::clone(clock), telemetry.clone())?)))
+}
+
+/// Where the history lies.
+pub(super) fn history_file(settings: &Settings, store: &Store) -> anyhow::Result<PathBuf> {
+    let _a_file = file_of(store, "the history")?;
+    Ok(settings.store.url.history().unwrap_or_default())
 }
 
 /// This worker among others: the machine's name and the process.
@@ -216,6 +227,7 @@ pub(super) fn ingest_of(
 /// The same, which takes in once what Misskey sends again, or gave up, whether or not the queue remembers it.
 pub(super) fn remembering_ingest_of(
     settings: &Settings,
+    store: &Store,
     queue: &Queue,
     clock: &SharedClock,
     telemetry: &SharedTelemetry,
@@ -224,7 +236,7 @@ pub(super) fn remembering_ingest_of(
     if queue.remembers() {
         return Ok(ingest);
     }
-    Ok(ingest.remembering_in(Arc::new(Receipts::open(&settings.store.path, Arc::clone(clock))?)))
+    Ok(ingest.remembering_in(Arc::new(Receipts::open(file_of(store, "what was taken in")?, Arc::clone(clock))?)))
 }
 
 /// What Misskey's webhooks to us carry.
@@ -241,14 +253,24 @@ fn ways_in(settings: &Settings, ingest: &Ingest) -> Router {
 }
 
 /// The operators' API.
-fn operators(settings: &Settings, worker: &Worker, clock: &SharedClock, telemetry: &SharedTelemetry) -> Router {
-    api::operators(OperatorsParts {
+fn operators(
+    settings: &Settings,
+    store: &Store,
+    worker: &Worker,
+    clock: &SharedClock,
+    telemetry: &SharedTelemetry,
+) -> anyhow::Result<Router> {
+    let history = match settings.history.enabled {
+        true => Some(HistoryReader::of(&history_file(settings, store)?)),
+        false => None,
+    };
+    Ok(api::operators(OperatorsParts {
         endpoints: Arc::clone(worker.endpoints()),
-        history: settings.history.enabled.then(|| HistoryReader::of(&settings.store.history())),
+        history,
         token: settings.server.admin_token.clone(),
         clock: Arc::clone(clock),
         telemetry: telemetry.clone(),
-    })
+    }))
 }
 
 /// Fetches what Misskey gave up, if the settings say as whom.

@@ -117,24 +117,25 @@ impl Settings {
 
     fn check_places(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
-        if self.queue.url.file().is_none() && !self.queue.single_host {
+        let (queue_file, store_file) = (self.queue.url.file(), self.store.url.file());
+        if queue_file.is_none() && store_file.is_some() && !self.queue.single_host {
             problems.push(Problem::between(
                 &["queue.single_host", "queue.url", "store.url"],
                 "it is false, while queue.url is RabbitMQ and store.url is a file: workers on several hosts would each \
                  know other webhooks, and lose events; set it to true if this host is the only one that works on this \
-                 queue"
+                 queue, or let them share a store: store.url = \"postgres://user:password@host:5432/database\""
                     .to_owned(),
             ));
         }
-        if self.queue.url.file().is_some_and(|queue| is_same_file(queue, &self.store.path)) {
+        let is_queue = |file: &Path| queue_file.is_some_and(|queue| is_same_file(queue, file));
+        if store_file.is_some_and(is_queue) {
             problems.push(Problem::between(
                 &["store.url", "queue.url"],
                 "it names the same file as queue.url: they must be two files, so that neither waits for the other"
                     .to_owned(),
             ));
         }
-        if self.history.enabled && self.queue.url.file().is_some_and(|queue| is_same_file(queue, &self.store.history()))
-        {
+        if self.history.enabled && self.store.url.history().as_deref().is_some_and(is_queue) {
             problems.push(Problem::between(
                 &["queue.url", "store.url", "history.enabled"],
                 "it names the file of the history, which lies beside that of store.url: name another".to_owned(),

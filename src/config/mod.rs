@@ -54,7 +54,7 @@ pub use outbound::Outbound;
 pub use problem::{Problem, SettingsError};
 pub use queue::{Queue, QueueUrl};
 pub use server::Server;
-pub use store::Store;
+pub use store::{Store, StoreUrl};
 
 use reader::Section;
 

@@ -55,7 +55,7 @@ fn variables_win_over_the_file_and_the_file_over_the_defaults() {
     assert_eq!(settings.delivery.patience, Duration::from_millis(7));
     assert_eq!(settings.delivery.timeout, Duration::from_secs(10));
     assert_eq!(settings.delivery.retry_schedule, [5000, 250, 60_000].map(Duration::from_millis));
-    assert_eq!(settings.store.path, Path::new("s.db"));
+    assert_eq!(settings.store.url.file(), Some(Path::new("s.db")));
     assert_eq!(settings.queue.url.file(), Some(Path::new("queue.db")));
     assert_eq!(settings.server.metrics_listen.map(|address| address.to_string()).as_deref(), Some("[::1]:0"));
     assert_eq!(settings.misskey.url.map(String::from).as_deref(), Some("https://misskey.example/"));
@@ -231,7 +231,7 @@ fn texts_that_do_not_fit_are_refused_in_words() {
         ("[server]\nadmin_token = \"sha256:hunter2\"", "64 hexadecimal digits"),
         ("[queue]\nurl = \"amqp://user:hunter2@host:x/\"", "a port is no number"),
         ("[queue]\nurl = \"redis://:hunter2@host/\"", "it must be `sqlite:PATH`"),
-        ("[store]\nurl = \"postgres://user:hunter2@host/\"", "PostgreSQL is not in this version yet"),
+        ("[store]\nurl = \"postgres://:hunter2@host/\"", "store.url: a user is missing"),
         (
             "[store]\nencryption_key = \"hunter2!\"",
             "store.encryption_key: it is no base64; `openssl rand -base64 32` makes",

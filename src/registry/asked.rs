@@ -61,6 +61,21 @@ impl Change {
             && options.is_none()
             && signing.is_empty()
     }
+
+    /// The options to be written, if any: those asked for, with what signs as it stands in the row (`stored`, if there is one) and
+    /// this changes it. What signs no more is left out at every change.
+    pub(super) fn options_after(&self, stored: Option<Result<Options, String>>, now: Timestamp) -> Option<Options> {
+        let mut options = match (self.options.clone(), stored) {
+            (Some(new), Some(Ok(stored))) => Options { signing: stored.signing, ..new },
+            (Some(new), _) => new,
+            (None, Some(Ok(stored))) => stored,
+            // What cannot be read is told when the whole row is.
+            (None, _) => return None,
+        };
+        let before = options.signing.clone();
+        options.signing.change(&self.signing, now);
+        (self.options.is_some() || options.signing != before).then_some(options)
+    }
 }
 
 /// Which webhooks to list; empty: all.

@@ -10,6 +10,9 @@ use std::sync::Arc;
 
 use crate::model::{Deactivation, Event, Owner, Source, Status, Webhook, WebhookId};
 
+/// Problems told of one reading; the rest are counted.
+const PROBLEMS_MAX: usize = 100;
+
 /// All that a store has, as it was at `revision`.
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
@@ -25,6 +28,16 @@ pub(super) struct Loaded {
     pub(super) keys_missing: Vec<String>,
     /// What could not be read, in words.
     pub(super) problems: Vec<String>,
+}
+
+/// As many of `problems` as are told.
+pub(super) fn bounded(mut problems: Vec<String>) -> Vec<String> {
+    if problems.len() > PROBLEMS_MAX {
+        let more = problems.len() - PROBLEMS_MAX;
+        problems.truncate(PROBLEMS_MAX);
+        problems.push(format!("and {more} more"));
+    }
+    problems
 }
 
 /// One change of the store: the revision that it found, and the one that it left.

@@ -1,14 +1,14 @@
 //! What can be wrong with a request to the registry, in words for whoever made it.
 
 use crate::model::WebhookId;
-use crate::sqlite::SqliteError;
+use crate::store::StoreError;
 
 /// Why the registry did not do what was asked. The registrations are as they were.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RegistryError {
     /// The store does not answer, or cannot write. Ours to mend, not the caller's.
     #[error("the webhooks' store did not do what was asked of it")]
-    Store(#[from] SqliteError),
+    Store(#[from] StoreError),
     /// Something in the store was sealed with keys that are not here.
     #[error(
         "webhooks in the store are sealed with {} that the settings do not have ({}). Set `store.encryption_key` to it, or, if \

@@ -5,7 +5,8 @@
 //!
 //! Contract, for every backend:
 //! - What a call changed is on the disk, and in the snapshot, before the call returns `Ok`. After an `Err` nothing of it
-//!   was changed. A caller that goes away midway may have changed it; then the snapshot has it within a second.
+//!   was changed, unless the error says that this is not known ([`PostgresError::InDoubt`]). A caller that goes away midway may
+//!   have changed it; then, as in doubt, a watching registry has it within a second.
 //! - With [`Registry::watch`], what another process changed is in the snapshot within a second.
 //! - While the store cannot be read the last snapshot stays, and [`Registry::health`] says so.
 //! - A row that cannot be read costs that webhook only; [`Snapshot::problems`] names it.
@@ -18,21 +19,25 @@
 //! - With a key, secrets, options and URLs lie in the store sealed, and nothing of their clear text stays in it. A store that
 //!   another key has sealed is not opened; if that happens under way, the last snapshot stays.
 //!
+//! [`PostgresError::InDoubt`]: crate::postgres::PostgresError::InDoubt
+//!
 //! Without a key they lie there in clear text. They are never printed. This module sends nothing and decides nothing about
 //! deliveries.
 
 mod asked;
+mod backend;
 mod cache;
 mod deactivating;
 mod error;
+mod postgres;
 mod room;
 mod row;
 mod seal;
 mod signing;
 mod sqlite;
+mod state;
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,11 +45,11 @@ use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
+use self::backend::{Backend, Created, Updated};
 use self::cache::{Loaded, Step};
-use self::sqlite::{Created, SqliteStore, Updated};
 use crate::clock::SharedClock;
 use crate::model::{Status, Webhook, WebhookId};
-use crate::sqlite::{Bell, ring};
+use crate::store::Store;
 
 pub use asked::{Change, Filter, NewWebhook};
 pub use cache::{Known, Snapshot};
@@ -57,7 +62,7 @@ pub use signing::{made_signing_key, made_signing_secret};
 pub const TOMBSTONE_AGE_MAX: Duration = Duration::from_secs(TOMBSTONE_DAYS * 24 * 60 * 60);
 const TOMBSTONE_DAYS: u64 = 90;
 
-/// How often a watching registry looks whether another process has changed something whose bell it did not hear; thrice in
+/// How often a watching registry looks whether another process has changed something of which it did not hear; thrice in
 /// the second promised.
 const POLL_EVERY: Duration = Duration::from_millis(300);
 
@@ -74,8 +79,7 @@ pub struct Registry {
 
 #[derive(Debug)]
 struct Shared {
-    path: PathBuf,
-    store: SqliteStore,
+    store: Backend,
     declared: HashMap<WebhookId, Arc<Webhook>>,
     clock: SharedClock,
     snapshot: watch::Sender<Arc<Snapshot>>,
@@ -85,21 +89,21 @@ struct Shared {
 }
 
 impl Registry {
-    /// Opens the registry in the SQLite file at `path`, made if absent, beside the webhooks `declared` in the settings
-    /// file. The file is opened at once, on the caller's thread: at start, not while serving. What lies there is sealed anew if
-    /// `seals` would seal it with another key, or with none.
+    /// Opens the registry in `store`, its tables made if absent, beside the webhooks `declared` in the settings file. A file is
+    /// opened at once, on the caller's thread: at start, not while serving. What lies there is sealed anew if `seals` would seal
+    /// it with another key, or with none.
     ///
     /// # Errors
     /// [`RegistryError::KeysMissing`] when there is something that no key here opens, [`RegistryError::DeclaredAndStored`] or [`RegistryError::DeclaredTwice`] when an id is not unique (who wants to
     /// delete the stored one opens the registry without the declared ones), or what the store says.
     pub async fn open(
-        path: &Path,
+        store: &Store,
         seals: Seals,
         declared: Vec<Webhook>,
         clock: SharedClock,
     ) -> Result<Self, RegistryError> {
         let declared = by_id(declared)?;
-        let store = SqliteStore::open(path, seals)?;
+        let store = Backend::open(store, seals).await?;
         store.prune_tombstones(clock.now().minus(TOMBSTONE_AGE_MAX)).await?;
         let loaded = store.load_unless(None).await?.unwrap_or_default();
         if !loaded.keys_missing.is_empty() {
@@ -108,7 +112,7 @@ impl Registry {
         check_apart(&declared, &loaded)?;
         let snapshot = watch::Sender::new(Arc::new(Snapshot::new(&declared, loaded)));
         let (trouble, turn) = (watch::Sender::new(None), Mutex::new(()));
-        let shared = Shared { path: path.to_owned(), store, declared, clock, snapshot, trouble, turn };
+        let shared = Shared { store, declared, clock, snapshot, trouble, turn };
         Ok(Self { shared: Arc::new(shared), watcher: JoinSet::new() })
     }
 
@@ -126,7 +130,7 @@ impl Registry {
             let rung = Arc::new(Notify::new());
             let ringer = Arc::clone(&rung);
             // Without a bell the ticks alone keep the promise of a second.
-            let _bell = Bell::hang(&shared.path, move || ringer.notify_one()).ok();
+            let _hearing = shared.store.hear(move || ringer.notify_one());
             let mut ticks = tokio::time::interval(every);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
@@ -263,7 +267,7 @@ impl Shared {
         change(&mut next);
         next.follow(step);
         self.snapshot.send_replace(Arc::new(next));
-        ring(&self.path);
+        self.store.tell();
     }
 
     /// Looks whether the store has changed, and if so reads it.

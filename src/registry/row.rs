@@ -15,8 +15,6 @@
 
 use std::time::Duration;
 
-use rusqlite::Row;
-use rusqlite::types::FromSql;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
@@ -27,6 +25,14 @@ use crate::model::{
     Signers, Signing, SigningKey, Source, Status, Timestamp, UserId, Webhook, WebhookError, WebhookId, check_format,
     check_signing_key, check_signing_secret, check_stored_name,
 };
+
+/// A row of either store, by the names of [`COLUMNS`]. What cannot be read is told in words that begin with the name.
+pub(super) trait Columns {
+    fn text(&self, name: &'static str) -> Result<String, String>;
+    fn text_or_null(&self, name: &'static str) -> Result<Option<String>, String>;
+    fn millis(&self, name: &'static str) -> Result<i64, String>;
+    fn flag(&self, name: &'static str) -> Result<bool, String>;
+}
 
 /// The columns that [`read`] wants, in its order.
 pub(super) const COLUMNS: &str =
@@ -117,7 +123,7 @@ fn ms_of(wait: Duration) -> u64 {
 }
 
 /// The text of the column `options`.
-pub(super) fn write_options(options: &Options) -> rusqlite::Result<String> {
+pub(super) fn write_options(options: &Options) -> serde_json::Result<String> {
     let secret_text = |secret: &Secret| secret.expose().to_owned();
     let filters: Result<_, serde_json::Error> = options.filters.iter().map(serde_json::to_value).collect();
     let stored = StoredOptions {
@@ -133,35 +139,27 @@ pub(super) fn write_options(options: &Options) -> rusqlite::Result<String> {
         rate_limit: options
             .rate_limit
             .map(|limit| StoredRateLimit { per_second: limit.per_second(), burst: limit.burst() }),
-        filters: filters.map_err(no_json)?,
+        filters: filters?,
         client_certificate: options.client_certificate.as_ref().map(|certificate| StoredCertificate {
             chain: certificate.chain().to_owned(),
             key: certificate.key().expose().to_owned(),
         }),
     };
-    to_json(&stored)
+    serde_json::to_string(&stored)
 }
 
 /// The text of the column `on`.
-pub(super) fn write_on(on: &[EventType]) -> rusqlite::Result<String> {
-    to_json(&on)
-}
-
-fn to_json<T: Serialize>(value: &T) -> rusqlite::Result<String> {
-    serde_json::to_string(value).map_err(no_json)
-}
-
-fn no_json(error: serde_json::Error) -> rusqlite::Error {
-    rusqlite::Error::ToSqlConversionFailure(error.into())
+pub(super) fn write_on(on: &[EventType]) -> serde_json::Result<String> {
+    serde_json::to_string(on)
 }
 
 /// Reads a row of [`COLUMNS`], without its deactivation.
 ///
 /// # Errors
 /// The column that cannot be read, and why, in words without the value of a secret.
-pub(super) fn read(row: &Row<'_>, seals: &Seals) -> Result<Webhook, String> {
+pub(super) fn read(row: &impl Columns, seals: &Seals) -> Result<Webhook, String> {
     let sealed = |name: &'static str| open(row, name, seals);
-    let user: Option<String> = column(row, "user_id")?;
+    let user = row.text_or_null("user_id")?;
     Ok(Webhook {
         id: text(row, "id", WebhookId::new)?,
         owner: match user {
@@ -169,31 +167,27 @@ pub(super) fn read(row: &Row<'_>, seals: &Seals) -> Result<Webhook, String> {
             None => Owner::System,
         },
         source: text(row, "source", Source::new)?,
-        name: check_stored_name(&column::<String>(row, "name")?).map_err(|error| error.to_string())?,
+        name: check_stored_name(&row.text("name")?).map_err(|error| error.to_string())?,
         url: read_url(&sealed("url")?)?,
         // What may be a secret has become less over time; one that is stored stays in use.
         secret: Secret::new(&sealed("secret")?),
-        on: read_on(&column::<String>(row, "on")?)?,
-        status: if column::<bool>(row, "active")? { Status::Active } else { Status::Paused },
+        on: read_on(&row.text("on")?)?,
+        status: if row.flag("active")? { Status::Active } else { Status::Paused },
         options: options(row, seals)?,
         origin: Origin::Store,
-        created_at: Timestamp::from_millis(column(row, "created_at")?),
-        updated_at: Timestamp::from_millis(column(row, "updated_at")?),
+        created_at: Timestamp::from_millis(row.millis("created_at")?),
+        updated_at: Timestamp::from_millis(row.millis("updated_at")?),
     })
 }
 
 /// The text of a column that may be sealed.
-pub(super) fn open(row: &Row<'_>, name: &'static str, seals: &Seals) -> Result<String, String> {
-    let (id, by): (String, Option<String>) = (column(row, "id")?, column(row, "sealed_by")?);
-    seals.open(Place { webhook: &id, column: name }, by.as_deref(), column(row, name)?)
+pub(super) fn open(row: &impl Columns, name: &'static str, seals: &Seals) -> Result<String, String> {
+    let (id, by) = (row.text("id")?, row.text_or_null("sealed_by")?);
+    seals.open(Place { webhook: &id, column: name }, by.as_deref(), row.text(name)?)
 }
 
-fn column<T: FromSql>(row: &Row<'_>, name: &str) -> Result<T, String> {
-    row.get(name).map_err(|error| format!("{name}: {error}"))
-}
-
-fn text<T>(row: &Row<'_>, name: &str, make: fn(&str) -> Result<T, IdError>) -> Result<T, String> {
-    make(&column::<String>(row, name)?).map_err(|error| format!("{name}: {error}"))
+fn text<T>(row: &impl Columns, name: &'static str, make: fn(&str) -> Result<T, IdError>) -> Result<T, String> {
+    make(&row.text(name)?).map_err(|error| format!("{name}: {error}"))
 }
 
 /// As `check_url`, but for the length: that was checked when the URL came in, and percent-encoding has lengthened it since.
@@ -215,7 +209,7 @@ fn read_on(text: &str) -> Result<Vec<EventType>, String> {
 }
 
 /// The column `options`.
-pub(super) fn options(row: &Row<'_>, seals: &Seals) -> Result<Options, String> {
+pub(super) fn options(row: &impl Columns, seals: &Seals) -> Result<Options, String> {
     read_options(&open(row, "options", seals)?)
 }
 
@@ -243,4 +237,12 @@ fn read_options(text: &str) -> Result<Options, String> {
         rate_limit: rate_limit.map_err(|error| format!("options: rateLimit: {error}"))?,
         filters: Condition::read_all("filters", &stored.filters.into()).map_err(|error| format!("options: {error}"))?,
     })
+}
+
+/// What is told of a row that cannot be read because of `why`.
+pub(super) fn skipped(id: &str, why: &str) -> String {
+    format!(
+        "the webhook {id} of the store is skipped and gets nothing: {why}. Set that field anew with `hikyaku webhooks update \
+         {id}`, or delete the webhook"
+    )
 }

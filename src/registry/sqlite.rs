@@ -8,18 +8,20 @@
 //! file have a state and no row.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::types::FromSql;
+use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
 
 use super::Change;
-use super::cache::{Loaded, Step};
+use super::backend::{Created, Updated};
+use super::cache::{Loaded, Step, bounded};
 use super::room::is_full;
-use super::row;
+use super::row::{self, Columns};
 use super::seal::Seals;
-use crate::model::{Deactivation, Status, Timestamp, Webhook, WebhookId};
+use crate::model::{Status, Timestamp, Webhook, WebhookId};
 use crate::sqlite::{self, SqliteError, SqliteThread};
 
 mod changing;
@@ -54,26 +56,8 @@ const STEPS: &[&str] = &[
     deactivating::STEP,
 ];
 
-/// Problems told of one reading; the rest are counted.
-const PROBLEMS_MAX: usize = 100;
-
 /// No data version that SQLite has.
 const NOTHING_SEEN: i64 = i64::MIN;
-
-/// What became of a webhook to be created.
-pub(super) enum Created {
-    Done(Step),
-    Taken,
-    Deleted,
-    Full,
-}
-
-/// What became of a webhook to be changed.
-pub(super) enum Updated {
-    Done(Box<Webhook>, Option<Deactivation>, Step),
-    Absent,
-    Damaged(String),
-}
 
 /// The tables in a file.
 #[derive(Debug)]
@@ -83,6 +67,7 @@ pub(super) struct SqliteStore {
     /// The reader's data version when it last read.
     seen: Arc<AtomicI64>,
     seals: Arc<Seals>,
+    path: PathBuf,
 }
 
 impl SqliteStore {
@@ -98,10 +83,15 @@ impl SqliteStore {
             reader: SqliteThread::start("registry-read", path, reader)?,
             seen: Arc::new(AtomicI64::new(NOTHING_SEEN)),
             seals,
+            path: path.to_owned(),
         })
     }
 
-    /// Reads everything, unless the registry is still at the revision `known`.
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(super) async fn load_unless(&self, known: Option<i64>) -> Result<Option<Loaded>, SqliteError> {
         let (seen, seals) = (Arc::clone(&self.seen), Arc::clone(&self.seals));
         let job = move |connection: &mut Connection| {
@@ -123,7 +113,6 @@ impl SqliteStore {
         self.reader.call(job).await
     }
 
-    /// Forgets the webhooks that were deleted before `before`.
     pub(super) async fn prune_tombstones(&self, before: Timestamp) -> Result<(), SqliteError> {
         let job = move |connection: &mut Connection| {
             let transaction = immediate(connection)?;
@@ -137,7 +126,6 @@ impl SqliteStore {
         self.writer.write(job).await
     }
 
-    /// Adds a webhook, if its owner has fewer than `max`.
     pub(super) async fn create(&self, webhook: Arc<Webhook>, max: usize) -> Result<Created, SqliteError> {
         let seals = Arc::clone(&self.seals);
         let job = move |connection: &mut Connection| {
@@ -162,7 +150,6 @@ impl SqliteStore {
         self.writer.write(job).await
     }
 
-    /// Changes a webhook. What was not readable may be so afterwards; if it is not, nothing is changed.
     pub(super) async fn update(&self, id: &WebhookId, change: Change, now: Timestamp) -> Result<Updated, SqliteError> {
         let (id, seals) = (id.clone(), Arc::clone(&self.seals));
         let job = move |connection: &mut Connection| {
@@ -187,7 +174,6 @@ impl SqliteStore {
         self.writer.write(job).await
     }
 
-    /// Deletes a webhook and leaves a tombstone; nothing when there is no such webhook.
     pub(super) async fn delete(&self, id: &WebhookId, now: Timestamp) -> Result<Option<Step>, SqliteError> {
         let id = id.clone();
         let job = move |connection: &mut Connection| {
@@ -204,6 +190,32 @@ impl SqliteStore {
         };
         self.writer.write(job).await
     }
+}
+
+fn no_json(error: serde_json::Error) -> rusqlite::Error {
+    rusqlite::Error::ToSqlConversionFailure(error.into())
+}
+
+impl Columns for Row<'_> {
+    fn text(&self, name: &'static str) -> Result<String, String> {
+        column(self, name)
+    }
+
+    fn text_or_null(&self, name: &'static str) -> Result<Option<String>, String> {
+        column(self, name)
+    }
+
+    fn millis(&self, name: &'static str) -> Result<i64, String> {
+        column(self, name)
+    }
+
+    fn flag(&self, name: &'static str) -> Result<bool, String> {
+        column(self, name)
+    }
+}
+
+fn column<T: FromSql>(row: &Row<'_>, name: &str) -> Result<T, String> {
+    row.get(name).map_err(|error| format!("{name}: {error}"))
 }
 
 fn immediate(connection: &mut Connection) -> rusqlite::Result<Transaction<'_>> {
@@ -241,9 +253,9 @@ fn insert(transaction: &Transaction<'_>, webhook: &Webhook, seals: &Seals) -> ru
         &webhook.name,
         sealed("url", webhook.url.as_str())?,
         sealed("secret", webhook.secret.expose())?,
-        row::write_on(&webhook.on)?,
+        row::write_on(&webhook.on).map_err(no_json)?,
         webhook.status == Status::Active,
-        sealed("options", &row::write_options(&webhook.options)?)?,
+        sealed("options", &row::write_options(&webhook.options).map_err(no_json)?)?,
         webhook.created_at.as_millis(),
         webhook.updated_at.as_millis(),
         seals.sealed_by(),
@@ -256,12 +268,7 @@ fn load(connection: &Connection, revision: i64, seals: &Seals) -> rusqlite::Resu
     let webhooks = load_webhooks(connection, &mut problems, seals)?;
     let deactivated = deactivating::load_states(connection, &mut problems, None)?;
     let tombstones = load_tombstones(connection)?;
-    if problems.len() > PROBLEMS_MAX {
-        let more = problems.len() - PROBLEMS_MAX;
-        problems.truncate(PROBLEMS_MAX);
-        problems.push(format!("and {more} more"));
-    }
-    Ok(Loaded { revision, webhooks, deactivated, tombstones, keys_missing, problems })
+    Ok(Loaded { revision, webhooks, deactivated, tombstones, keys_missing, problems: bounded(problems) })
 }
 
 fn load_webhooks(connection: &Connection, problems: &mut Vec<String>, seals: &Seals) -> rusqlite::Result<Vec<Webhook>> {
@@ -274,10 +281,7 @@ fn load_webhooks(connection: &Connection, problems: &mut Vec<String>, seals: &Se
             Ok(webhook) => webhooks.push(webhook),
             Err(why) => {
                 let id: String = row.get("id").unwrap_or_else(|_| "(whose id is no text)".to_owned());
-                problems.push(format!(
-                    "the webhook {id} of the store is skipped and gets nothing: {why}. Set that field anew with `hikyaku \
-                     webhooks update {id}`, or delete the webhook"
-                ));
+                problems.push(row::skipped(&id, &why));
             }
         }
     }

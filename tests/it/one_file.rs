@@ -8,6 +8,7 @@ use hikyaku::model::{EventId, EventType, Options, Owner, ReceiptKey, Secret, Sou
 use hikyaku::record::{DeadLetters, Filter, Latest, Receipts, Retention};
 use hikyaku::registry::{NewWebhook, Registry, Seals};
 use hikyaku::sqlite::WriteTurns;
+use hikyaku::store::Store;
 
 fn new_webhook() -> NewWebhook {
     NewWebhook {
@@ -28,7 +29,9 @@ async fn whoever_writes_to_the_store_waits_until_the_others_of_its_process_have(
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store.db");
     let clock: SharedClock = Arc::new(ManualClock::new(Timestamp::from_millis(1_774_960_496_789), 0.5));
-    let registry = Registry::open(&path, Seals::default(), Vec::new(), Arc::clone(&clock)).await.expect("opens");
+    let registry = Registry::open(&Store::Sqlite(path.clone()), Seals::default(), Vec::new(), Arc::clone(&clock))
+        .await
+        .expect("opens");
     let latest = Latest::open(&path).await.expect("opens");
     let retention = Retention { age: Duration::from_secs(60), count_max: 10 };
     let letters = DeadLetters::open(&path, retention, Arc::clone(&clock)).await.expect("opens");

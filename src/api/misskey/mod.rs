@@ -276,9 +276,10 @@ impl Management {
             | RegistryError::KeysMissing { .. }
             | RegistryError::NoRandomness
             | RegistryError::DeclaredTwice { .. } => ApiError::internal(chain(error)),
-            RegistryError::Store(_) => {
+            RegistryError::Store(store) => {
                 self.parts.telemetry.trouble("the management API cannot change a webhook", error);
-                ApiError::internal(format!("nothing was changed; try again: {}", chain(error)))
+                let became = if store.is_in_doubt() { "look whether it was changed" } else { "nothing was changed" };
+                ApiError::internal(format!("{became}; try again: {}", chain(error)))
             }
         }
     }

@@ -13,6 +13,7 @@ use super::Load;
 use super::stage::{allow, settings};
 use crate::app::own_queues::OwnQueues;
 use crate::app::service::{Service, ingest_of, open_queue};
+use crate::app::store::store_of;
 use crate::clock::SystemClock;
 use crate::config::Settings;
 use crate::decide::Step;
@@ -98,7 +99,9 @@ pub(super) async fn register(settings: &mut Settings, url: &Url) -> anyhow::Resu
 
 /// Registers, for each user, a webhook at a URL.
 pub(super) async fn register_each(settings: &Settings, webhooks: &[(String, Url)]) -> anyhow::Result<()> {
-    let registry = Registry::open(&settings.store.path, Seals::default(), Vec::new(), SystemClock::shared()).await?;
+    let registry =
+        Registry::open(&store_of(settings, &Telemetry::shared()?), Seals::default(), Vec::new(), SystemClock::shared())
+            .await?;
     for (user, url) in webhooks {
         let webhook = NewWebhook {
             id: None,

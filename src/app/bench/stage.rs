@@ -6,7 +6,7 @@ use std::path::Path;
 use url::Url;
 
 use crate::app::own_queues::OwnQueues;
-use crate::config::{QueueUrl, Settings};
+use crate::config::{QueueUrl, Settings, StoreUrl};
 use crate::decide::AllowedNetwork;
 
 use super::Load;
@@ -31,7 +31,7 @@ pub(super) fn default_settings(own: Option<&OwnQueues>, folder: &Path) -> anyhow
     if let Some(own) = own {
         own.put_into(&mut settings);
     }
-    settings.store.path = folder.join("store.db");
+    settings.store.url = StoreUrl::Sqlite(folder.join("store.db"));
     Ok(settings)
 }
 

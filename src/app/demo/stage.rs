@@ -11,7 +11,7 @@ use crate::app::own_queues::OwnQueues;
 use crate::app::service::{Service, open_queue};
 use crate::cli::{DemoArgs, Output};
 use crate::clock::SystemClock;
-use crate::config::{QueueUrl, Settings};
+use crate::config::{QueueUrl, Settings, StoreUrl};
 use crate::model::TokenHash;
 use crate::queue::{Access, BrokerError, QueueError};
 use crate::telemetry::Telemetry;
@@ -50,7 +50,7 @@ impl Stage {
         if let Some(own) = &self.own {
             own.put_into(&mut settings);
         }
-        settings.store.path = self.folder.path().join("store.db");
+        settings.store.url = StoreUrl::Sqlite(self.folder.path().join("store.db"));
         settings.server.shutdown_grace = GRACE;
         // Its receivers fail often and for seconds: whoever left them alone in between would take minutes.
         settings.delivery.breaker_failures = 0;

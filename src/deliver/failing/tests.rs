@@ -9,6 +9,7 @@ use super::*;
 use crate::clock::{Clock, Wait};
 use crate::model::{EventType, Options, Owner, Secret, Source};
 use crate::registry::{Change, NewWebhook, Seals};
+use crate::store::Store;
 use crate::telemetry::Telemetry;
 
 const BEGIN: Timestamp = Timestamp::from_millis(1_774_960_496_789);
@@ -62,7 +63,9 @@ impl World {
         let clock = Arc::new(SetClock(Mutex::new((BEGIN, Duration::ZERO))));
         let store = folder.path().join("store.db");
         let shared = Arc::clone(&clock) as SharedClock;
-        let registry = Registry::open(&store, Seals::default(), Vec::new(), shared).await.expect("a registry");
+        let registry = Registry::open(&Store::Sqlite(store.clone()), Seals::default(), Vec::new(), shared)
+            .await
+            .expect("a registry");
         let latest = Latest::open(&store).await.expect("latest attempts");
         let new = NewWebhook {
             id: Some(WebhookId::new("wh1").expect("an id")),
@@ -210,14 +213,16 @@ async fn one_that_another_process_has_changed_meanwhile_is_not_switched_off() {
     let failing = world.started().await;
     let clock = Arc::clone(&world.clock) as SharedClock;
     let store = world.folder.path().join("store.db");
-    let other = Registry::open(&store, Seals::default(), Vec::new(), clock).await.expect("a registry");
+    let other =
+        Registry::open(&Store::Sqlite(store.clone()), Seals::default(), Vec::new(), clock).await.expect("a registry");
     world.clock.pass(MINUTE);
     let seen = world.webhook();
     let change = Change { name: Some("new".to_owned()), ..Change::default() };
     other.update(&seen.id, change).await.expect("changed");
     world.comes_to(&failing, &seen, Outcome::Gone, Some(410)).await;
     let clock = Arc::clone(&world.clock) as SharedClock;
-    let now = Registry::open(&store, Seals::default(), Vec::new(), clock).await.expect("a registry");
+    let now =
+        Registry::open(&Store::Sqlite(store.clone()), Seals::default(), Vec::new(), clock).await.expect("a registry");
     assert_eq!(now.show(&seen.id).expect("known").status, Status::Active);
     assert!(failing.runs.borrow().is_empty());
     assert_eq!(world.streak().await, None);

@@ -4,7 +4,7 @@
 
 use rusqlite::{OptionalExtension, Transaction};
 
-use super::sealing;
+use super::{no_json, sealing};
 use crate::model::{Options, Timestamp, WebhookId};
 use crate::registry::Change;
 use crate::registry::row;
@@ -26,13 +26,13 @@ pub(super) fn change_row(
             updated_at = max(?8, updated_at + 1)
         WHERE id = ?1"#;
     let options = options_after(transaction, id, change, now, seals)?;
-    let options = options.as_ref().map(row::write_options).transpose()?;
+    let options = options.as_ref().map(row::write_options).transpose().map_err(no_json)?;
     let changed = transaction.prepare_cached(sql)?.execute((
         id.as_str(),
         change.name.as_deref(),
         change.url.as_ref().map(|url| sealed("url", url.as_str())).transpose()?,
         change.secret.as_ref().map(|secret| sealed("secret", secret.expose())).transpose()?,
-        change.on.as_deref().map(row::write_on).transpose()?,
+        change.on.as_deref().map(row::write_on).transpose().map_err(no_json)?,
         change.active,
         options.as_deref().map(|options| sealed("options", options)).transpose()?,
         now.as_millis(),
@@ -40,8 +40,7 @@ pub(super) fn change_row(
     Ok(changed > 0)
 }
 
-/// The options to be written, if any: those of `change`, with what signs as it stands in the row and `change` changes it. What
-/// signs no more is left out at every change.
+/// What of the options is to be written, if anything.
 fn options_after(
     transaction: &Transaction<'_>,
     id: &WebhookId,
@@ -52,14 +51,5 @@ fn options_after(
     let select = format!("SELECT {} FROM webhooks WHERE id = ?1", row::COLUMNS);
     let mut statement = transaction.prepare_cached(&select)?;
     let stored = statement.query_row([id.as_str()], |row| Ok(row::options(row, seals))).optional()?;
-    let mut options = match (change.options.clone(), stored) {
-        (Some(new), Some(Ok(stored))) => Options { signing: stored.signing, ..new },
-        (Some(new), _) => new,
-        (None, Some(Ok(stored))) => stored,
-        // What cannot be read is told when the whole row is.
-        (None, _) => return Ok(None),
-    };
-    let before = options.signing.clone();
-    options.signing.change(&change.signing, now);
-    Ok((change.options.is_some() || options.signing != before).then_some(options))
+    Ok(change.options_after(stored, now))
 }

@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use rusqlite::{Connection, Row};
 
 use super::{SqliteStore, bump, clear_state, immediate};
-use crate::model::{Deactivation, DeactivationReason, Timestamp, WebhookId};
+use crate::model::{Deactivation, Timestamp, WebhookId};
 use crate::registry::Announcement;
 use crate::registry::cache::Step;
+use crate::registry::state::StateRow;
 use crate::sqlite::SqliteError;
 
 /// Since when they had been failing; and the announcements, each made with its deactivation.
@@ -83,9 +84,10 @@ impl SqliteStore {
             let mut rows = statement.query([max])?;
             let mut all = Vec::new();
             while let Some(row) = rows.next()? {
+                let state = state(row)?;
                 // What is no id names no webhook, so there is nobody to tell.
-                if let Ok(webhook) = WebhookId::new(&row.get::<_, String>(0)?) {
-                    all.push(Announcement { webhook, deactivation: deactivation(row)?.0 });
+                if let Ok(webhook) = WebhookId::new(&state.id) {
+                    all.push(Announcement { webhook, deactivation: state.deactivation() });
                 }
             }
             Ok(all)
@@ -116,33 +118,14 @@ pub(super) fn load_states(
     let mut states = HashMap::new();
     let mut rows = statement.query([one.map(WebhookId::as_str)])?;
     while let Some(row) = rows.next()? {
-        let (Ok(id), Ok((deactivation, unknown))) = (row.get::<_, String>(0), deactivation(row)) else {
-            problems.push("a row of webhook_state is skipped: it is no text".to_owned());
-            continue;
-        };
-        let Ok(id) = WebhookId::new(&id) else {
-            problems.push(format!("a row of webhook_state is skipped: {id:?} is no webhook's id"));
-            continue;
-        };
-        if let Some(reason) = unknown {
-            problems.push(format!(
-                "the webhook {id} was deactivated for a reason that is unknown here, {reason:?}; it is taken for failing"
-            ));
+        match state(row) {
+            Ok(state) => states.extend(state.read(problems)),
+            Err(_) => problems.push("a row of webhook_state is skipped: it is no text".to_owned()),
         }
-        states.insert(id, deactivation);
     }
     Ok(states)
 }
 
-/// Reads the columns after the id: reason, time, since when it was failing; and the reason's name when it is unknown here.
-/// Stopped for such a reason is still stopped: a newer hikyaku may have written it.
-fn deactivation(row: &Row<'_>) -> rusqlite::Result<(Deactivation, Option<String>)> {
-    let name: String = row.get(1)?;
-    let known = DeactivationReason::from_name(&name);
-    let deactivation = Deactivation {
-        reason: known.unwrap_or(DeactivationReason::Failing),
-        at: Timestamp::from_millis(row.get(2)?),
-        failing_since: row.get::<_, Option<i64>>(3)?.map(Timestamp::from_millis),
-    };
-    Ok((deactivation, known.is_none().then_some(name)))
+fn state(row: &Row<'_>) -> rusqlite::Result<StateRow> {
+    Ok(StateRow { id: row.get(0)?, reason: row.get(1)?, at: row.get(2)?, failing_since: row.get(3)? })
 }

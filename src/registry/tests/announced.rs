@@ -2,15 +2,19 @@
 
 use super::*;
 
+on_every_store! {
+    a_deactivation_is_to_be_told_until_it_was_whatever_becomes_of_the_webhook,
+    what_does_not_deactivate_is_not_to_be_told,
+    of_two_deactivations_the_older_is_told_first_and_each_by_itself,
+}
+
 /// The ids and reasons of what is still to be told.
 async fn to_be_told(registry: &Registry) -> Vec<(String, Deactivation)> {
     let all = registry.announcements(10).await.expect("reads");
     all.into_iter().map(|announcement| (announcement.webhook.to_string(), announcement.deactivation)).collect()
 }
 
-#[tokio::test]
-async fn a_deactivation_is_to_be_told_until_it_was_whatever_becomes_of_the_webhook() {
-    let world = World::new();
+async fn a_deactivation_is_to_be_told_until_it_was_whatever_becomes_of_the_webhook(world: World) {
     let registry = world.open().await;
     registry.create(new("wh1")).await.expect("creates");
     let since = START.minus(Duration::from_secs(60));
@@ -27,9 +31,7 @@ async fn a_deactivation_is_to_be_told_until_it_was_whatever_becomes_of_the_webho
     assert_eq!(to_be_told(&registry).await, []);
 }
 
-#[tokio::test]
-async fn what_does_not_deactivate_is_not_to_be_told() {
-    let world = World::new();
+async fn what_does_not_deactivate_is_not_to_be_told(world: World) {
     let registry = world.open().await;
     registry.create(new("wh1")).await.expect("creates");
     let before = START.minus(Duration::from_secs(1));
@@ -43,9 +45,7 @@ async fn what_does_not_deactivate_is_not_to_be_told() {
     assert_eq!(to_be_told(&registry).await.len(), 1);
 }
 
-#[tokio::test]
-async fn of_two_deactivations_the_older_is_told_first_and_each_by_itself() {
-    let world = World::new();
+async fn of_two_deactivations_the_older_is_told_first_and_each_by_itself(world: World) {
     let registry = world.declaring(vec![declared("settings", Status::Active)]).await.expect("opens");
     registry.deactivate(&id("settings"), DeactivationReason::Gone).await.expect("deactivates");
     world.clock.advance(Duration::from_secs(1));
@@ -60,7 +60,7 @@ async fn of_two_deactivations_the_older_is_told_first_and_each_by_itself() {
 
 #[tokio::test]
 async fn what_an_older_hikyaku_deactivated_stays_so_and_is_not_told_again() {
-    let world = World::new();
+    let world = World::in_a_file();
     let registry = world.open().await;
     registry.create(new("wh1")).await.expect("creates");
     registry.deactivate(&id("wh1"), DeactivationReason::Gone).await.expect("deactivates");

@@ -2,6 +2,14 @@
 
 use super::*;
 
+on_every_store! {
+    with_a_key_nothing_secret_stands_in_the_store,
+    a_key_is_replaced_by_another_or_by_none,
+    a_store_that_another_key_has_sealed_is_not_opened_and_stays_as_it_is,
+    while_another_process_seals_with_a_key_that_is_not_here_the_last_snapshot_stays,
+    a_sealed_text_that_was_altered_is_told_and_costs_that_webhook_only,
+}
+
 const SIGNING: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 const EARLIER: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const KEY: &str = "whsk_nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=";
@@ -35,11 +43,15 @@ impl World {
         self
     }
 
-    /// Which of [`SECRETS`] stand in the store's files.
+    /// Which of [`SECRETS`] stand in the store: in its files, or in PostgreSQL's table.
     fn in_clear_text(&self) -> Vec<&'static str> {
-        let files = std::fs::read_dir(self.folder.path()).expect("the folder");
-        let bytes: Vec<u8> =
-            files.flat_map(|file| std::fs::read(file.expect("a file").path()).expect("read")).collect();
+        let bytes: Vec<u8> = match &self.place {
+            Place::File(folder) => {
+                let files = std::fs::read_dir(folder.path()).expect("the folder");
+                files.flat_map(|file| std::fs::read(file.expect("a file").path()).expect("read")).collect()
+            }
+            Place::Database(url) => server::sql(url, "SELECT * FROM webhooks").into_bytes(),
+        };
         let found = |secret: &&str| bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
         SECRETS.into_iter().filter(found).collect()
     }
@@ -55,9 +67,8 @@ fn is_whole(registry: &Registry, name: &str) {
     assert!(webhook.url.path().ends_with(TOKEN));
 }
 
-#[tokio::test]
-async fn with_a_key_nothing_secret_stands_in_the_store() {
-    let world = World::new().sealing(Some(1), &[]);
+async fn with_a_key_nothing_secret_stands_in_the_store(world: World) {
+    let world = world.sealing(Some(1), &[]);
     let registry = world.open().await;
     registry.create(secretive("wh1")).await.expect("creates");
     registry.create(new("wh2")).await.expect("creates");
@@ -75,7 +86,7 @@ async fn with_a_key_nothing_secret_stands_in_the_store() {
 
 #[tokio::test]
 async fn a_store_in_clear_text_is_sealed_once_there_is_a_key_and_nothing_of_it_is_left() {
-    let mut world = World::new();
+    let mut world = World::in_a_file();
     let registry = world.open().await;
     for n in 0..100 {
         registry.create(secretive(&format!("wh{n}"))).await.expect("creates");
@@ -89,9 +100,8 @@ async fn a_store_in_clear_text_is_sealed_once_there_is_a_key_and_nothing_of_it_i
     assert_eq!(world.in_clear_text(), [""; 0]);
 }
 
-#[tokio::test]
-async fn a_key_is_replaced_by_another_or_by_none() {
-    let world = World::new().sealing(Some(1), &[]);
+async fn a_key_is_replaced_by_another_or_by_none(world: World) {
+    let world = world.sealing(Some(1), &[]);
     world.open().await.create(secretive("wh1")).await.expect("creates");
     let world = world.sealing(Some(2), &[1]);
     is_whole(&world.open().await, "wh1");
@@ -103,27 +113,26 @@ async fn a_key_is_replaced_by_another_or_by_none() {
     is_whole(&world.open().await, "wh1");
 }
 
-#[tokio::test]
-async fn a_store_that_another_key_has_sealed_is_not_opened_and_stays_as_it_is() {
-    let world = World::new().sealing(Some(1), &[]);
+async fn a_store_that_another_key_has_sealed_is_not_opened_and_stays_as_it_is(world: World) {
+    let world = world.sealing(Some(1), &[]);
     world.open().await.create(secretive("wh1")).await.expect("creates");
+    let mut world = world;
     for (current, previous) in [(Some(2), &[3][..]), (None, &[])] {
-        let other = World { folder: tempfile::tempdir().expect("a folder"), ..World::new() };
-        std::fs::copy(world.path(), other.path()).expect("copied");
-        let other = other.sealing(current, previous);
-        let error = other.declaring(Vec::new()).await.expect_err("no key").to_string();
+        world = world.sealing(current, previous);
+        let error = world.declaring(Vec::new()).await.expect_err("no key").to_string();
         assert!(error.contains(key(1).name()) && error.contains("store.encryption_key"), "{error}");
-        is_whole(&other.sealing(Some(1), &[]).open().await, "wh1");
+        world = world.sealing(Some(1), &[]);
+        is_whole(&world.open().await, "wh1");
     }
 }
 
-#[tokio::test]
-async fn while_another_process_seals_with_a_key_that_is_not_here_the_last_snapshot_stays() {
-    let world = World::new().sealing(Some(1), &[]);
+async fn while_another_process_seals_with_a_key_that_is_not_here_the_last_snapshot_stays(world: World) {
+    let world = world.sealing(Some(1), &[]);
     let registry = world.open().await.watch();
     registry.create(secretive("wh1")).await.expect("creates");
-    let (path, seals) = (world.path(), Seals { current: Some(key(2)), previous: vec![key(1)] });
-    let other = Registry::open(&path, seals, Vec::new(), world.clock.clone());
+    let seals = Seals { current: Some(key(2)), previous: vec![key(1)] };
+    let store = world.store();
+    let other = Registry::open(&store, seals, Vec::new(), world.clock.clone());
     let _other = other.await.expect("opens");
     let told = async {
         while registry.health().is_none() {
@@ -143,9 +152,8 @@ async fn while_another_process_seals_with_a_key_that_is_not_here_the_last_snapsh
     tokio::time::timeout(3 * POLL_EVERY, well_again).await.expect_err("said no more, though nothing has changed");
 }
 
-#[tokio::test]
-async fn a_sealed_text_that_was_altered_is_told_and_costs_that_webhook_only() {
-    let world = World::new().sealing(Some(1), &[]);
+async fn a_sealed_text_that_was_altered_is_told_and_costs_that_webhook_only(world: World) {
+    let world = world.sealing(Some(1), &[]);
     let registry = world.open().await;
     registry.create(secretive("wh1")).await.expect("creates");
     registry.create(secretive("wh2")).await.expect("creates");
@@ -159,4 +167,17 @@ async fn a_sealed_text_that_was_altered_is_told_and_costs_that_webhook_only() {
     let change = Change { secret: Some(Secret::new("hunter2")), ..Change::default() };
     registry.update(&id("wh1"), change).await.expect("mended");
     is_whole(&registry, "wh1");
+}
+
+#[tokio::test]
+async fn a_table_in_clear_text_is_sealed_once_there_is_a_key_and_written_anew() {
+    let world = World::in_postgresql();
+    world.open().await.create(secretive("wh1")).await.expect("creates");
+    assert_eq!(world.in_clear_text(), SECRETS, "this test can fail");
+    let on_disk = "SELECT pg_relation_filenode('webhooks')";
+    let before = world.text(on_disk);
+    let world = world.sealing(Some(1), &[]);
+    is_whole(&world.open().await, "wh1");
+    assert_eq!(world.in_clear_text(), [""; 0]);
+    assert_ne!(world.text(on_disk), before, "the old rows went with the old file");
 }

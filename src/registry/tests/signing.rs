@@ -3,6 +3,12 @@
 use super::*;
 use crate::model::{SIGNING_GRACE, Signers};
 
+on_every_store! {
+    two_processes_that_set_a_secret_leave_both_signing,
+    an_earlier_secret_goes_out_of_the_store_with_the_first_change_after_its_grace,
+    a_row_of_before_there_were_keys_is_read,
+}
+
 /// Sets the secret and the key of that byte.
 fn signing(byte: u8) -> Change {
     let secret = check_signing_secret(&format!("whsec_{}", data_encoding::BASE64.encode(&[byte; 24])));
@@ -13,14 +19,10 @@ fn signing(byte: u8) -> Change {
 
 /// How many secrets the store has for the webhook, the current one among them.
 fn stored_secrets(world: &World) -> usize {
-    let store = crate::sqlite::open(&world.path()).expect("opens");
-    let options: String = store.query_row("SELECT options FROM webhooks", [], |row| row.get(0)).expect("a row");
-    options.matches("whsec_").count()
+    world.text("SELECT options FROM webhooks").matches("whsec_").count()
 }
 
-#[tokio::test]
-async fn two_processes_that_set_a_secret_leave_both_signing() {
-    let world = World::new();
+async fn two_processes_that_set_a_secret_leave_both_signing(world: World) {
     let (one, other) = (world.open().await, world.open().await);
     one.create(new("wh1")).await.expect("creates");
     one.update(&id("wh1"), signing(1)).await.expect("changes");
@@ -33,9 +35,7 @@ async fn two_processes_that_set_a_secret_leave_both_signing() {
     assert_eq!(webhook.options.signing.secret.at(START).count(), 2, "what signs stays");
 }
 
-#[tokio::test]
-async fn an_earlier_secret_goes_out_of_the_store_with_the_first_change_after_its_grace() {
-    let world = World::new();
+async fn an_earlier_secret_goes_out_of_the_store_with_the_first_change_after_its_grace(world: World) {
     let registry = world.open().await;
     registry.create(new("wh1")).await.expect("creates");
     for byte in [1, 2] {
@@ -48,9 +48,7 @@ async fn an_earlier_secret_goes_out_of_the_store_with_the_first_change_after_its
     assert_eq!(stored_secrets(&world), 1);
 }
 
-#[tokio::test]
-async fn a_row_of_before_there_were_keys_is_read() {
-    let world = World::new();
+async fn a_row_of_before_there_were_keys_is_read(world: World) {
     world.open().await.create(new("wh1")).await.expect("creates");
     world.execute(r#"UPDATE webhooks SET options = '{"sendSecret":false,"signingSecret":"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"}'"#);
     let webhook = world.open().await.show(&id("wh1")).expect("shows");
