@@ -18,6 +18,9 @@ use crate::model::{ParkReason, Timestamp, Webhook, WebhookId};
 /// How long a webhook with requests under way may answer none of them before it is held to be slow.
 const STALLED_AFTER: Duration = Duration::from_secs(1);
 
+/// How much later than its turn a delivery may come back from the queue, besides what the queue takes for its wait.
+const LATE_MAX: Duration = Duration::from_secs(60);
+
 /// A webhook as it was registered at a time.
 #[derive(Debug)]
 pub(super) struct Endpoint {
@@ -44,17 +47,31 @@ pub(super) struct State {
     booked: Instant,
     /// When those come back that were put off because it is left alone.
     comebacks: Turns,
-    /// All webhooks of this worker that are left alone,
-    shut_all: Count,
+    /// All webhooks of this worker that share the turns to come back,
+    put_off_all: Count,
     /// and that this is one of them.
-    shut: Option<Counted>,
+    put_off: Option<PutOff>,
     pub(super) attempts: u64,
     pub(super) failures: u64,
     pub(super) parked: u64,
 }
 
+/// That deliveries of a webhook were put off until a turn, and wait for it.
+#[derive(Debug)]
+struct PutOff {
+    /// When the last of them has come back, even by a queue that takes twice as long.
+    until: Duration,
+    _one: Counted,
+}
+
+/// What keeps deliveries to a webhook from being tried.
+pub(super) enum ShutBy {
+    Breaker(Shut),
+    Host(Shut),
+}
+
 impl Endpoint {
-    pub(super) fn new(webhook: &Webhook, host: Arc<Host>, policy: &EndpointPolicy, shut_all: &Count) -> Self {
+    pub(super) fn new(webhook: &Webhook, host: Arc<Host>, policy: &EndpointPolicy, put_off_all: &Count) -> Self {
         let slots_max = policy.slots_max.min(policy.per_host).min(policy.concurrency);
         let state = State {
             slots: Slots::first(u32::try_from(slots_max).unwrap_or(u32::MAX)),
@@ -65,8 +82,8 @@ impl Endpoint {
             progress: Instant::now(),
             booked: Instant::now(),
             comebacks: Turns::default(),
-            shut_all: shut_all.clone(),
-            shut: None,
+            put_off_all: put_off_all.clone(),
+            put_off: None,
             attempts: 0,
             failures: 0,
             parked: 0,
@@ -84,6 +101,13 @@ impl Endpoint {
     /// Whether what was learned is of `webhook` as it is now.
     pub(super) fn is_of(&self, webhook: &Webhook) -> bool {
         self.updated_at == webhook.updated_at && self.url == webhook.url
+    }
+
+    /// What keeps deliveries to it from being tried now.
+    pub(super) fn shut(&self, now: Duration) -> Option<ShutBy> {
+        let state = self.state();
+        let breaker = state.breaker.shut(now).map(ShutBy::Breaker);
+        breaker.or_else(|| self.host.backoff().shut(now).filter(|_| !state.is_well()).map(ShutBy::Host))
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -132,11 +156,9 @@ impl State {
     /// The request that got `leave` has ended; `jitter` is in [0, 1).
     pub(super) fn ended(&mut self, leave: Leave, ending: Ending, now: Duration, jitter: f64) -> Change {
         let change = self.breaker.ended(leave, ending, now, jitter);
-        match change {
-            Change::None => {}
-            Change::Opened(_) => self.shut = self.shut.take().or_else(|| Some(self.shut_all.one_more())),
+        if change == Change::Closed {
             // What waits for it comes to an end: should it fail again, nobody has to wait behind that.
-            Change::Closed => (self.shut, self.comebacks) = (None, Turns::default()),
+            (self.put_off, self.comebacks) = (None, Turns::default());
         }
         change
     }
@@ -159,7 +181,15 @@ impl State {
     }
 
     fn comeback(&mut self, now: Duration) -> Comeback {
-        Comeback::Turn(self.comebacks.book(apart(self.shut_all.get()), Duration::ZERO, now))
+        let put_off = self.put_off.get_or_insert_with(|| PutOff { until: now, _one: self.put_off_all.one_more() });
+        let turn = self.comebacks.book(apart(self.put_off_all.get()), Duration::ZERO, now);
+        put_off.until = put_off.until.max(now + 2 * turn + LATE_MAX);
+        Comeback::Turn(turn)
+    }
+
+    /// Leaves the turns to others once nothing waits for one here.
+    pub(super) fn leave_turns(&mut self, now: Duration) {
+        self.put_off.take_if(|put_off| put_off.until < now);
     }
 
     fn parked(&mut self) {

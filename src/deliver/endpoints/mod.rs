@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use self::count::Count;
-use self::endpoint::Endpoint;
+use self::endpoint::{Endpoint, ShutBy};
 use self::host::{Host, Pool};
 use crate::clock::SharedClock;
 use crate::decide::Comeback;
@@ -34,6 +34,9 @@ pub(super) use self::turn::Turn;
 
 /// Endpoints, or hosts, remembered before those that are idle are forgotten.
 const IDLE_REMEMBERED_MAX: usize = 10_000;
+
+/// How often it is asked who has nothing waiting for a turn any more.
+const TURNS_LEFT_EVERY: Duration = Duration::from_secs(10);
 
 /// What an endpoint, and all of them, may hold.
 #[derive(Clone, Copy, Debug)]
@@ -65,8 +68,8 @@ pub struct Endpoints {
     worker: Mutex<Pool>,
     /// Webhooks that have waiters.
     crowded: AtomicUsize,
-    /// Webhooks whose breaker does not let everything through.
-    shut: Count,
+    /// Webhooks for which deliveries wait that were put off until a turn.
+    put_off: Count,
 }
 
 #[derive(Debug, Default)]
@@ -75,6 +78,8 @@ struct Known {
     hosts: HashMap<Arc<str>, Arc<Host>>,
     /// The registrations by which those that were deleted were last forgotten.
     seen: Option<Arc<Snapshot>>,
+    /// When it was last asked who has nothing waiting for a turn any more.
+    turns_left_at: Duration,
 }
 
 /// No slot will be free within the patience.
@@ -103,7 +108,7 @@ impl Endpoints {
             known: Mutex::default(),
             worker,
             crowded: AtomicUsize::new(0),
-            shut: Count::default(),
+            put_off: Count::default(),
         }
     }
 
@@ -111,12 +116,13 @@ impl Endpoints {
     pub(super) fn left_alone(&self, webhook: &Webhook) -> Option<LeftAlone> {
         let endpoint = self.of(webhook);
         let now = self.clock.elapsed();
+        let shut = endpoint.shut(now)?;
+        self.known().leave_turns(now);
         let mut state = endpoint.state();
-        if let Some(shut) = state.breaker.shut(now) {
-            return Some(state.left_alone(shut, now));
-        }
-        let shut = endpoint.host.backoff().shut(now).filter(|_| !state.is_well())?;
-        Some(state.left_alone_with_host(shut, now))
+        Some(match shut {
+            ShutBy::Breaker(shut) => state.left_alone(shut, now),
+            ShutBy::Host(shut) => state.left_alone_with_host(shut, now),
+        })
     }
 
     /// Forgets webhooks that were deleted.
@@ -138,7 +144,7 @@ impl Endpoints {
         }
         known.forget_the_idle();
         let host = known.host(webhook, &self.policy);
-        let endpoint = Arc::new(Endpoint::new(webhook, host, &self.policy, &self.shut));
+        let endpoint = Arc::new(Endpoint::new(webhook, host, &self.policy, &self.put_off));
         known.webhooks.insert(webhook.id.clone(), Arc::clone(&endpoint));
         endpoint
     }
@@ -153,6 +159,15 @@ impl Endpoints {
 }
 
 impl Known {
+    /// Has those leave the turns to others for which nothing waits any more, now and then.
+    fn leave_turns(&mut self, now: Duration) {
+        if now.saturating_sub(self.turns_left_at) < TURNS_LEFT_EVERY {
+            return;
+        }
+        self.turns_left_at = now;
+        self.webhooks.values().for_each(|endpoint| endpoint.state().leave_turns(now));
+    }
+
     /// The host of `webhook`, by scheme, name and port, as connections are kept.
     fn host(&mut self, webhook: &Webhook, policy: &EndpointPolicy) -> Arc<Host> {
         let name: Arc<str> = webhook.url.origin().ascii_serialization().into();

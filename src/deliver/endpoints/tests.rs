@@ -344,6 +344,7 @@ async fn who_is_left_alone_no_more_or_is_changed_or_deleted_makes_room_for_the_o
     let [a, b, c, d] = ["a", "b", "c", "d"].map(webhook);
     for webhook in [&a, &b, &c, &d] {
         shut(&endpoints, webhook).await;
+        turn(&endpoints, webhook);
     }
     let apart = |webhook: &Webhook| {
         let before = turn(&endpoints, webhook);
@@ -362,6 +363,32 @@ async fn who_is_left_alone_no_more_or_is_changed_or_deleted_makes_room_for_the_o
     endpoints.follow(&Arc::new(Snapshot::default()));
     shut(&endpoints, &a).await;
     assert_eq!(apart(&a), Duration::from_millis(10), "there is one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_webhook_for_which_nothing_waits_any_more_takes_no_turns_from_the_others() {
+    let World { endpoints, clock } = world(policy());
+    clock.advance(SECOND);
+    let [a, idle, probed] = ["a", "idle", "probed"].map(webhook);
+    let for_an_hour = verdict(Outcome::RateLimited, Some(429), Some(3600 * SECOND));
+    for webhook in [&a, &idle, &probed] {
+        attempt(&endpoints, webhook, &for_an_hour, SECOND).await;
+        assert_eq!(endpoints.left_alone(webhook).expect("open").comeback, Comeback::Probe);
+    }
+    let apart = || {
+        let before = turn(&endpoints, &a);
+        turn(&endpoints, &a).saturating_sub(before)
+    };
+    assert_eq!(apart(), Duration::from_millis(10), "of the others none waits for a turn");
+    turn(&endpoints, &idle);
+    clock.advance(59 * SECOND);
+    assert_eq!(apart(), Duration::from_millis(20), "what waits there may come late");
+    clock.advance(2 * SECOND);
+    assert_eq!(apart(), Duration::from_millis(20), "it is not asked each time");
+    clock.advance(8 * SECOND);
+    assert_eq!(apart(), Duration::from_millis(10));
+    turn(&endpoints, &idle);
+    assert_eq!(apart(), Duration::from_millis(20), "one more waits there");
 }
 
 #[tokio::test(start_paused = true)]
