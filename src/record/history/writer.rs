@@ -15,7 +15,7 @@ use crate::record::RecordError;
 use crate::telemetry::SharedTelemetry;
 
 /// How often what waits is written, at most: so that entries come together, and the disk is left alone in between.
-pub const WRITE_EVERY: Duration = Duration::from_millis(250);
+pub const WRITE_EVERY: Duration = Duration::from_secs(1);
 /// Entries in one transaction at most, so that no other process waits for long. Many, since ids lie anywhere in their index: the
 /// more are written together, the fewer pages are written for each.
 const GROUP_MAX: usize = 8000;
