@@ -19,9 +19,10 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use tokio::sync::watch;
 
 use crate::telemetry::SharedTelemetry;
 
@@ -30,11 +31,28 @@ pub use misskey::{ManagementParts, ManagementPolicy, management};
 pub use operators::{OperatorsParts, operators};
 pub use readiness::Readiness;
 
+/// When to ask again one that waits for its store: it looks for that at least every two seconds.
+const RETRY_AFTER_S: &str = "5";
+
 /// The routes of health and metrics.
 pub fn router(readiness: Arc<Readiness>, telemetry: SharedTelemetry) -> Router {
     let health = Router::new().route("/readyz", get(ready)).with_state(readiness);
     let metrics = Router::new().route("/metrics", get(metrics)).with_state(telemetry);
     Router::new().route("/healthz", get(|| async { "ok\n" })).merge(health).merge(metrics)
+}
+
+/// What is answered before there is anything to serve: the process lives, is not ready for `reason`, and whatever is sent to it,
+/// on the first routes, is to be sent again.
+pub fn waiting(reason: &watch::Receiver<String>, telemetry: SharedTelemetry) -> (Router, Router) {
+    let events = Router::new().fallback(not_yet).with_state(reason.clone());
+    let ready = Router::new().route("/readyz", get(not_yet)).with_state(reason.clone());
+    let metrics = Router::new().route("/metrics", get(metrics)).with_state(telemetry);
+    (events, Router::new().route("/healthz", get(|| async { "ok\n" })).merge(ready).merge(metrics))
+}
+
+async fn not_yet(State(reason): State<watch::Receiver<String>>) -> Response {
+    let words = format!("{}\n", *reason.borrow());
+    (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, RETRY_AFTER_S)], words).into_response()
 }
 
 async fn ready(State(readiness): State<Arc<Readiness>>) -> Response {

@@ -4,6 +4,7 @@
 
 mod bench;
 mod commands;
+mod delivering;
 pub mod demo;
 mod logging;
 mod management;
@@ -13,6 +14,7 @@ mod serve;
 mod service;
 mod signals;
 mod store;
+mod waiting;
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -5,12 +5,13 @@ use std::process::ExitCode;
 use anyhow::Context;
 use rustix::process::{Resource, Rlimit};
 
-use super::service::Service;
+use super::service::{Roles, Service};
 use super::signals::Signals;
-use super::{FAILED, logging};
-use crate::cli::{CliError, ServeArgs};
+use super::{FAILED, logging, waiting};
+use crate::cli::{CliError, Role, ServeArgs};
 use crate::config::Settings;
 use crate::model::{EventType, Subscribable, Webhook, WebhookId};
+use crate::telemetry::Telemetry;
 
 /// File descriptors beside those of receivers: files, connections to us, the runtime's own.
 const OTHER_FILES: u64 = 1200;
@@ -40,7 +41,14 @@ pub(super) async fn run(mut settings: Settings, args: &ServeArgs) -> anyhow::Res
     let mut signals = Signals::catch().context("signals cannot be caught")?;
     let (queue, store) = (settings.queue.url.clone(), settings.store.url.clone());
     let doubts = doubtful_types(&settings);
-    let mut service = Service::start(settings, None).await?;
+    tokio::select! {
+        waited = waiting::for_store(&settings) => waited?,
+        signal = signals.next() => {
+            Telemetry::shared()?.lifecycle(&format!("{signal}: stopped while waiting for the store; nothing was taken"));
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
+    let mut service = Service::start_as(roles(&args.role), settings, None).await?;
     let telemetry = service.telemetry.clone();
     for (webhook, why) in &doubts {
         telemetry.doubtful_type(webhook, why);
@@ -68,6 +76,14 @@ pub(super) async fn run(mut settings: Settings, args: &ServeArgs) -> anyhow::Res
             telemetry.lifecycle(&format!("{signal} again: stopped at once; what was in flight is sent again at the next start"));
             Ok(ExitCode::from(FAILED))
         }
+    }
+}
+
+/// What was asked for; nothing: everything.
+fn roles(asked: &[Role]) -> Roles {
+    match asked {
+        [] => Roles::ALL,
+        some => Roles { ingest: some.contains(&Role::Ingest), worker: some.contains(&Role::Worker) },
     }
 }
 

@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::delivering::Delivering;
 use super::management;
 use super::reconcile::reconciler;
 use super::store::{file_of, store_of};
@@ -22,7 +23,7 @@ use crate::api::{self, Limited, Limits, OperatorsParts, Readiness};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{QueueUrl, Settings};
 use crate::decide::{self, Credential};
-use crate::deliver::{Drainer, Observer, Parts, Policy, Sampler, Worker};
+use crate::deliver::{Endpoints, Observer, Parts, Policy};
 use crate::ingest::{self, HttpPolicy, Ingest, MisskeyPolicy, Reconciling};
 use crate::model::Source;
 use crate::outbound::{Client, ClientError};
@@ -36,6 +37,20 @@ use crate::telemetry::{SharedTelemetry, Telemetry};
 /// below the 30 s that Kubernetes waits by default.
 const REQUESTS_WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// What this process does of the work that several can share.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Roles {
+    /// Takes events in, and manages webhooks.
+    pub(super) ingest: bool,
+    /// Delivers.
+    pub(super) worker: bool,
+}
+
+impl Roles {
+    /// What one process alone does.
+    pub(super) const ALL: Self = Self { ingest: true, worker: true };
+}
+
 /// A running sidecar.
 pub(super) struct Service {
     pub(super) ingest: Ingest,
@@ -48,9 +63,7 @@ pub(super) struct Service {
     /// Where it is measured: the same, unless the settings say otherwise.
     pub(super) metrics_address: SocketAddr,
     readiness: Arc<Readiness>,
-    worker: Worker,
-    drainer: Drainer,
-    _sampler: Sampler,
+    delivering: Option<Delivering>,
     reconciling: Option<Reconciling>,
     servers: JoinSet<()>,
     stop_servers: watch::Sender<bool>,
@@ -59,6 +72,15 @@ pub(super) struct Service {
 impl Service {
     /// Starts everything; `observer` is told what becomes of each delivery.
     pub(super) async fn start(settings: Settings, observer: Option<Arc<dyn Observer>>) -> anyhow::Result<Self> {
+        Self::start_as(Roles::ALL, settings, observer).await
+    }
+
+    /// Starts what `roles` has.
+    pub(super) async fn start_as(
+        roles: Roles,
+        settings: Settings,
+        observer: Option<Arc<dyn Observer>>,
+    ) -> anyhow::Result<Self> {
         let clock = SystemClock::shared();
         let telemetry = Telemetry::shared()?;
         let listeners = Listeners::bind(&settings).await?;
@@ -71,37 +93,35 @@ impl Service {
         let letters =
             Arc::new(DeadLetters::open(file_of(&store, "dead letters")?, retention, Arc::clone(&clock)).await?);
         let latest = Arc::new(Latest::open(file_of(&store, "what became of webhooks lately")?).await?);
-        let history = history(&settings, &store, &clock, &telemetry)?;
-        let queue = open_queue(&settings, &settings.queue.url, Access::Worker, &clock, &telemetry).await?;
-        let client = client(&settings)?;
+        let access = if roles.worker { Access::Worker } else { Access::Ingest };
+        let queue = open_queue(&settings, &settings.queue.url, access, &clock, &telemetry).await?;
         let registry = Arc::new(registry);
-        let management = management::router(&settings, &registry, &latest, &clock, &telemetry)?;
-        let parts = Parts {
-            queue: queue.clone(),
-            registry: Arc::clone(&registry),
-            latest: Arc::clone(&latest),
-            history,
-            client,
-            clock: Arc::clone(&clock),
-            telemetry: telemetry.clone(),
-            observer,
+        let delivering = if roles.worker {
+            let parts = Parts {
+                queue: queue.clone(),
+                registry: Arc::clone(&registry),
+                latest: Arc::clone(&latest),
+                history: history(&settings, &store, &clock, &telemetry)?,
+                client: client(&settings)?,
+                clock: Arc::clone(&clock),
+                telemetry: telemetry.clone(),
+                observer,
+            };
+            Some(Delivering::start(parts, worker_policy(&settings), &letters).await?)
+        } else {
+            None
         };
-        let worker = Worker::start(parts, worker_policy(&settings)).await?;
-        let drainer = Drainer::start(&queue, Arc::clone(&letters), telemetry.clone()).await?;
-        let sampler = Sampler::start(
-            queue.clone(),
-            Arc::clone(&latest),
-            Arc::clone(worker.endpoints()),
-            Arc::clone(&clock),
-            telemetry.clone(),
-        );
-        let readiness = Arc::new(Readiness::new(queue.clone(), Arc::clone(&registry), latest, drainer.trouble()));
+        let (endpoints, drainer) = Delivering::seen(delivering.as_ref(), &clock, &telemetry);
+        let readiness = Arc::new(Readiness::new(queue.clone(), Arc::clone(&registry), Arc::clone(&latest), drainer));
         let ingest = remembering_ingest_of(&settings, &store, &queue, &clock, &telemetry)?;
         let (address, metrics_address) = listeners.addresses()?;
-        let operators = operators(&settings, &store, &worker, &clock, &telemetry)?;
-        let events = ways_in(&settings, &ingest).merge(management).merge(operators);
+        let mut events = operators(&settings, &store, endpoints, &clock, &telemetry)?;
+        if roles.ingest {
+            let management = management::router(&settings, &registry, &latest, &clock, &telemetry)?;
+            events = events.merge(ways_in(&settings, &ingest)).merge(management);
+        }
         let (servers, stop_servers) = listeners.serve(events, api::router(Arc::clone(&readiness), telemetry.clone()));
-        let reconciling = reconciling(&settings, &ingest, &clock, &telemetry)?;
+        let reconciling = if roles.ingest { reconciling(&settings, &ingest, &clock, &telemetry)? } else { None };
         Ok(Self {
             ingest,
             queue,
@@ -111,9 +131,7 @@ impl Service {
             address,
             metrics_address,
             readiness,
-            worker,
-            drainer,
-            _sampler: sampler,
+            delivering,
             reconciling,
             servers,
             stop_servers,
@@ -122,15 +140,19 @@ impl Service {
 
     /// Ends when the worker does without having been told to.
     pub(super) async fn failed(&mut self) {
-        self.worker.failed().await;
+        match &mut self.delivering {
+            Some(delivering) => delivering.failed().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Stops everything: first what delivers, while readiness says so and events are still stored; then what is listened on.
     pub(super) async fn stop(mut self) {
         self.readiness.stop();
         drop(self.reconciling.take());
-        self.worker.stop().await;
-        self.drainer.stop().await;
+        if let Some(delivering) = self.delivering.take() {
+            delivering.stop().await;
+        }
         self.stop_servers.send_replace(true);
         let finish = async { while self.servers.join_next().await.is_some() {} };
         if tokio::time::timeout(REQUESTS_WAIT_MAX, finish).await.is_err() {
@@ -256,7 +278,7 @@ fn ways_in(settings: &Settings, ingest: &Ingest) -> Router {
 fn operators(
     settings: &Settings,
     store: &Store,
-    worker: &Worker,
+    endpoints: Arc<Endpoints>,
     clock: &SharedClock,
     telemetry: &SharedTelemetry,
 ) -> anyhow::Result<Router> {
@@ -265,7 +287,7 @@ fn operators(
         false => None,
     };
     Ok(api::operators(OperatorsParts {
-        endpoints: Arc::clone(worker.endpoints()),
+        endpoints,
         history,
         token: settings.server.admin_token.clone(),
         clock: Arc::clone(clock),
@@ -307,13 +329,13 @@ fn worker_policy(settings: &Settings) -> Policy {
 }
 
 /// The sockets, bound before anything else is started.
-struct Listeners {
+pub(super) struct Listeners {
     main: TcpListener,
     metrics: Option<TcpListener>,
 }
 
 impl Listeners {
-    async fn bind(settings: &Settings) -> anyhow::Result<Self> {
+    pub(super) async fn bind(settings: &Settings) -> anyhow::Result<Self> {
         let bind = async |name: &str, address: SocketAddr| {
             TcpListener::bind(address).await.with_context(|| {
                 format!("{name} = \"{address}\" cannot be listened on; is another program there? Set another address")
@@ -327,14 +349,14 @@ impl Listeners {
         Ok(Self { main, metrics })
     }
 
-    fn addresses(&self) -> std::io::Result<(SocketAddr, SocketAddr)> {
+    pub(super) fn addresses(&self) -> std::io::Result<(SocketAddr, SocketAddr)> {
         let main = self.main.local_addr()?;
         let metrics = self.metrics.as_ref().map_or(Ok(main), TcpListener::local_addr)?;
         Ok((main, metrics))
     }
 
     /// Serves `events` on the main address, and `health` there or on its own.
-    fn serve(self, events: Router, health: Router) -> (JoinSet<()>, watch::Sender<bool>) {
+    pub(super) fn serve(self, events: Router, health: Router) -> (JoinSet<()>, watch::Sender<bool>) {
         let (stop, stopped) = watch::channel(false);
         let mut servers = JoinSet::new();
         let mut serve = |listener: TcpListener, router: Router| {

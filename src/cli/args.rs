@@ -56,6 +56,18 @@ pub struct ServeArgs {
     /// The address to listen on, instead of server.listen
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<std::net::SocketAddr>,
+    /// What to do, with commas between [default: both]
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "ROLES")]
+    pub role: Vec<Role>,
+}
+
+/// What one process of several may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Role {
+    /// Takes events in, and manages webhooks by Misskey's API
+    Ingest,
+    /// Delivers
+    Worker,
 }
 
 /// Arguments of `demo`.

@@ -23,7 +23,7 @@ mod webhooks;
 
 pub use args::{
     Args, Command, DeadCommand, DeliveriesCommand, DemoArgs, MisskeyCommand, PublishArgs, RejectedArgs,
-    RejectedCommand, ServeArgs, WebhooksCommand,
+    RejectedCommand, Role, ServeArgs, WebhooksCommand,
 };
 pub use bench_args::BenchArgs;
 pub use connect::{Choices, ConnectArgs, Connecting, connect};

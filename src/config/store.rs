@@ -1,4 +1,4 @@
-//! `[store]`: where registrations and dead letters are kept, and with which key what is secret in them is sealed.
+//! `[store]`: where registrations, dead letters and the history are kept, and with which key what is secret in them is sealed.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -38,10 +38,15 @@ impl Connector {
 
 /// What it means when TLS did not come about.
 pub(super) fn refused(place: &str, error: &tokio_postgres::Error) -> PostgresError {
+    let said = words(error);
+    if said.contains("does not support TLS") {
+        let why = "the server speaks none: turn on `ssl` in its postgresql.conf, or, where the network between is yours alone, add \
+                   ?sslmode=disable to store.url";
+        return PostgresError::Tls { place: place.to_owned(), why: why.to_owned() };
+    }
     let why = format!(
-        "{}. The server's certificate must be for the host of store.url, of an authority that this system or `sslrootcert` has; \
-         where the network between is yours alone, add ?sslmode=disable",
-        words(error)
+        "{said}. The server's certificate must be for the host of store.url, of an authority that this system or `sslrootcert` has; \
+         where the network between is yours alone, add ?sslmode=disable"
     );
     PostgresError::Tls { place: place.to_owned(), why }
 }

@@ -133,6 +133,8 @@ pub enum Access {
     Worker,
     /// Publishes only, beside the worker.
     Producer,
+    /// The same, and goes on for long: it need not find RabbitMQ there.
+    Ingest,
 }
 
 /// Why a queue did not do what was asked. The queue is as it was before.

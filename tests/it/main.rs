@@ -11,6 +11,7 @@ mod documents_misskey;
 mod journeys;
 mod misskey;
 mod one_file;
+mod postgres;
 mod queue_conformance;
 mod rabbitmq;
 mod record_conformance;

@@ -99,6 +99,20 @@ pub(super) struct LeftAlone {
 }
 
 impl Endpoints {
+    /// Those of a process that delivers nothing: none, ever.
+    pub fn none(clock: SharedClock, telemetry: SharedTelemetry) -> Self {
+        let policy = EndpointPolicy {
+            concurrency: 0,
+            slots_max: 0,
+            per_host: 0,
+            patience: Duration::ZERO,
+            waiters_max: 0,
+            breaker_failures: 0,
+            retry_after_max: Duration::ZERO,
+        };
+        Self::new(policy, clock, telemetry)
+    }
+
     pub(super) fn new(policy: EndpointPolicy, clock: SharedClock, telemetry: SharedTelemetry) -> Self {
         let worker = Mutex::new(Pool::of(policy.concurrency));
         Self {

@@ -174,7 +174,7 @@ impl RabbitQueue {
     async fn wait_for_first_session(&self) -> Result<(), QueueError> {
         let (mut session, mut trouble) = (self.state.session.subscribe(), self.state.trouble.subscribe());
         let (limit, is_worker) = match self.access {
-            Access::Worker => (WORKER_WAIT_MAX, true),
+            Access::Worker | Access::Ingest => (WORKER_WAIT_MAX, true),
             Access::Producer => (PRODUCER_WAIT_MAX, false),
         };
         let is_final = |trouble: &Option<BrokerError>| {
@@ -263,7 +263,7 @@ impl Backend for RabbitQueue {
 
     fn consume(&self, lane: Lane, prefetch: Prefetch) -> BoxFuture<'_, Result<Consumer, QueueError>> {
         async move {
-            if self.access == Access::Producer {
+            if self.access != Access::Worker {
                 return Err(QueueError::ProducerOnly);
             }
             if *self.stop.borrow() {

@@ -47,13 +47,14 @@ impl Session {
         let name = match access {
             Access::Worker => "hikyaku publish",
             Access::Producer => "hikyaku produce",
+            Access::Ingest => "hikyaku ingest",
         };
         let publish = Link::open(url, index, Use::Publish, name).await?;
         declare::declare(&publish, topology).await?;
         let confirm = confirm_channel(&publish).await?;
         let consume = match access {
             Access::Worker => Some(Link::open(url, index, Use::Consume, "hikyaku consume").await?),
-            Access::Producer => None,
+            Access::Producer | Access::Ingest => None,
         };
         Ok(Self {
             publish,

@@ -69,7 +69,7 @@ impl SqliteQueue {
         let path = path.as_path();
         let lock = match access {
             Access::Worker => Some(worker_lock(path)?),
-            Access::Producer => None,
+            Access::Producer | Access::Ingest => None,
         };
         let (write, read) = open_connections(path.to_owned()).await?;
         let lanes = Arc::new(Lanes::default());

@@ -32,6 +32,7 @@ mod rabbitmq;
 mod reconciled;
 pub(crate) mod recorded;
 mod rejected;
+mod roles;
 mod rotated;
 mod secrets;
 mod served;

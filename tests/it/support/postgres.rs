@@ -57,16 +57,19 @@ pub(crate) struct Server {
 impl Server {
     /// Starts one and waits until it can be used.
     pub(crate) fn start() -> Self {
-        Self::start_with(&["fsync=off", "full_page_writes=off"])
+        Self::start_with(&[], &[])
     }
 
-    /// The same with `settings`, each `name=value`.
-    pub(crate) fn start_with(settings: &[&str]) -> Self {
+    /// The same with `settings`, each `name=value`, where `{folder}` is that of `files`: names and what is copied there.
+    pub(crate) fn start_with(settings: &[&str], files: &[(&str, &Path)]) -> Self {
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("hikyaku-postgres-{}-{number}", std::process::id()));
         let _left_by_a_process_of_that_number = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).expect("a folder for the server");
         std::fs::write(folder.join("password"), PASSWORD).expect("write");
+        for (name, file) in files {
+            std::fs::copy(file, folder.join(name)).expect("copied");
+        }
         if let Some(user) = user() {
             run(Command::new("chown").args(["-R", user]).arg(&folder));
         }
@@ -79,10 +82,13 @@ impl Server {
         let (claim, port) = claim_port();
         let server = Self {
             guardian: guardian(&folder),
-            folder,
             port,
             running: Mutex::default(),
-            settings: settings.iter().map(|&setting| setting.to_owned()).collect(),
+            settings: settings
+                .iter()
+                .map(|setting| setting.replace("{folder}", &folder.display().to_string()))
+                .collect(),
+            folder,
             _claim: claim,
         };
         server.restart();
@@ -148,7 +154,8 @@ impl Server {
         let sockets = format!("unix_socket_directories={}", self.folder.display());
         let port = format!("port={}", self.port);
         let own = ["listen_addresses=127.0.0.1", &port, &sockets, "max_connections=200", "shared_buffers=32MB"];
-        for setting in own.into_iter().chain(self.settings.iter().map(String::as_str)) {
+        let hasty = ["fsync=off", "full_page_writes=off"];
+        for setting in own.into_iter().chain(hasty).chain(self.settings.iter().map(String::as_str)) {
             postgres.args(["-c", setting]);
         }
         postgres.stdout(log.try_clone().expect("a second handle")).stderr(log).stdin(Stdio::null());

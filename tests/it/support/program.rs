@@ -164,6 +164,11 @@ impl Home {
         self.started(BINARY, &["serve"]).await
     }
 
+    /// The same, which does no more than `roles`.
+    pub(crate) async fn serve_as(&self, roles: &str) -> Program {
+        self.started(BINARY, &["serve", "--role", roles]).await
+    }
+
     /// Starts the server from a shell that has run `before`, such as `ulimit -n 40`.
     pub(crate) async fn serve_after(&self, before: &str) -> Program {
         self.started("sh", &["-c", &format!("{before}; exec \"$HIKYAKU\" serve")]).await

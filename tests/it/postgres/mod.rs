@@ -1,0 +1,3 @@
+//! What PostgreSQL needs beside itself to be tested: certificates.
+
+mod tls;
