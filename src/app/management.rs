@@ -32,7 +32,7 @@ pub(super) fn router(
         settings.misskey.url.as_ref().map(|url| Misskey::new(url, &settings.outbound.authorities)).transpose()?;
     let people = misskey.map(|misskey| People::new(misskey, Arc::clone(&clock)));
     let policy = ManagementPolicy {
-        admin_token: settings.server.admin_token.clone(),
+        tokens: settings.server.operators(),
         types: Subscribable::with(settings.misskey.extra_types.clone()),
         webhook_limit: settings.misskey.webhook_limit,
         signing_grace: settings.delivery.signing_grace,

@@ -268,8 +268,7 @@ pub(super) fn credentials(settings: &Settings) -> Vec<(Source, Credential)> {
 
 /// Every route that events come in by.
 fn ways_in(settings: &Settings, ingest: &Ingest) -> Router {
-    let http =
-        HttpPolicy { token: settings.server.admin_token.clone(), request_bytes_max: settings.ingest.request_bytes_max };
+    let http = HttpPolicy { tokens: settings.server.operators(), request_bytes_max: settings.ingest.request_bytes_max };
     let misskey = MisskeyPolicy { credentials: credentials(settings) };
     ingest::router(ingest.clone(), http).merge(ingest::misskey_router(ingest.clone(), misskey))
 }
@@ -289,7 +288,7 @@ fn operators(
     Ok(api::operators(OperatorsParts {
         endpoints,
         history,
-        token: settings.server.admin_token.clone(),
+        tokens: settings.server.operators(),
         clock: Arc::clone(clock),
         telemetry: telemetry.clone(),
     }))

@@ -28,6 +28,7 @@ mod server;
 mod signing;
 mod sources;
 mod store;
+mod tokens;
 mod values;
 mod webhooks;
 
@@ -55,6 +56,7 @@ pub use problem::{Problem, SettingsError};
 pub use queue::{Queue, QueueUrl};
 pub use server::Server;
 pub use store::{Store, StoreUrl};
+pub use tokens::NamedToken;
 
 use reader::Section;
 

@@ -4,14 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::decide::Network;
-use crate::model::TokenHash;
+use crate::model::{TokenHash, Tokens};
 
 use super::reader::Section;
+use super::tokens::{self, NamedToken};
 use super::values;
-
-/// Characters of an admin token: 16 of base64 are 96 bits, out of reach of guessing; 1,024 fit into any server's
-/// header.
-const ADMIN_TOKEN_CHARS: std::ops::RangeInclusive<usize> = 16..=1024;
 
 /// Reverse proxies and networks of such.
 const TRUSTED_PROXIES_MAX: usize = 100;
@@ -29,6 +26,8 @@ pub struct Server {
     /// it), or `sha256:` and the SHA-256 of such in 64 hexadecimal digits. Kept as the latter. Empty, the default: there is no
     /// admin, since a token that everyone can read in the source would be none.
     pub admin_token: Option<TokenHash>,
+    /// `[[server.tokens]]`: tokens beside that one, at most 100, each with a name and an access. Default none.
+    pub tokens: Vec<NamedToken>,
     /// `trusted_proxies`: IP addresses, or networks such as 10.0.0.0/8, of reverse proxies that say in `X-Forwarded-For` whom
     /// they were asked by, at most 100. Default none: anyone else could write there what they like.
     pub trusted_proxies: Vec<Network>,
@@ -44,6 +43,7 @@ impl Default for Server {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8787),
             metrics_listen: None,
             admin_token: None,
+            tokens: Vec::new(),
             trusted_proxies: Vec::new(),
             shutdown_grace: Duration::from_secs(15),
         }
@@ -54,22 +54,30 @@ impl Server {
     /// Why nothing should be served with these settings: other machines would reach it, and there is no token that says who
     /// is an admin. (`metrics_listen` is for other machines, and tells no secrets.)
     pub fn is_open(&self) -> Option<String> {
-        let is_open = !self.listen.ip().to_canonical().is_loopback() && self.admin_token.is_none();
+        let is_open = !self.listen.ip().to_canonical().is_loopback() && self.operators().is_empty();
         is_open.then(|| {
             format!(
-                "server.listen is {}, where other machines reach hikyaku, and server.admin_token is not set. Set one \
+                "server.listen is {}, where other machines reach hikyaku, and server.admin_token is not set, nor a [[server.tokens]]. Set one \
                  (`openssl rand -hex 32` makes it, and HIKYAKU__SERVER__ADMIN_TOKEN may hold it), or listen on 127.0.0.1",
                 self.listen
             )
         })
     }
 
+    /// Everyone who is let in.
+    pub fn operators(&self) -> Tokens {
+        let named = self.tokens.iter().map(|named| (named.operator.clone(), named.token.clone()));
+        Tokens::new(self.admin_token.clone(), named)
+    }
+
     pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
         let default = Self::default();
+        let admin_token = section.text("admin_token", |text| unless_empty(text, tokens::token)).flatten();
         Self {
             listen: section.text("listen", address).unwrap_or(default.listen),
             metrics_listen: section.text("metrics_listen", |text| unless_empty(text, address)).flatten(),
-            admin_token: section.text("admin_token", |text| unless_empty(text, admin_token)).flatten(),
+            tokens: tokens::read(section, admin_token.as_ref()),
+            admin_token,
             trusted_proxies: section
                 .list("trusted_proxies", TRUSTED_PROXIES_MAX, |value| Network::parse(values::text(value)?.trim()))
                 .unwrap_or_default(),
@@ -85,26 +93,4 @@ pub(super) fn unless_empty<T>(text: &str, parse: impl FnOnce(&str) -> Result<T, 
 
 fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("{text:?} is no IP address with a port, such as 127.0.0.1:8787 or [::1]:8787"))
-}
-
-fn admin_token(text: &str) -> Result<TokenHash, String> {
-    if let Some(digits) = text.strip_prefix("sha256:") {
-        return TokenHash::from_hex(digits).ok_or_else(|| {
-            "after `sha256:` must come the token's SHA-256 in 64 hexadecimal digits, as `printf %s TOKEN | sha256sum` prints it"
-                .to_owned()
-        });
-    }
-    let chars = text.chars().count();
-    if !ADMIN_TOKEN_CHARS.contains(&chars) {
-        let (least, most) = (ADMIN_TOKEN_CHARS.start(), ADMIN_TOKEN_CHARS.end());
-        return Err(format!(
-            "it has {chars} characters, and {least} to {most} are allowed; `openssl rand -hex 32` makes a good one"
-        ));
-    }
-    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err("it has a character that is no visible ASCII, and no header carries such; `openssl rand -hex 32` \
-                    makes a good one"
-            .to_owned());
-    }
-    Ok(TokenHash::of(text))
 }

@@ -4,6 +4,7 @@
 //! The ways in (`ingest`) and the management API read requests by these functions, each with limits and refusals of its own.
 //! Nothing here knows what a request asks for.
 
+mod admission;
 mod proxies;
 mod request_id;
 
@@ -14,6 +15,7 @@ use axum::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT
 use axum::http::{HeaderMap, HeaderValue};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
+pub use admission::{NotAdmitted, admit, admit_to_change};
 pub use proxies::Proxies;
 pub use request_id::RequestId;
 

@@ -1,20 +1,25 @@
-//! `POST /v1/events`: events by HTTP, with the admin token as bearer token.
+//! `POST /v1/events`: events by HTTP, with an operator's bearer token of full access.
 //!
 //! The body is one event, an array of events, or NDJSON. The valid events of a request are stored all or none. Answers:
 //!
 //! | status | when | body |
 //! |---|---|---|
 //! | 200 | at least one event was valid; all valid ones are stored | `{"accepted":2,"refused":1,"results":[..]}` |
-//! | 400 | none was valid, or the request is not JSON; nothing is stored | the same, or `{"error":".."}` |
-//! | 401 | no token, or a wrong one | `{"error":".."}` |
-//! | 405 | it is no POST | `{"error":".."}` |
-//! | 408 | the body did not arrive in time | `{"error":".."}` |
-//! | 413 | the request is too large, or has too many events | `{"error":".."}` |
-//! | 415 | the body is compressed | `{"error":".."}` |
-//! | 503 | not stored, or not known to be; send it again after `Retry-After` seconds | `{"error":".."}` |
+//! | 400 | none was valid, or the request is not JSON; nothing is stored | a problem, in the first case with the same beside it |
+//! | 401 | no token, or a wrong one | a problem |
+//! | 403 | a token that is for looking only | a problem |
+//! | 405 | it is no POST | a problem |
+//! | 408 | the body did not arrive in time | a problem |
+//! | 413 | the request is too large, or has too many events | a problem |
+//! | 415 | the body is compressed | a problem |
+//! | 503 | not stored, or not known to be; send it again after `Retry-After` seconds | a problem |
+//!
+//! A problem is a document of RFC 9457, as all of `/v1/` answers: `{"type":"about:blank","title":"..","status":400,"detail":".."}`,
+//! and its words once more as `error`, where they stood before.
 //!
 //! A result is `{"status":"accepted","eventId":".."}` or `{"status":"refused","field":"body","error":".."}` (`field` is null
-//! when no one field is at fault), in the order of the items. Beside `error` of the request as a whole stands `requestId`.
+//! when no one field is at fault), in the order of the items. In a problem of the
+//! request as a whole stands `requestId` too.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,9 +34,12 @@ use axum::{Extension, Router};
 use serde::{Serialize, Serializer};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::described::{EventsShape, ReportShape};
 use super::{Ingest, ItemResult, ItemsError, split};
-use crate::incoming::{BodyError, RequestId, bearer, declared_bytes, drain, is_compressed, whole};
-use crate::model::TokenHash;
+use crate::incoming::{
+    BodyError, NotAdmitted, RequestId, admit_to_change, declared_bytes, drain, is_compressed, whole,
+};
+use crate::model::Tokens;
 use crate::telemetry::chain;
 
 /// Where events come in.
@@ -57,13 +65,13 @@ const RETRY_AFTER_S: &str = "5";
 /// What `POST /v1/events` asks and allows.
 #[derive(Clone, Debug)]
 pub struct HttpPolicy {
-    /// The bearer token; none: nobody may.
-    pub token: Option<TokenHash>,
+    /// Who is let in.
+    pub tokens: Tokens,
     /// Bytes that a request may have.
     pub request_bytes_max: usize,
 }
 
-struct Door {
+pub(crate) struct Door {
     ingest: Ingest,
     policy: HttpPolicy,
     bodies: Semaphore,
@@ -79,9 +87,32 @@ pub fn router(ingest: Ingest, policy: HttpPolicy) -> Router {
 }
 
 /// What the request is called.
-type Named = Option<Extension<RequestId>>;
+pub(crate) type Named = Option<Extension<RequestId>>;
 
-async fn take_events(State(door): State<Arc<Door>>, id: Named, headers: HeaderMap, mut body: Body) -> Response {
+/// Takes events in: one, several, or lines of them.
+///
+/// The valid events of a request are stored all or none, and 200 says that they are stored. Sent again with the same eventId, an
+/// event may be delivered twice, with the same delivery id.
+#[utoipa::path(
+    post, path = "/v1/events", tag = "events", operation_id = "takeEvents",
+    request_body(
+        content((EventsShape = "application/json"), (String = "application/x-ndjson")),
+        description = "One event, an array of events, or lines of one event each."
+    ),
+    responses((
+        status = 200, description = "At least one event was valid, and all that were are stored.", body = ReportShape,
+        example = json!({"accepted": 1, "refused": 1, "results": [
+            {"status": "accepted", "eventId": "416d7a25-aa40-4106-9703-16f6a3de841f"},
+            {"status": "refused", "field": "body", "error": "`body` is missing"}
+        ]})
+    ))
+)]
+pub(crate) async fn take_events(
+    State(door): State<Arc<Door>>,
+    id: Named,
+    headers: HeaderMap,
+    mut body: Body,
+) -> Response {
     match door.take(&headers, &mut body).await {
         Ok(response) => response,
         Err(refusal) => {
@@ -96,7 +127,7 @@ async fn take_events(State(door): State<Arc<Door>>, id: Named, headers: HeaderMa
 /// Why a request was turned away as a whole.
 enum Refusal {
     NotPost,
-    Unauthorized(&'static str),
+    NotAdmitted(NotAdmitted),
     TooLarge(String),
     TooSlow,
     Compressed,
@@ -127,17 +158,11 @@ impl Door {
     }
 
     fn check_token(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        let Some(token) = &self.policy.token else {
-            return Err(Refusal::Unauthorized("server.admin_token is not set, so nobody may publish here; set it"));
-        };
-        match bearer(headers) {
-            Some(given) if token.is(given) => Ok(()),
-            Some(_) => {
-                self.ingest.telemetry.token_refused(PATH);
-                Err(Refusal::Unauthorized("the bearer token is wrong"))
-            }
-            None => Err(Refusal::Unauthorized("send the admin token as `Authorization: Bearer ...`")),
+        let admitted = admit_to_change(&self.policy.tokens, headers);
+        if admitted == Err(NotAdmitted::WrongToken) {
+            self.ingest.telemetry.token_refused(PATH);
         }
+        admitted.map(drop).map_err(Refusal::NotAdmitted)
     }
 
     /// Waits for room in memory for the request's body.
@@ -194,16 +219,57 @@ fn is_ndjson(headers: &HeaderMap) -> bool {
 
 fn report(results: &[ItemResult]) -> Response {
     let accepted = results.iter().filter(|result| result.is_ok()).count();
-    let status = if accepted > 0 { StatusCode::OK } else { StatusCode::BAD_REQUEST };
-    let report = Report { accepted, refused: results.len() - accepted, results };
-    #[expect(clippy::expect_used, reason = "numbers and texts under fixed names always are JSON")]
-    let text = serde_json::to_string(&report).expect("a report is JSON");
-    (status, [(CONTENT_TYPE, "application/json")], text).into_response()
+    let report = |problem| Report { problem, accepted, refused: results.len() - accepted, results };
+    if accepted > 0 {
+        return ([(CONTENT_TYPE, "application/json")], text_of(&report(None))).into_response();
+    }
+    let status = StatusCode::BAD_REQUEST;
+    problem(status, &report(Some(Problem::of(status, "none of these is an event; `results` says of each why"))))
+}
+
+/// An answer that is a problem document.
+fn problem(status: StatusCode, document: &impl Serialize) -> Response {
+    (status, [(CONTENT_TYPE, "application/problem+json")], text_of(document)).into_response()
+}
+
+#[expect(clippy::expect_used, reason = "numbers and texts under fixed names always are JSON")]
+fn text_of(document: &impl Serialize) -> String {
+    serde_json::to_string(document).expect("it is JSON")
+}
+
+/// What every problem document has (RFC 9457).
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+}
+
+impl<'a> Problem<'a> {
+    fn of(status: StatusCode, detail: &'a str) -> Self {
+        let title = status.canonical_reason().unwrap_or_default();
+        Self { r#type: "about:blank", title, status: status.as_u16(), detail }
+    }
+}
+
+/// A request that was turned away as a whole.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Refused<'a> {
+    #[serde(flatten)]
+    problem: Problem<'a>,
+    /// `detail`, where it stood before there were problem documents.
+    error: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
 }
 
 /// What is told of a request's items, written item by item: a tree of 100,000 values would take more than the items.
 #[derive(Serialize)]
 struct Report<'a> {
+    #[serde(flatten)]
+    problem: Option<Problem<'a>>,
     accepted: usize,
     refused: usize,
     #[serde(serialize_with = "lines_of")]
@@ -236,7 +302,8 @@ impl Refusal {
     fn response(self, id: Option<&RequestId>) -> Response {
         let (status, words) = match self {
             Self::NotPost => (StatusCode::METHOD_NOT_ALLOWED, "events come in here by POST".to_owned()),
-            Self::Unauthorized(words) => (StatusCode::UNAUTHORIZED, words.to_owned()),
+            Self::NotAdmitted(why @ NotAdmitted::ReadOnly(_)) => (StatusCode::FORBIDDEN, why.to_string()),
+            Self::NotAdmitted(why) => (StatusCode::UNAUTHORIZED, why.to_string()),
             Self::TooLarge(words) => (StatusCode::PAYLOAD_TOO_LARGE, words),
             Self::TooSlow => (
                 StatusCode::REQUEST_TIMEOUT,
@@ -256,8 +323,9 @@ impl Refusal {
                 (StatusCode::SERVICE_UNAVAILABLE, format!("not confirmed: {advice}: {words}"))
             }
         };
-        let body = RequestId::refusal(id, &words);
-        let mut response = (status, [(CONTENT_TYPE, "application/json")], body).into_response();
+        let request_id = id.map(RequestId::as_str);
+        let mut response =
+            problem(status, &Refused { problem: Problem::of(status, &words), error: &words, request_id });
         let headers = response.headers_mut();
         match status {
             StatusCode::SERVICE_UNAVAILABLE => {
@@ -285,7 +353,7 @@ mod tests {
     use super::*;
     use crate::clock::SystemClock;
     use crate::incoming::dripping;
-    use crate::model::{EventError, EventId};
+    use crate::model::{EventError, EventId, TokenHash};
     use crate::queue::{Access, FileOptions, Queue};
     use crate::telemetry::Telemetry;
 
@@ -331,7 +399,8 @@ mod tests {
         let queue = Queue::open_sqlite(options, Access::Producer, Arc::clone(&clock), telemetry.clone()).await;
         let policy = super::super::Policy { event_bytes_max: 1 << 20, server: None };
         let ingest = Ingest::new(queue.expect("a queue"), clock, telemetry, policy);
-        let policy = HttpPolicy { token: Some(TokenHash::of("a-token")), request_bytes_max: 16 << 20 };
+        let policy =
+            HttpPolicy { tokens: Tokens::new(Some(TokenHash::of("a-token")), []), request_bytes_max: 16 << 20 };
         let (bodies, items) = (Semaphore::new(BODIES_MIB_MAX), Semaphore::new(ITEM_SHARES));
         let door = Arc::new(Door { ingest, policy, bodies, items });
         let mut headers = HeaderMap::new();

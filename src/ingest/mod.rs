@@ -5,6 +5,7 @@
 //! Misskey's own webhook sends ([`misskey`]) is one event, read where its secret is checked, and stored by
 //! [`Ingest::accept`].
 
+mod described;
 mod http;
 mod items;
 mod misskey;
@@ -22,6 +23,7 @@ use crate::queue::{Queue, QueueError};
 use crate::record::Receipts;
 use crate::telemetry::SharedTelemetry;
 
+pub(crate) use http::__path_take_events;
 pub use http::{HttpPolicy, router};
 pub use items::{ITEMS_MAX, ItemsError, split, without_bom};
 pub use misskey::{MisskeyPolicy, misskey_router};

@@ -26,7 +26,12 @@ impl TokenHash {
 
     /// Whether `given` is the token. The time that takes tells nothing but how long `given` is.
     pub fn is(&self, given: &str) -> bool {
-        self.0.ct_eq(&Self::of(given).0).into()
+        self.equals(&Self::of(given))
+    }
+
+    /// Whether both are of one token, found out in a time that tells nothing.
+    pub fn equals(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
     }
 }
 

@@ -28,8 +28,9 @@ pub use dead_letters::{
     STEP_ROWS, Summary,
 };
 pub use history::{
-    ATTEMPTS_MAX, Attempted, Entry, HISTORY_PAGE_MAX, History, HistoryCursor, HistoryCursorError, HistoryFilter,
-    HistoryPage, HistoryPolicy, HistoryReader, KeptAttempt, KeptDelivery, WAITING_BYTES_MAX, WRITE_EVERY,
+    ATTEMPTS_MAX, AttemptShape, Attempted, DeliveryLineShape, DeliveryShape, Entry, HISTORY_PAGE_MAX, History,
+    HistoryCursor, HistoryCursorError, HistoryFilter, HistoryPage, HistoryPolicy, HistoryReader, KeptAttempt,
+    KeptDelivery, WAITING_BYTES_MAX, WRITE_EVERY,
 };
 pub use latest::{Latest, LatestAttempt, WEBHOOKS_MAX, failing_since};
 pub use receipts::Receipts;

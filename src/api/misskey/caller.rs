@@ -2,7 +2,7 @@
 //!
 //! | caller | known by | may |
 //! |---|---|---|
-//! | admin | `server.admin_token` | everything: every user's webhooks and the system's |
+//! | admin | `server.admin_token`, or one of `[[server.tokens]]` with full access | everything: every user's webhooks and the system's |
 //! | person | their own token of the Misskey at `misskey.url` | their own webhooks, and the system's, as far as that token reaches there |
 //!
 //! The token comes from a request; it is compared with the admin's in constant time, and else shown to Misskey. It is neither
@@ -11,12 +11,12 @@
 use super::error::ApiError;
 use super::strikes::Strikes;
 use crate::misskey::{Need, People, PeopleError};
-use crate::model::{Owner, Peer, Secret, Source, TokenHash, UserId, Webhook};
+use crate::model::{Access, Owner, Peer, Secret, Source, Tokens, UserId, Webhook};
 
 /// Who calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Caller {
-    /// Whoever has the admin token.
+    /// Whoever has the admin's token, or another operator's of full access.
     Admin,
     /// Somebody of the Misskey beside us, whose token is worth what was asked of it.
     Person(UserId),
@@ -25,19 +25,19 @@ pub(super) enum Caller {
 /// Knows who may call.
 #[derive(Debug)]
 pub(super) struct Callers {
-    admin_token: Option<TokenHash>,
+    tokens: Tokens,
     people: Option<People>,
     strikes: Strikes,
 }
 
 impl Callers {
-    pub(super) fn new(admin_token: Option<TokenHash>, people: Option<People>, strikes: Strikes) -> Self {
-        Self { admin_token, people, strikes }
+    pub(super) fn new(tokens: Tokens, people: Option<People>, strikes: Strikes) -> Self {
+        Self { tokens, people, strikes }
     }
 
     /// Who comes from `peer` with `token`, after making sure that it is good for all of `needs`.
     pub(super) async fn who(&self, peer: Peer, token: Option<&str>, needs: &[Need]) -> Result<Caller, ApiError> {
-        if self.admin_token.is_none() && self.people.is_none() {
+        if self.tokens.is_empty() && self.people.is_none() {
             return Err(ApiError::credential_required(
                 "nobody may manage webhooks here: set server.admin_token, or misskey.url, so that people can come with \
                  their own Misskey tokens, and start hikyaku again",
@@ -48,8 +48,11 @@ impl Callers {
                 "send the token as `Authorization: Bearer ...`, or as `i` in the JSON body",
             ));
         };
-        if self.is_admin(token) {
-            return Ok(Caller::Admin);
+        match self.tokens.who(token).map(|operator| operator.access) {
+            Some(Access::Full) => return Ok(Caller::Admin),
+            // Not shown to Misskey: it is none of Misskey's.
+            Some(Access::Read) => return Err(ApiError::only_looks()),
+            None => {}
         }
         match &self.people {
             Some(people) => self.person(people, peer, &Secret::new(token), needs).await,
@@ -57,9 +60,9 @@ impl Callers {
         }
     }
 
-    /// Whether `token` is the admin's.
+    /// Whether `token` is an admin's.
     pub(super) fn is_admin(&self, token: &str) -> bool {
-        self.admin_token.as_ref().is_some_and(|admin| admin.is(token))
+        self.tokens.who(token).is_some_and(|operator| operator.access == Access::Full)
     }
 
     async fn person(&self, people: &People, peer: Peer, token: &Secret, needs: &[Need]) -> Result<Caller, ApiError> {

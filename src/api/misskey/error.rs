@@ -122,6 +122,14 @@ impl ApiError {
         Self::client(StatusCode::UNAUTHORIZED, message, "AUTHENTICATION_FAILED", id)
     }
 
+    /// An operator's token that is for looking only, and not here: what is shown here has secrets in it.
+    pub(super) fn only_looks() -> Self {
+        let message = "Your app does not have the necessary permissions to use this endpoint.";
+        let id = "1370e5b7-d4eb-4566-bb1d-7748ee6a1838";
+        Self::client(StatusCode::FORBIDDEN, message, "PERMISSION_DENIED", id)
+            .because("this operator's token is of access = \"read\", and what is answered here has secrets in it")
+    }
+
     /// What Misskey itself said to the token, such as `PERMISSION_DENIED`: the same is said here.
     pub(super) fn of_misskey(refusal: Refusal) -> Self {
         let status = StatusCode::from_u16(refusal.status).ok().filter(StatusCode::is_client_error);

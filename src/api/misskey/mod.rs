@@ -54,7 +54,7 @@ use crate::decide::AddressPolicy;
 use crate::deliver::Tester;
 use crate::incoming::{Proxies, bearer, drain};
 use crate::misskey::{Need, People};
-use crate::model::{Peer, Subscribable, TokenHash, Webhook, WebhookId};
+use crate::model::{Peer, Subscribable, Tokens, Webhook, WebhookId};
 use crate::record::{Latest, LatestAttempt, RecordError};
 use crate::registry::{Registry, RegistryError};
 use crate::telemetry::{SharedTelemetry, chain};
@@ -84,8 +84,8 @@ pub struct ManagementParts {
 /// What the management API allows.
 #[derive(Clone, Debug)]
 pub struct ManagementPolicy {
-    /// The token that manages everything; none: there is no admin.
-    pub admin_token: Option<TokenHash>,
+    /// The operators, of whom those with full access manage everything.
+    pub tokens: Tokens,
     /// The event types that a registration may name.
     pub types: Subscribable,
     /// Webhooks that a person may have.
@@ -169,7 +169,7 @@ pub fn management(parts: ManagementParts, policy: ManagementPolicy) -> Router {
         addresses: policy.addresses,
         proxies: policy.proxies,
         door: Door::new(),
-        callers: Callers::new(policy.admin_token, parts.people.clone(), strikes),
+        callers: Callers::new(policy.tokens, parts.people.clone(), strikes),
         allowance: Allowance::default(),
         parts,
     });

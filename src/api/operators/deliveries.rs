@@ -14,15 +14,70 @@ use std::sync::Arc;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::path::{Parameter, ParameterIn};
 
-use super::params::{Params, quoted};
+use super::params::{Params, in_path, in_query, quoted};
 use super::problem::Problem;
 use super::{OperatorsParts, found};
-use crate::model::{DeliveryId, DeliveryState, EventId, EventType, Timestamp, WebhookId};
-use crate::record::{HISTORY_PAGE_MAX, HistoryCursor, HistoryFilter, HistoryReader, RecordError};
+use crate::model::{DeliveryId, DeliveryState, EventId, EventType, Timestamp, WebhookId, described};
+use crate::record::{
+    AttemptShape, DeliveryLineShape, DeliveryShape, HISTORY_PAGE_MAX, HistoryCursor, HistoryFilter, HistoryReader,
+    RecordError,
+};
 
 const LIMIT_DEFAULT: u32 = 100;
+
+/// Parameters, as the document has them; [`Asked`] reads them.
+pub(super) struct ListParams;
+
+impl utoipa::IntoParams for ListParams {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let since = "Those whose event was taken in at this moment, or at this age, or later.";
+        vec![
+            in_query("webhook", "Those to this webhook.", described::token()),
+            in_query("event", "Those of the event with this id.", described::id()),
+            in_query("type", "Those of this event type.", described::id()),
+            in_query("state", "Those that stand so.", described::delivery_state()),
+            in_query("since", since, described::moment_or_age()),
+            in_query("until", "Those whose event was taken in before this moment.", described::moment_or_age()),
+            in_query("limit", "How many.", described::limit()),
+            in_query("cursor", "`next` of the page before.", described::delivery_cursor()),
+        ]
+    }
+}
+
+/// The id in the path.
+pub(super) struct ShowParams;
+
+impl utoipa::IntoParams for ShowParams {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![in_path("id", "The delivery's id.", described::delivery_id())]
+    }
+}
+
+/// Some of the deliveries.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Deliveries)]
+struct DeliveriesShape<'a> {
+    /// Those taken in last first.
+    deliveries: Vec<DeliveryLineShape>,
+    /// The next page's `cursor`; null: this was the last.
+    #[schema(required)]
+    next: Option<String>,
+    /// Deliveries of this page that cannot be read, in words; they hide no other.
+    problems: &'a [String],
+}
+
+/// A delivery with its attempts.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeliveryWithAttempts)]
+struct ShownShape {
+    delivery: DeliveryShape,
+    /// The first one first; of more than 1,000 the latest.
+    attempts: Vec<AttemptShape>,
+}
 
 /// What is asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -60,18 +115,55 @@ fn no_moment(text: &str) -> String {
     format!("{} is neither a moment in UTC like 2026-11-22T10:00:00Z nor an age like 2h", quoted(text))
 }
 
+/// Deliveries that the history has, those first whose event was taken in last.
+///
+/// Over all workers that write to the same store. A page looks at 10,000 deliveries at most, so with filters it may have fewer than
+/// `limit`, even none, and a `next` to go on with.
+#[utoipa::path(
+    get, path = "/v1/deliveries", tag = "deliveries", operation_id = "listDeliveries", params(ListParams),
+    responses((status = 200, description = "A page.", body = DeliveriesShape, example = json!({
+        "deliveries": [{
+            "id": "msg_5ytoxm3jgm6es4gna34r7fkcv3hbpamg", "eventId": "416d7a25-aa40-4106-9703-16f6a3de841f", "type": "note",
+            "userId": "9ks5o1w5k3x90001", "source": "default", "webhookId": "wh1", "acceptedAt": "2026-03-31T12:34:56.789Z",
+            "generation": 0, "attempts": 2, "state": "waiting", "reason": "retry", "changedAt": "2026-03-31T12:35:02.101Z",
+            "dueAt": "2026-03-31T12:35:33.420Z",
+            "lastAttempt": {
+                "generation": 0, "attempt": 2, "startedAt": "2026-03-31T12:35:02.014Z", "tookMs": 86.412,
+                "outcome": "server_error", "status": 503, "error": "the receiver answered 503: overloaded",
+                "worker": "bot-host/4711"
+            }
+        }],
+        "next": "1774960496789.81234", "problems": []
+    })))
+)]
 pub(super) async fn list(
     State(parts): State<Arc<OperatorsParts>>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let Asked { filter, limit, cursor } = Asked::read(query.as_deref(), parts.clock.now())?;
     let page = history(&parts)?.list(&filter, limit, cursor).await.map_err(|error| Problem::unavailable(&error))?;
-    let deliveries: Vec<Value> =
-        page.deliveries.iter().map(|(delivery, last)| delivery.to_json_with(last.as_ref())).collect();
+    let deliveries = page.deliveries.iter().map(|(delivery, last)| delivery.to_line(last.as_ref())).collect();
     let next = page.next.map(|next| next.to_string());
-    Ok(found(&json!({ "deliveries": deliveries, "next": next, "problems": page.problems })))
+    Ok(found(&DeliveriesShape { deliveries, next, problems: &page.problems }))
 }
 
+/// One delivery with its attempts.
+#[utoipa::path(
+    get, path = "/v1/deliveries/{id}", tag = "deliveries", operation_id = "showDelivery",
+    params(ShowParams),
+    responses((status = 200, description = "It is there.", body = ShownShape, example = json!({
+        "delivery": {
+            "id": "msg_5ytoxm3jgm6es4gna34r7fkcv3hbpamg", "eventId": "416d7a25-aa40-4106-9703-16f6a3de841f", "type": "note",
+            "userId": "9ks5o1w5k3x90001", "source": "default", "webhookId": "wh1", "acceptedAt": "2026-03-31T12:34:56.789Z",
+            "generation": 0, "attempts": 1, "state": "delivered", "reason": null, "changedAt": "2026-03-31T12:34:56.842Z",
+            "dueAt": null
+        },
+        "attempts": [{
+            "generation": 0, "attempt": 1, "startedAt": "2026-03-31T12:34:56.801Z", "tookMs": 41.7, "outcome": "delivered",
+            "status": 204, "error": null, "response": "", "worker": "bot-host/4711"
+        }]
+    })))
+)]
 pub(super) async fn show(
     State(parts): State<Arc<OperatorsParts>>,
     Path(id): Path<String>,
@@ -82,8 +174,8 @@ pub(super) async fn show(
     Params::of(query.as_deref()).finish()?;
     match history(&parts)?.show(&id).await {
         Ok(Some((delivery, attempts))) => {
-            let attempts: Vec<Value> = attempts.iter().map(|attempt| attempt.to_json()).collect();
-            Ok(found(&json!({ "delivery": delivery.to_json(), "attempts": attempts })))
+            let attempts = attempts.iter().map(|attempt| attempt.to_shape()).collect();
+            Ok(found(&ShownShape { delivery: delivery.to_shape(), attempts }))
         }
         Ok(None) => Err(Problem::of(
             StatusCode::NOT_FOUND,

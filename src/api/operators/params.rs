@@ -3,12 +3,27 @@
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::{Object, Required};
+
 use super::problem::{Mistake, Problem};
 
 /// Mistakes that are told at most.
 const MISTAKES_MAX: usize = 20;
 /// Characters of a value that are told.
 const QUOTED_CHARS_MAX: usize = 80;
+
+/// A parameter of the query, for the document.
+pub(super) fn in_query(name: &str, description: &str, schema: Object) -> Parameter {
+    let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Query).required(Required::False);
+    parameter.description(Some(description)).schema(Some(schema)).build()
+}
+
+/// A parameter of the path, for the document.
+pub(super) fn in_path(name: &str, description: &str, schema: Object) -> Parameter {
+    let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Path).required(Required::True);
+    parameter.description(Some(description)).schema(Some(schema)).build()
+}
 
 /// The parameters of a request.
 pub(super) struct Params {
@@ -75,7 +90,7 @@ impl Params {
         if self.mistakes.is_empty() { Ok(()) } else { Err(Problem::mistakes(self.mistakes)) }
     }
 
-    fn mistake(&mut self, parameter: &str, detail: String) {
+    pub(super) fn mistake(&mut self, parameter: &str, detail: String) {
         if self.mistakes.len() < MISTAKES_MAX {
             self.mistakes.push(Mistake { parameter: cut(parameter), detail });
         }

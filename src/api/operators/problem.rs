@@ -11,8 +11,10 @@
 use axum::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
+use crate::incoming::NotAdmitted;
 use crate::telemetry::chain;
 
 /// A request that is not done, and why.
@@ -23,8 +25,27 @@ pub(super) struct Problem {
     errors: Vec<Mistake>,
 }
 
+/// What is wrong with a request (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct ProblemShape<'a> {
+    /// `about:blank`: the problem is no more than its status.
+    r#type: &'static str,
+    /// The status in words.
+    title: &'static str,
+    /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
+    /// What is wrong, and how to mend it, for people.
+    detail: &'a str,
+    /// Each parameter that is wrong.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    #[schema(required = false)]
+    errors: &'a [Mistake],
+}
+
 /// A parameter that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct Mistake {
     /// Its name.
     pub(super) parameter: String,
@@ -37,8 +58,13 @@ impl Problem {
         Self { status, detail: detail.into(), errors: Vec::new() }
     }
 
-    pub(super) fn unauthorized(detail: &str) -> Self {
-        Self::of(StatusCode::UNAUTHORIZED, detail)
+    /// Whoever asks is not let in.
+    pub(super) fn refused(why: &NotAdmitted) -> Self {
+        let status = match why {
+            NotAdmitted::ReadOnly(_) => StatusCode::FORBIDDEN,
+            NotAdmitted::Nobody | NotAdmitted::NoToken | NotAdmitted::WrongToken => StatusCode::UNAUTHORIZED,
+        };
+        Self::of(status, why.to_string())
     }
 
     pub(super) fn mistakes(errors: Vec<Mistake>) -> Self {
@@ -52,25 +78,21 @@ impl Problem {
         Self::of(StatusCode::SERVICE_UNAVAILABLE, chain(error))
     }
 
-    fn json(&self) -> Value {
-        let mut document = json!({
-            "type": "about:blank",
-            "title": self.status.canonical_reason(),
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-        });
-        if !self.errors.is_empty() {
-            let error = |mistake: &Mistake| json!({"parameter": mistake.parameter, "detail": mistake.detail});
-            document["errors"] = self.errors.iter().map(error).collect();
+    fn shape(&self) -> ProblemShape<'_> {
+        ProblemShape {
+            r#type: "about:blank",
+            title: self.status.canonical_reason().unwrap_or_default(),
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            errors: &self.errors,
         }
-        document
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let content = [(CONTENT_TYPE, "application/problem+json")];
-        let mut answer = (self.status, content, self.json().to_string()).into_response();
+        let mut answer = (self.status, content, text_of(&self.shape())).into_response();
         if self.status == StatusCode::UNAUTHORIZED {
             answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -78,8 +100,16 @@ impl IntoResponse for Problem {
     }
 }
 
+/// A shape as JSON.
+#[expect(clippy::expect_used, reason = "texts, numbers and lists under fixed names always are JSON")]
+pub(super) fn text_of(shape: &impl Serialize) -> String {
+    serde_json::to_string(shape).expect("a shape is JSON")
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -87,7 +117,7 @@ mod tests {
         let mistake = |parameter: &str| Mistake { parameter: parameter.to_owned(), detail: "it is wrong".to_owned() };
         let problem = Problem::mistakes(vec![mistake("limit"), mistake("since")]);
         assert_eq!(
-            problem.json(),
+            serde_json::to_value(problem.shape()).expect("JSON"),
             json!({
                 "type": "about:blank", "title": "Bad Request", "status": 400,
                 "detail": "limit: it is wrong; since: it is wrong",
@@ -98,7 +128,7 @@ mod tests {
             })
         );
         assert_eq!(problem.into_response().headers()[CONTENT_TYPE], "application/problem+json");
-        let refused = Problem::unauthorized("no token").into_response();
+        let refused = Problem::refused(&NotAdmitted::NoToken).into_response();
         assert_eq!(refused.headers()[WWW_AUTHENTICATE], "Bearer");
     }
 }

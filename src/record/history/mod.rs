@@ -32,6 +32,7 @@ pub use entry::{Attempted, Entry};
 pub use kept::{KeptAttempt, KeptDelivery};
 pub use page::{HistoryCursor, HistoryCursorError, HistoryFilter, HistoryPage};
 pub use read::{ATTEMPTS_MAX, HISTORY_PAGE_MAX, HistoryReader};
+pub use shape::{AttemptShape, DeliveryLineShape, DeliveryShape};
 pub use waiting::WAITING_BYTES_MAX;
 pub use writer::WRITE_EVERY;
 

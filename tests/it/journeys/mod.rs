@@ -24,6 +24,7 @@ mod managed_by_people;
 mod managed_tests;
 mod measured;
 mod misskey_js;
+mod operated;
 pub(crate) mod producers;
 mod proxied;
 mod publishing;

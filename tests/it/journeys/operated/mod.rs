@@ -1,0 +1,4 @@
+//! The operators' API through the front door: who is let in, what is not there, and the document that describes it.
+
+mod admitted;
+mod described;
