@@ -3,11 +3,12 @@
 //! Every webhook has a user, and a receiver at an address, of its own, and gets as many events a second as the others. The
 //! receivers of every second webhook stay healthy in every scenario, and only these are compared: how long from the moment
 //! for which an event was planned (the load is open: it is published then, whatever became of those before) until its
-//! receiver has read the request whole. Of the others, none is bad at first, then some hang, and so on. In the run without
-//! bad ones these others are healthy and get their events, so the total of events is the same in all.
+//! receiver has read the request whole. Of the others, some hang, and so on; before and after each such scenario is one in which
+//! they are all healthy and get their events, so the total of events is the same in all.
 //!
-//! The last scenario is the first one again: its ratio says how much of the others' is noise. Scenarios of one run follow
-//! each other, and ratios are of one run; over the runs, medians are told.
+//! A ratio is that of a scenario to the two beside it, in which nobody is bad, since a machine, and above all its disk, is not
+//! equally fast for long. Those without bad ones are compared with the two nearest others in the same way: what that ratio differs
+//! from 1 by is noise. Over the runs, medians are told.
 //!
 //! The program has its default settings but for the deadline, in the same process as receivers and publisher, which have
 //! threads of their own. At the end of each scenario, each event is looked for: see [`Balance`](super::ledger::Balance).

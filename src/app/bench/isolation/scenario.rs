@@ -68,26 +68,25 @@ pub(super) struct Scenario {
 }
 
 impl Scenario {
-    /// All that are measured, in their order.
+    /// All that are measured, in their order: before and after each with bad receivers, one without.
     pub(super) fn all(plan: &Plan) -> Vec<Self> {
         let (few, many) = ((plan.endpoints / 10).max(1), plan.endpoints / 2);
         let of = |name, bad, manner| Self { name, bad, manner };
-        vec![
-            of("none", 0, Manner::Healthy),
+        let none = of("none", 0, Manner::Healthy);
+        let bad = [
             of("few_hang", few, Manner::Hangs),
             of("many_hang", many, Manner::Hangs),
             of("many_slow", many, Manner::Slow(plan.deadline / SLOW_PART)),
             of("many_refuse", many, Manner::Refuses),
-            of("none_again", 0, Manner::Healthy),
-        ]
+        ];
+        std::iter::once(none).chain(bad.into_iter().flat_map(|bad| [bad, none])).collect()
     }
 
     /// What it is, for a person.
     pub(super) fn words(&self, plan: &Plan) -> String {
         let bad = self.bad;
         match self.manner {
-            Manner::Healthy if self.name == "none" => format!("all {} answer at once", plan.endpoints),
-            Manner::Healthy => "all answer at once, again".to_owned(),
+            Manner::Healthy => format!("all {} answer at once", plan.endpoints),
             Manner::Hangs => format!("{bad} hang until the deadline"),
             Manner::Slow(wait) => format!("{bad} answer after {:.1} s", wait.as_secs_f64()),
             Manner::Refuses => format!("{bad} refuse connections"),
@@ -203,7 +202,7 @@ mod tests {
     #[test]
     fn those_that_are_compared_are_healthy_in_every_scenario_and_so_many_others_are_bad() {
         let bad: Vec<u32> = Scenario::all(&PLAN).iter().map(|scenario| scenario.bad).collect();
-        assert_eq!(bad, [0, 10, 50, 50, 50, 0]);
+        assert_eq!(bad, [0, 10, 0, 50, 0, 50, 0, 50, 0]);
         for scenario in Scenario::all(&PLAN) {
             let manners = scenario.manners(&PLAN);
             let found = manners.iter().filter(|manner| **manner != Manner::Healthy).count();
