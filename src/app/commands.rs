@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::reconcile::reconciler;
-use super::service::{credentials, history_file, ingest_of, open_queue, remembering_ingest_of};
-use super::store::{file_of, store_of};
+use super::service::{credentials, ingest_of, open_queue, remembering_ingest_of};
+use super::store::{history_reader, store_of};
 use super::{FAILED, logging, management};
 use crate::cli::{
     self, Allowed, Choices, CliError, ConnectArgs, Connecting, DeadCommand, DeliveriesCommand, MisskeyCommand, Output,
@@ -17,7 +17,7 @@ use crate::config::{Log, LogLevel, QueueUrl, Settings};
 use crate::misskey::Misskey;
 use crate::model::Subscribable;
 use crate::queue::{Access, QueueError};
-use crate::record::{DeadLetters, HistoryReader, Latest, Retention};
+use crate::record::{DeadLetters, Latest, Retention};
 use crate::registry::{Registry, RegistryError};
 use crate::telemetry::Telemetry;
 
@@ -57,7 +57,7 @@ pub(super) async fn webhooks(
     let deleted = deleted.map(|webhook| webhook.id.clone());
     let declared = if deleted.is_some() { Vec::new() } else { settings.webhooks.clone() };
     let registry = Registry::open(&store, settings.store.seals.clone(), declared, SystemClock::shared()).await?;
-    let latest = Arc::new(Latest::open(file_of(&store, "what became of webhooks lately")?).await?);
+    let latest = Arc::new(Latest::in_store(&store).await?);
     if let WebhooksCommand::Test(args) = &command {
         let tester = management::tester(&settings, &latest, &clock, &telemetry)?;
         let is_taken = cli::test_webhook(args, &registry, &latest, &tester, output).await?;
@@ -80,9 +80,7 @@ pub(super) async fn dead(settings: &Settings, command: DeadCommand, output: &mut
     log_errors(settings);
     let (clock, telemetry) = (SystemClock::shared(), Telemetry::shared()?);
     let retention = Retention { age: settings.dead_letters.retention, count_max: settings.dead_letters.count_max };
-    let letters =
-        DeadLetters::open(file_of(&store_of(settings, &telemetry), "dead letters")?, retention, Arc::clone(&clock))
-            .await?;
+    let letters = DeadLetters::in_store(&store_of(settings, &telemetry), retention, Arc::clone(&clock)).await?;
     let queue = open_queue(settings, &settings.queue.url, Access::Producer, &clock, &telemetry).await?;
     let done = cli::dead(command, &letters, &queue, &clock, output).await;
     queue.close().await;
@@ -97,7 +95,7 @@ pub(super) async fn deliveries(
     output: &mut Output,
 ) -> anyhow::Result<ExitCode> {
     log_errors(settings);
-    let history = HistoryReader::of(&history_file(settings, &store_of(settings, &Telemetry::shared()?))?);
+    let history = history_reader(settings, &store_of(settings, &Telemetry::shared()?));
     cli::deliveries(command, &history, &SystemClock::shared(), output).await?;
     Ok(ExitCode::SUCCESS)
 }
@@ -137,7 +135,7 @@ pub(super) async fn reconcile(
     })?;
     let (clock, telemetry) = (SystemClock::shared(), Telemetry::shared()?);
     let queue = open_queue(settings, &settings.queue.url, Access::Producer, &clock, &telemetry).await?;
-    let ingest = remembering_ingest_of(settings, &store_of(settings, &telemetry), &queue, &clock, &telemetry)?;
+    let ingest = remembering_ingest_of(settings, &store_of(settings, &telemetry), &queue, &clock, &telemetry).await?;
     cli::reconcile(args, &reconciler(settings, token, ingest)?, output).await?;
     queue.close().await;
     Ok(ExitCode::SUCCESS)

@@ -5,7 +5,6 @@
 //! taken, what is in flight is finished, dead letters are handed over, and only then no more events are let in.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use tokio::task::JoinSet;
 use super::delivering::Delivering;
 use super::management;
 use super::reconcile::reconciler;
-use super::store::{file_of, store_of};
+use super::store::{history_reader, open_history, store_of};
 use crate::api::{self, Limited, Limits, OperatorsParts, Readiness};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{QueueUrl, Settings};
@@ -28,7 +27,7 @@ use crate::ingest::{self, HttpPolicy, Ingest, MisskeyPolicy, Reconciling};
 use crate::model::Source;
 use crate::outbound::{Client, ClientError};
 use crate::queue::{Access, BrokerOptions, BrokerUrl, FileOptions, Prefetch, Queue, QueueError, UNACKNOWLEDGED_MAX};
-use crate::record::{DeadLetters, History, HistoryPolicy, HistoryReader, Latest, Receipts, Retention};
+use crate::record::{DeadLetters, History, HistoryPolicy, Latest, Receipts, Retention};
 use crate::registry::Registry;
 use crate::store::Store;
 use crate::telemetry::{SharedTelemetry, Telemetry};
@@ -90,9 +89,8 @@ impl Service {
                 .await?
                 .watch();
         let retention = Retention { age: settings.dead_letters.retention, count_max: settings.dead_letters.count_max };
-        let letters =
-            Arc::new(DeadLetters::open(file_of(&store, "dead letters")?, retention, Arc::clone(&clock)).await?);
-        let latest = Arc::new(Latest::open(file_of(&store, "what became of webhooks lately")?).await?);
+        let letters = Arc::new(DeadLetters::in_store(&store, retention, Arc::clone(&clock)).await?);
+        let latest = Arc::new(Latest::in_store(&store).await?);
         let access = if roles.worker { Access::Worker } else { Access::Ingest };
         let queue = open_queue(&settings, &settings.queue.url, access, &clock, &telemetry).await?;
         let registry = Arc::new(registry);
@@ -101,7 +99,7 @@ impl Service {
                 queue: queue.clone(),
                 registry: Arc::clone(&registry),
                 latest: Arc::clone(&latest),
-                history: history(&settings, &store, &clock, &telemetry)?,
+                history: history(&settings, &store, &clock, &telemetry).await?,
                 client: client(&settings)?,
                 clock: Arc::clone(&clock),
                 telemetry: telemetry.clone(),
@@ -113,9 +111,9 @@ impl Service {
         };
         let (endpoints, drainer) = Delivering::seen(delivering.as_ref(), &clock, &telemetry);
         let readiness = Arc::new(Readiness::new(queue.clone(), Arc::clone(&registry), Arc::clone(&latest), drainer));
-        let ingest = remembering_ingest_of(&settings, &store, &queue, &clock, &telemetry)?;
+        let ingest = remembering_ingest_of(&settings, &store, &queue, &clock, &telemetry).await?;
         let (address, metrics_address) = listeners.addresses()?;
-        let mut events = operators(&settings, &store, endpoints, &clock, &telemetry)?;
+        let mut events = operators(&settings, &store, endpoints, &clock, &telemetry);
         if roles.ingest {
             let management = management::router(&settings, &registry, &latest, &clock, &telemetry)?;
             events = events.merge(ways_in(&settings, &ingest)).merge(management);
@@ -163,7 +161,7 @@ impl Service {
 }
 
 /// Where what becomes of deliveries is noted, unless the settings say that it is not.
-fn history(
+async fn history(
     settings: &Settings,
     store: &Store,
     clock: &SharedClock,
@@ -179,14 +177,8 @@ fn history(
         response_bytes_max: history.response_bytes_max,
         worker: worker_name(),
     };
-    let path = history_file(settings, store)?;
-    Ok(Some(Arc::new(History::open(&path, policy, Arc::clone(clock), telemetry.clone())?)))
-}
-
-/// Where the history lies.
-pub(super) fn history_file(settings: &Settings, store: &Store) -> anyhow::Result<PathBuf> {
-    let _a_file = file_of(store, "the history")?;
-    Ok(settings.store.url.history().unwrap_or_default())
+    let history = open_history(settings, store, policy, Arc::clone(clock), telemetry.clone()).await?;
+    Ok(Some(Arc::new(history)))
 }
 
 /// This worker among others: the machine's name and the process.
@@ -247,7 +239,7 @@ pub(super) fn ingest_of(
 }
 
 /// The same, which takes in once what Misskey sends again, or gave up, whether or not the queue remembers it.
-pub(super) fn remembering_ingest_of(
+pub(super) async fn remembering_ingest_of(
     settings: &Settings,
     store: &Store,
     queue: &Queue,
@@ -258,7 +250,7 @@ pub(super) fn remembering_ingest_of(
     if queue.remembers() {
         return Ok(ingest);
     }
-    Ok(ingest.remembering_in(Arc::new(Receipts::open(file_of(store, "what was taken in")?, Arc::clone(clock))?)))
+    Ok(ingest.remembering_in(Arc::new(Receipts::in_store(store, Arc::clone(clock)).await?)))
 }
 
 /// What Misskey's webhooks to us carry.
@@ -280,18 +272,14 @@ fn operators(
     endpoints: Arc<Endpoints>,
     clock: &SharedClock,
     telemetry: &SharedTelemetry,
-) -> anyhow::Result<Router> {
-    let history = match settings.history.enabled {
-        true => Some(HistoryReader::of(&history_file(settings, store)?)),
-        false => None,
-    };
-    Ok(api::operators(OperatorsParts {
+) -> Router {
+    api::operators(OperatorsParts {
         endpoints,
-        history,
+        history: settings.history.enabled.then(|| history_reader(settings, store)),
         tokens: settings.server.operators(),
         clock: Arc::clone(clock),
         telemetry: telemetry.clone(),
-    }))
+    })
 }
 
 /// Fetches what Misskey gave up, if the settings say as whom.

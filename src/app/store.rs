@@ -1,11 +1,9 @@
 //! The store of the settings, made once for all that keep something in it.
 
-use std::path::Path;
-
-use anyhow::bail;
-
+use crate::clock::SharedClock;
 use crate::config::{Settings, StoreUrl};
 use crate::postgres::Postgres;
+use crate::record::{History, HistoryPolicy, HistoryReader, RecordError};
 use crate::store::Store;
 use crate::telemetry::SharedTelemetry;
 
@@ -17,12 +15,27 @@ pub(super) fn store_of(settings: &Settings, telemetry: &SharedTelemetry) -> Stor
     }
 }
 
-/// The file of `store`, for what is kept nowhere else.
-pub(super) fn file_of<'a>(store: &'a Store, what: &str) -> anyhow::Result<&'a Path> {
+/// Who reads the history of `settings`, which lies in `store` or, of a file, beside it.
+pub(super) fn history_reader(settings: &Settings, store: &Store) -> HistoryReader {
     match store {
-        Store::Sqlite(path) => Ok(path),
-        Store::Postgres(_) => bail!(
-            "{what} cannot be kept in PostgreSQL yet: set store.url to a file, such as sqlite:store.db, until a later version"
-        ),
+        Store::Sqlite(_) => HistoryReader::of(&settings.store.url.history().unwrap_or_default()),
+        Store::Postgres(postgres) => HistoryReader::of_postgres(postgres),
+    }
+}
+
+/// Who writes it.
+///
+/// # Errors
+/// When what is there is of a newer version, or no thread is left.
+pub(super) async fn open_history(
+    settings: &Settings,
+    store: &Store,
+    policy: HistoryPolicy,
+    clock: SharedClock,
+    telemetry: SharedTelemetry,
+) -> Result<History, RecordError> {
+    match store {
+        Store::Sqlite(_) => History::open(&settings.store.url.history().unwrap_or_default(), policy, clock, telemetry),
+        Store::Postgres(postgres) => History::open_postgres(postgres, policy, clock, telemetry).await,
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! Storing goes on in a task of its own, to the end, whether or not anybody still waits for it: who has been told 503 because
 //! it took too long sends the event again, and by then it is known. What is sent again while the first is under way waits for
-//! the first's outcome. A queue that remembers does so in the step that stores; else it is publish, confirm, then note it in
-//! the store. A store that does not answer keeps nothing out: a repeat is better than a loss.
+//! the first's outcome. A queue that remembers does so in the step that stores; else it is claimed in the store, published,
+//! confirmed, and then noted there. A store that does not answer keeps nothing out: a repeat is better than a loss.
 
 use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,11 +16,14 @@ use tokio::sync::watch;
 use super::Ingest;
 use crate::model::{Event, Message, ReceiptKey, Target};
 use crate::queue::{Once, QueueError};
-use crate::record::{Receipts, RecordError};
+use crate::record::{CLAIM_LEASE, Claim, Receipts, RecordError};
 use crate::telemetry::of_same_request;
 
 /// How long the store may take to say whether it knows a receipt, and to note one, while somebody waits for an answer.
 const STORE_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// How often it is asked what became of what another machine is storing.
+const OTHERS_ASKED_EVERY: Duration = Duration::from_millis(100);
 
 type Outcome = Result<Once, QueueError>;
 type Told = watch::Receiver<Option<Outcome>>;
@@ -127,19 +131,47 @@ impl Ingest {
     }
 
     async fn store_and_note(&self, receipts: &Receipts, event: Event, key: ReceiptKey) -> Outcome {
-        let is_known = in_time(receipts.knows(key)).await;
-        if let Ok(true) = is_known {
+        let claimed = claimed(receipts, key).await;
+        if let Ok(Claim::Known) = claimed {
             return Ok(Once::Known);
         }
         let source = event.source.clone();
-        let published = self.queue.publish_patiently(vec![message(event)]).await;
-        published.inspect_err(|error| self.telemetry.events_not_stored(1, error))?;
+        let publishing = self.queue.publish_patiently(vec![message(event)]);
+        if let Err(error) = renewing(receipts, key, publishing).await {
+            self.telemetry.events_not_stored(1, &error);
+            // What may be stored after all stays claimed until that is over: whoever is asked next waits so long.
+            if !error.may_be_stored() {
+                let _ends_by_itself = in_time(receipts.let_go(key)).await;
+            }
+            return Err(error);
+        }
         self.telemetry.events_accepted(&source, 1);
         // It is noted all the same when that takes longer.
-        if let Err(error) = in_time(receipts.note(key)).await.and(is_known) {
+        if let Err(error) = in_time(receipts.note(key)).await.and(claimed.map(drop)) {
             self.telemetry.ingest_unremembered(&*error);
         }
         Ok(Once::Stored)
+    }
+}
+
+/// Claims `key`, and waits while another machine stores it: it is known then, or for us to store.
+async fn claimed(receipts: &Receipts, key: ReceiptKey) -> Result<Claim, Box<dyn Error + Send + Sync>> {
+    loop {
+        match in_time(receipts.claim(key)).await? {
+            Claim::Others => tokio::time::sleep(OTHERS_ASKED_EVERY).await,
+            claim => return Ok(claim),
+        }
+    }
+}
+
+/// Waits for `publishing`, which can take as long as RabbitMQ is in trouble, and keeps the claim meanwhile.
+async fn renewing<T>(receipts: &Receipts, key: ReceiptKey, publishing: impl Future<Output = T>) -> T {
+    let mut publishing = pin!(publishing);
+    loop {
+        match tokio::time::timeout(CLAIM_LEASE / 3, &mut publishing).await {
+            Ok(published) => return published,
+            Err(_) => drop(in_time(receipts.renew(key)).await),
+        }
     }
 }
 

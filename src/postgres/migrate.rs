@@ -32,6 +32,14 @@ impl Postgres {
         Ok(())
     }
 
+    /// How many steps of `part` the schema has been through; 0 also when nobody has migrated it. Changes nothing.
+    ///
+    /// # Errors
+    /// What PostgreSQL says.
+    pub async fn version_of(&self, part: &str) -> Result<usize, PostgresError> {
+        version_of(&mut *self.session().await?, part).await
+    }
+
     /// Runs what is missing and tells the version found.
     async fn run_steps(
         &self,

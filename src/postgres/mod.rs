@@ -63,7 +63,7 @@ pub struct Postgres(Arc<Pool>);
 struct Pool {
     url: PostgresUrl,
     telemetry: SharedTelemetry,
-    trouble: Trouble,
+    trouble: Arc<Trouble>,
     /// As many may be in use as it has permits.
     free: Arc<Semaphore>,
     /// Open, in order, and used by nobody.
@@ -81,10 +81,22 @@ struct Gate {
 impl Postgres {
     /// The database at `url`. Connects to nothing yet.
     pub fn new(url: PostgresUrl, telemetry: SharedTelemetry) -> Self {
+        let trouble = Trouble::none("PostgreSQL cannot be used; it is tried again, and deliveries go on meanwhile");
+        Self::telling(url, telemetry, Arc::new(trouble))
+    }
+
+    /// The same database by connections of its own: for one who works on a runtime of his own, since a connection stands still
+    /// when the runtime that made it does.
+    pub fn apart(&self) -> Self {
+        let Pool { url, telemetry, trouble, .. } = &*self.0;
+        Self::telling(url.clone(), telemetry.clone(), Arc::clone(trouble))
+    }
+
+    fn telling(url: PostgresUrl, telemetry: SharedTelemetry, trouble: Arc<Trouble>) -> Self {
         Self(Arc::new(Pool {
             url,
             telemetry,
-            trouble: Trouble::none("PostgreSQL cannot be used; it is tried again, and deliveries go on meanwhile"),
+            trouble,
             free: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
             idle: Mutex::default(),
             gate: Mutex::new(Gate { waits: Backoff::new(AGAIN_FIRST, AGAIN_LONGEST), closed: None }),

@@ -143,11 +143,18 @@ pub struct Session {
     statements: Option<Statements>,
     pool: Arc<Pool>,
     _permit: OwnedSemaphorePermit,
+    /// It is not lent again.
+    is_kept: bool,
 }
 
 impl Session {
+    /// Lends it to nobody else: with the session, the connection ends, and what PostgreSQL keeps for as long as that is there.
+    pub fn keep(&mut self) {
+        self.is_kept = true;
+    }
+
     pub(super) fn new(statements: Statements, pool: Arc<Pool>, permit: OwnedSemaphorePermit) -> Self {
-        Self { statements: Some(statements), pool, _permit: permit }
+        Self { statements: Some(statements), pool, _permit: permit, is_kept: false }
     }
 
     /// Begins a transaction. Dropped, it is rolled back and costs the connection; better say [`Transaction::rollback`].
@@ -192,7 +199,8 @@ impl DerefMut for Session {
 impl Drop for Session {
     fn drop(&mut self) {
         // One that was allowed more time than others is not lent again: setting it back could fail.
-        if let Some(statements) = self.statements.take().filter(|kept| kept.limit == STATEMENT_WAIT_MAX) {
+        let may_be_lent = |lent: &Statements| !self.is_kept && lent.limit == STATEMENT_WAIT_MAX;
+        if let Some(statements) = self.statements.take().filter(may_be_lent) {
             self.pool.give_back(statements);
         }
     }

@@ -13,7 +13,8 @@
 macro_rules! ask {
     ($store:expr => $method:ident($($argument:expr),*)) => {
         match &$store {
-            Store::Sqlite(store) => store.$method($($argument),*).await.map_err($crate::record::RecordError::from),
+            Backend::Sqlite(store) => store.$method($($argument),*).await.map_err($crate::record::RecordError::from),
+            Backend::Postgres(store) => store.$method($($argument),*).await.map_err($crate::record::RecordError::from),
         }
     };
 }
@@ -21,6 +22,7 @@ macro_rules! ask {
 mod dead_letters;
 mod history;
 mod latest;
+mod postgres;
 mod receipts;
 
 pub use dead_letters::{
@@ -33,19 +35,21 @@ pub use history::{
     KeptDelivery, WAITING_BYTES_MAX, WRITE_EVERY,
 };
 pub use latest::{Latest, LatestAttempt, WEBHOOKS_MAX, failing_since};
-pub use receipts::Receipts;
+pub use receipts::{CLAIM_LEASE, Claim, Receipts};
 
 use std::sync::Arc;
 
 use crate::model::DeliveryId;
+use crate::postgres::PostgresError;
 use crate::sqlite::SqliteError;
+use crate::store::StoreError;
 
 /// Why the record did not do what was asked.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RecordError {
     /// The store does not answer, or cannot write. Ours to mend; what was asked can be asked again.
     #[error("the record's store did not do what was asked of it")]
-    Store(#[from] SqliteError),
+    Store(#[source] StoreError),
     /// Another process is replaying.
     #[error("another process is putting dead letters back to work; let it finish, then do the rest")]
     ReplayPresent,
@@ -79,10 +83,26 @@ pub enum RecordError {
     },
 }
 
+impl From<SqliteError> for RecordError {
+    fn from(error: SqliteError) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl From<PostgresError> for RecordError {
+    fn from(error: PostgresError) -> Self {
+        Self::Store(error.into())
+    }
+}
+
 impl RecordError {
     /// Whether the store is of a newer version.
     fn is_newer(&self) -> bool {
-        matches!(self, Self::Store(SqliteError::Newer { .. }))
+        let Self::Store(error) = self else { return false };
+        matches!(
+            error,
+            StoreError::Sqlite(SqliteError::Newer { .. }) | StoreError::Postgres(PostgresError::Newer { .. })
+        )
     }
 
     /// What the store itself says, for words that have told what was asked of it.

@@ -13,6 +13,7 @@
 //! - A row that cannot be read is told in [`Page::problems`] and hides no other.
 
 mod page;
+mod postgres;
 mod sqlite;
 
 use std::path::Path;
@@ -21,11 +22,14 @@ use std::time::Duration;
 
 pub use page::{Cursor, CursorError, Filter, Page};
 
+use self::postgres::PostgresDeadLetters;
 use self::sqlite::SqliteDeadLetters;
 use super::RecordError;
 use crate::clock::SharedClock;
 use crate::model::{Body, DeathReason, Delivery, DeliveryId, Event, Timestamp};
+use crate::postgres::Session;
 use crate::sqlite::FileLock;
+use crate::store::Store;
 
 /// Letters removed in one transaction at most.
 pub const STEP_ROWS: u32 = 1000;
@@ -76,19 +80,27 @@ pub struct Pruned {
 /// The turn to replay, until this is dropped.
 #[derive(Debug)]
 pub struct ReplayTurn {
-    _lock: FileLock,
+    _held: Held,
+}
+
+/// What keeps others from replaying: a lock beside the file, or one of PostgreSQL's that ends with its connection.
+#[derive(Debug)]
+enum Held {
+    File(#[expect(dead_code, reason = "to hold it is the turn")] FileLock),
+    Connection(#[expect(dead_code, reason = "to hold it is the turn")] Box<Session>),
 }
 
 /// Where they lie.
 #[derive(Debug)]
-enum Store {
+enum Backend {
     Sqlite(SqliteDeadLetters),
+    Postgres(PostgresDeadLetters),
 }
 
 /// The dead letters of a store. See the module's head for what it promises.
 #[derive(Debug)]
 pub struct DeadLetters {
-    store: Store,
+    store: Backend,
     retention: Retention,
     clock: SharedClock,
 }
@@ -99,7 +111,19 @@ impl DeadLetters {
     /// # Errors
     /// What the store says; the file is as it was.
     pub async fn open(path: &Path, retention: Retention, clock: SharedClock) -> Result<Self, RecordError> {
-        Ok(Self { store: Store::Sqlite(SqliteDeadLetters::open(path).await?), retention, clock })
+        Ok(Self { store: Backend::Sqlite(SqliteDeadLetters::open(path).await?), retention, clock })
+    }
+
+    /// Opens the dead letters in `store`. While PostgreSQL is away, they are opened when it is there.
+    ///
+    /// # Errors
+    /// When they are of a newer version, or the store is there and does not do it; it is as it was.
+    pub async fn in_store(store: &Store, retention: Retention, clock: SharedClock) -> Result<Self, RecordError> {
+        let store = match store {
+            Store::Sqlite(path) => return Self::open(path, retention, clock).await,
+            Store::Postgres(postgres) => Backend::Postgres(PostgresDeadLetters::open(postgres).await?),
+        };
+        Ok(Self { store, retention, clock })
     }
 
     /// The turn to replay: one process at a time, since two would put the same letters back to work, and so send them twice.
@@ -195,7 +219,8 @@ impl DeadLetters {
     /// How many letters there are, from memory: as of this process's last change or prune.
     pub fn total(&self) -> u64 {
         match &self.store {
-            Store::Sqlite(store) => store.total(),
+            Backend::Sqlite(store) => store.total(),
+            Backend::Postgres(store) => store.total(),
         }
     }
 }

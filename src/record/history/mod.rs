@@ -17,6 +17,7 @@
 mod entry;
 mod kept;
 mod page;
+mod postgres;
 mod read;
 mod shape;
 mod sink;
@@ -36,12 +37,14 @@ pub use shape::{AttemptShape, DeliveryLineShape, DeliveryShape};
 pub use waiting::WAITING_BYTES_MAX;
 pub use writer::WRITE_EVERY;
 
+use self::postgres::PostgresSink;
 use self::sink::Sink;
 use self::sqlite::SqliteSink;
 use self::waiting::Waiting;
 use self::writer::Writer;
 use super::RecordError;
 use crate::clock::SharedClock;
+use crate::postgres::Postgres;
 use crate::sqlite::JoinedThread;
 use crate::telemetry::SharedTelemetry;
 
@@ -92,6 +95,25 @@ impl History {
         };
         let to = Writer::new(Box::new(sink), path.display().to_string(), policy, clock, telemetry);
         Self::start(to, trouble)
+    }
+
+    /// Starts to write into PostgreSQL. While that is away, it is tried again for as long as it takes.
+    ///
+    /// # Errors
+    /// When what is there is of a newer version, or no thread is left. It is as it was.
+    pub async fn open_postgres(
+        postgres: &Postgres,
+        policy: HistoryPolicy,
+        clock: SharedClock,
+        telemetry: SharedTelemetry,
+    ) -> Result<Self, RecordError> {
+        let trouble = match postgres::open(postgres).await.map_err(RecordError::from) {
+            Err(error) if error.is_newer() => return Err(error),
+            opened => opened.err(),
+        };
+        let sink = PostgresSink::of(postgres).map_err(|error| RecordError::NoThread(Arc::new(error)))?;
+        let place = format!("PostgreSQL at {}", postgres.url());
+        Self::start(Writer::new(Box::new(sink), place, policy, clock, telemetry), trouble)
     }
 
     /// Starts `writer`, which has met with `trouble` already.

@@ -6,9 +6,11 @@
 
 use std::path::Path;
 
+use super::postgres::PostgresReader;
 use super::sqlite::SqliteReader;
 use super::{HistoryCursor, HistoryFilter, HistoryPage, KeptAttempt, KeptDelivery};
 use crate::model::DeliveryId;
+use crate::postgres::Postgres;
 use crate::record::RecordError;
 
 /// Deliveries of one page at most, whatever is asked for.
@@ -26,20 +28,26 @@ pub(super) type Shown = Result<(KeptDelivery, Vec<KeptAttempt>), String>;
 
 /// Where it lies.
 #[derive(Debug)]
-enum Store {
+enum Backend {
     Sqlite(SqliteReader),
+    Postgres(PostgresReader),
 }
 
 /// Reads the history.
 #[derive(Debug)]
 pub struct HistoryReader {
-    store: Store,
+    store: Backend,
 }
 
 impl HistoryReader {
     /// A reader of the file at `path`, which it opens when it is asked for something.
     pub fn of(path: &Path) -> Self {
-        Self { store: Store::Sqlite(SqliteReader::of(path)) }
+        Self { store: Backend::Sqlite(SqliteReader::of(path)) }
+    }
+
+    /// A reader of what is in PostgreSQL.
+    pub fn of_postgres(postgres: &Postgres) -> Self {
+        Self { store: Backend::Postgres(PostgresReader::of(postgres)) }
     }
 
     /// A page of what `filter` lets through, those taken in last first, each with its latest attempt: at most `limit` and

@@ -6,6 +6,7 @@
 //! store cannot be written, the map keeps the latest of each webhook, up to [`WEBHOOKS_MAX`] of them, and the task tries
 //! again. A crash loses what was noted since the last writing; [`Latest::flush`] at shutdown loses nothing.
 
+mod postgres;
 mod sqlite;
 mod waiting;
 
@@ -18,11 +19,13 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use self::postgres::PostgresLatest;
 use self::sqlite::SqliteLatest;
 use self::waiting::Noted;
 use super::RecordError;
 use crate::decide::Course;
 use crate::model::{Status, Streak, Timestamp, Webhook, WebhookId};
+use crate::store::Store;
 
 /// Webhooks of which the latest attempt waits to be written, at most; beyond them it is dropped and counted.
 pub const WEBHOOKS_MAX: usize = 100_000;
@@ -51,13 +54,14 @@ pub struct Latest {
 
 /// Where they lie.
 #[derive(Debug)]
-enum Store {
+enum Backend {
     Sqlite(SqliteLatest),
+    Postgres(PostgresLatest),
 }
 
 #[derive(Debug)]
 struct Shared {
-    store: Store,
+    store: Backend,
     /// What the store does not have yet.
     waiting: Mutex<HashMap<WebhookId, Noted>>,
     noted: Notify,
@@ -74,10 +78,22 @@ impl Latest {
     /// # Errors
     /// What the store says; the file is as it was.
     pub async fn open(path: &Path) -> Result<Self, RecordError> {
-        Ok(Self::of_store(Store::Sqlite(SqliteLatest::open(path)?)))
+        Ok(Self::of_store(Backend::Sqlite(SqliteLatest::open(path)?)))
     }
 
-    fn of_store(store: Store) -> Self {
+    /// Opens the latest attempts in `store`, as [`Self::open`] does in a file. While PostgreSQL is away, they are opened when it is
+    /// there.
+    ///
+    /// # Errors
+    /// When they are of a newer version, or the store is there and does not do it; it is as it was.
+    pub async fn in_store(store: &Store) -> Result<Self, RecordError> {
+        match store {
+            Store::Sqlite(path) => Self::open(path).await,
+            Store::Postgres(postgres) => Ok(Self::of_store(Backend::Postgres(PostgresLatest::open(postgres).await?))),
+        }
+    }
+
+    fn of_store(store: Backend) -> Self {
         let shared = Arc::new(Shared {
             store,
             waiting: Mutex::default(),

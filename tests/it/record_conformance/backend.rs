@@ -3,12 +3,17 @@
 //! A store stands for one database that processes open, lose and open again, and into which someone else can look.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use hikyaku::clock::SharedClock;
+use hikyaku::postgres::{Postgres, PostgresUrl};
 use hikyaku::record::{DeadLetters, History, HistoryPolicy, HistoryReader, Latest, Receipts, RecordError, Retention};
-use hikyaku::telemetry::SharedTelemetry;
+use hikyaku::store::Store;
+use hikyaku::telemetry::{SharedTelemetry, Telemetry};
 use rusqlite::Connection;
 use tempfile::TempDir;
+
+use crate::support::postgres;
 
 /// Which of the tables are meant: where these are files, the history has its own.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +54,7 @@ pub(super) trait Backend: Sized + Sync {
     /// [`Backend::let_go`].
     async fn hold_history(&self) -> Self::Held;
 
+    /// What keeps them.
     type Held;
 
     async fn let_go(&self, held: Self::Held);
@@ -158,5 +164,106 @@ impl Backend for Sqlite {
 
     async fn refuse_no_letter(&self) {
         self.execute(Part::Store, "DROP TRIGGER full").await;
+    }
+}
+
+/// A database of PostgreSQL's, in a server that tests share.
+pub(super) struct PostgreSql {
+    url: String,
+}
+
+impl PostgreSql {
+    /// The database as another process has it.
+    pub(super) fn database(&self) -> Postgres {
+        let url = PostgresUrl::parse(&self.url).expect("a URL");
+        Postgres::new(url, Telemetry::shared().expect("metrics"))
+    }
+
+    fn store(&self) -> Store {
+        Store::Postgres(self.database())
+    }
+
+    /// Someone else runs `sql`, on a thread that may wait for it.
+    async fn ask(&self, sql: &str) -> String {
+        let (url, sql) = (self.url.clone(), sql.to_owned());
+        tokio::task::spawn_blocking(move || postgres::sql(&url, &sql)).await.expect("asked")
+    }
+}
+
+const MILLION_IN_POSTGRESQL: &str = "
+    INSERT INTO deliveries OVERRIDING SYSTEM VALUE
+        SELECT n, translate('msg_' || lpad(n::text, 32, '0'), '0189', 'abcd'), 'e' || n / 4,
+            CASE WHEN n % 500 = 0 THEN 'mention' ELSE 'note' END, 'u1', 'default', 'wh' || n % 1000, 1774960496789 + n / 3, 0, 1, 0,
+            CASE WHEN n % 1000 = 7 THEN 'dead' ELSE 'delivered' END, CASE WHEN n % 1000 = 7 THEN 'refused' END,
+            1774960496789 + n / 3, NULL FROM generate_series(1, 1000000) n;
+    INSERT INTO attempts SELECT number, 0, 1, accepted_at, 1500, 'delivered', 200, '', 'ok', 'here/1' FROM deliveries;
+    UPDATE history_rows SET deliveries = 1000000, attempts = 1000000;
+";
+
+impl Backend for PostgreSql {
+    const NAME: &str = "PostgreSQL";
+
+    async fn new() -> Self {
+        Self { url: tokio::task::spawn_blocking(postgres::database).await.expect("a database") }
+    }
+
+    async fn letters(&self, retention: Retention, clock: SharedClock) -> DeadLetters {
+        DeadLetters::in_store(&self.store(), retention, clock).await.expect("opens")
+    }
+
+    async fn latest(&self) -> Latest {
+        Latest::in_store(&self.store()).await.expect("opens")
+    }
+
+    async fn receipts(&self, clock: SharedClock) -> Receipts {
+        Receipts::in_store(&self.store(), clock).await.expect("opens")
+    }
+
+    async fn history(
+        &self,
+        policy: HistoryPolicy,
+        clock: SharedClock,
+        telemetry: SharedTelemetry,
+    ) -> Result<History, RecordError> {
+        History::open_postgres(&self.database(), policy, clock, telemetry).await
+    }
+
+    fn history_reader(&self) -> HistoryReader {
+        HistoryReader::of_postgres(&self.database())
+    }
+
+    async fn execute(&self, _: Part, sql: &str) {
+        self.ask(sql).await;
+    }
+
+    async fn number(&self, _: Part, sql: &str) -> u64 {
+        self.ask(sql).await.parse().expect("a number")
+    }
+
+    type Held = hikyaku::postgres::Session;
+
+    async fn hold_history(&self) -> Self::Held {
+        let mut session = self.database().session().await.expect("connects");
+        session.batch("BEGIN; LOCK TABLE deliveries IN EXCLUSIVE MODE").await.expect("locked");
+        session
+    }
+
+    async fn let_go(&self, mut held: Self::Held) {
+        held.batch("ROLLBACK").await.expect("free");
+    }
+
+    async fn fill_history_with_a_million(&self) {
+        let mut session = self.database().session().await.expect("connects");
+        session.allow(Duration::from_secs(600)).await.expect("allowed");
+        session.batch(MILLION_IN_POSTGRESQL).await.expect("filled");
+        session.batch("ANALYZE deliveries, attempts").await.expect("analyzed");
+    }
+
+    async fn refuse_letter(&self, id: &str) {
+        self.ask(&format!("ALTER TABLE dead_letters ADD CONSTRAINT full_of CHECK (delivery_id <> '{id}')")).await;
+    }
+
+    async fn refuse_no_letter(&self) {
+        self.ask("ALTER TABLE dead_letters DROP CONSTRAINT full_of").await;
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use hikyaku::model::{DeliveryState, EventId, EventType, WebhookId};
 use hikyaku::record::HistoryFilter;
 
-use super::backend::{Backend, Sqlite};
+use super::backend::{Backend, PostgreSql, Sqlite};
 use super::history_samples::{START, World};
 
 /// How long a page of a million may take.
@@ -16,6 +16,12 @@ const PAGE_MAX: Duration = Duration::from_millis(50);
 #[ignore = "a measurement of a minute, for a machine that has nothing else to do"]
 async fn a_page_of_a_million_is_there_within_50_ms_at_any_depth_and_for_any_filter_in_sqlite() {
     every_page_is_soon_there::<Sqlite>().await;
+}
+
+#[tokio::test]
+#[ignore = "a measurement of a minute, for a machine that has nothing else to do"]
+async fn a_page_of_a_million_is_there_within_50_ms_at_any_depth_and_for_any_filter_in_postgresql() {
+    every_page_is_soon_there::<PostgreSql>().await;
 }
 
 #[expect(clippy::print_stdout, reason = "a measurement tells its figures")]

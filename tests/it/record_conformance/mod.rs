@@ -10,6 +10,7 @@ mod history_samples;
 mod history_writing;
 mod latest;
 mod measured;
+mod postgres_only;
 mod receipts;
 mod sqlite_only;
 
@@ -91,4 +92,4 @@ macro_rules! every_test {
     })+ };
 }
 
-every_backend! { sqlite: Sqlite }
+every_backend! { sqlite: Sqlite, postgres: PostgreSql }

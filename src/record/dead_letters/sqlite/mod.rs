@@ -16,7 +16,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 
 use self::listing::{Terms, page};
 use super::page::Bounds;
-use super::{Cursor, DeadLetter, Filter, Page, ReplayTurn, STEP_ROWS, Summary};
+use super::{Cursor, DeadLetter, Filter, Held, Page, ReplayTurn, STEP_ROWS, Summary};
 use crate::model::{DeliveryId, Timestamp};
 use crate::record::RecordError;
 use crate::sqlite::{self, FileLock, SqliteError, SqliteThread};
@@ -88,7 +88,7 @@ impl SqliteDeadLetters {
     /// Takes the lock beside the file, which the system frees when the process ends.
     pub(super) async fn replay_turn(&self) -> Result<ReplayTurn, RecordError> {
         match FileLock::take(&self.path, "replay") {
-            Ok(Some(lock)) => Ok(ReplayTurn { _lock: lock }),
+            Ok(Some(lock)) => Ok(ReplayTurn { _held: Held::File(lock) }),
             Ok(None) => Err(RecordError::ReplayPresent),
             Err(error) => Err(RecordError::ReplayLock(Arc::new(error))),
         }
