@@ -13,6 +13,7 @@ mod exhausted;
 mod filtered;
 mod formatted;
 mod guarded;
+mod history_disk;
 mod ingested;
 mod killed;
 mod left_alone;

@@ -92,7 +92,7 @@ impl Three {
 }
 
 /// Waits until the history says that so many are delivered and so many dead.
-async fn until_states(program: &Program, delivered: usize, dead: usize) {
+pub(super) async fn until_states(program: &Program, delivered: usize, dead: usize) {
     until(&format!("the history has {delivered} delivered and {dead} dead"), async || {
         let count = async |state: &str| {
             let (status, page) = program.operate(&format!("/v1/deliveries?state={state}&limit=1000")).await;
