@@ -54,6 +54,9 @@ pub struct BenchArgs {
     /// Measure over RabbitMQ, amqp://user:password@host:5672/vhost, in queues that are deleted afterwards (against a bare loop)
     #[arg(long, value_name = "URL", conflicts_with = "backlog")]
     pub queue: Option<String>,
+    /// The store of --record: PostgreSQL, postgres://user:password@host:5432/database, in a schema that is deleted afterwards
+    #[arg(long, value_name = "URL", requires = "record")]
+    pub store: Option<String>,
     /// Print the figures as one JSON document
     #[arg(long)]
     pub json: bool,

@@ -25,6 +25,7 @@ mod ingest;
 mod isolation;
 mod ledger;
 mod outage;
+mod own_schema;
 mod pace;
 mod queue_run;
 mod receiver;
@@ -84,7 +85,7 @@ pub(super) async fn run(args: &BenchArgs, output: &mut Output) -> anyhow::Result
     let receiver = Receiver::start()?;
     if args.record {
         tokio::select! {
-            measured = recording::run(&load, args.runs, receiver.url(), args.json, output) => measured?,
+            measured = recording::run(&load, args, receiver.url(), output) => measured?,
             signal = signals.next() => anyhow::bail!("interrupted by {signal}"),
         }
         return Ok(ExitCode::SUCCESS);

@@ -1,4 +1,4 @@
-//! `hikyaku bench --record`: what the history costs. The same waiting queue is drained without it and with it, one after the
+//! `hikyaku bench --record`: what the history costs, in a file or, with `--store`, in PostgreSQL. The same waiting queue is drained without it and with it, one after the
 //! other, in each run the other way round than in the one before; the ratios of the runs' pairs are what to compare.
 
 use serde_json::json;
@@ -6,9 +6,10 @@ use url::Url;
 
 use super::Load;
 use super::figures::{median, round2};
+use super::own_schema::OwnSchema;
 use super::queue_run::drain_by;
 use super::stage::settings;
-use crate::cli::Output;
+use crate::cli::{BenchArgs, Output};
 
 /// A run: deliveries a second without and with it, and what was missing in it.
 struct Pair {
@@ -18,21 +19,23 @@ struct Pair {
 }
 
 /// Measures and prints.
-pub(super) async fn run(load: &Load, runs: u32, receiver: &Url, json: bool, output: &mut Output) -> anyhow::Result<()> {
+pub(super) async fn run(load: &Load, args: &BenchArgs, receiver: &Url, output: &mut Output) -> anyhow::Result<()> {
+    let (runs, store) = (args.runs, args.store.as_deref());
     let mut pairs = Vec::new();
     for number in 1..=runs {
         output.note(&format!("run {number} of {runs}: {} events of {} bytes", load.events, load.bytes));
         let on_first = number % 2 == 0;
-        let first = drained(load, receiver, on_first).await?;
-        let second = drained(load, receiver, !on_first).await?;
+        let first = drained(load, receiver, store, on_first).await?;
+        let second = drained(load, receiver, store, !on_first).await?;
         let (off, on) = if on_first { (second, first) } else { (first, second) };
         pairs.push(Pair { off: off.0, on: on.0, missing: on.1 });
     }
     let of = |figure: fn(&Pair) -> f64| median(pairs.iter().map(figure).collect());
     let (off, on, ratio) = (of(|pair| pair.off), of(|pair| pair.on), of(|pair| pair.on / pair.off));
     let missing: u64 = pairs.iter().map(|pair| pair.missing).sum();
-    if json {
+    if args.json {
         let figures = json!({
+            "store": if store.is_some() { "postgresql" } else { "sqlite" },
             "events": load.events,
             "bytes": load.bytes,
             "concurrency": load.concurrency,
@@ -55,10 +58,21 @@ pub(super) async fn run(load: &Load, runs: u32, receiver: &Url, json: bool, outp
 }
 
 /// Deliveries a second, and the entries that are missing.
-async fn drained(load: &Load, receiver: &Url, recorded: bool) -> anyhow::Result<(f64, u64)> {
+async fn drained(load: &Load, receiver: &Url, store: Option<&str>, recorded: bool) -> anyhow::Result<(f64, u64)> {
     let folder = tempfile::tempdir()?;
     let mut settings = settings(None, folder.path(), load)?;
     settings.history.enabled = recorded;
-    let drained = drain_by(settings, load, receiver).await?;
+    let own = store.map(OwnSchema::of).transpose()?;
+    if let Some(own) = &own {
+        own.put_into(&mut settings);
+    }
+    let drained = drain_by(settings, load, receiver).await;
+    // However it ended; its own end is told first.
+    let removed = match own {
+        Some(own) => own.remove().await,
+        None => Ok(()),
+    };
+    let drained = drained?;
+    removed?;
     Ok((drained.drain, drained.missing))
 }
