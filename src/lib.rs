@@ -19,6 +19,7 @@ pub mod postgres;
 pub mod queue;
 pub mod record;
 pub mod registry;
+pub mod shown;
 pub mod sqlite;
 pub mod store;
 pub mod telemetry;

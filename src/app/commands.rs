@@ -192,6 +192,6 @@ pub(super) fn not_a_queue(url: &str, what: &str) -> CliError {
 }
 
 /// These commands say themselves what happened; the log is for what they cannot say.
-fn log_errors(settings: &Settings) {
+pub(super) fn log_errors(settings: &Settings) {
     logging::start(&Log { level: LogLevel::Error, ..settings.log.clone() });
 }

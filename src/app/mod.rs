@@ -8,11 +8,13 @@ mod delivering;
 pub mod demo;
 mod logging;
 mod management;
+mod operating;
 mod own_queues;
 mod reconcile;
 mod serve;
 mod service;
 mod signals;
+mod status;
 mod store;
 mod waiting;
 
@@ -69,6 +71,7 @@ async fn run(args: Args, output: &mut Output) -> anyhow::Result<ExitCode> {
         Command::Webhooks(command) => commands::webhooks(settings, command, output).await,
         Command::Dead(command) => commands::dead(&settings, command, output).await,
         Command::Deliveries(command) => commands::deliveries(&settings, command, output).await,
+        Command::Status(args) => status::status(&settings, &args, output).await,
         Command::Rejected(command) => commands::rejected(&settings, command, output).await,
         Command::Misskey(command) => commands::misskey(settings, command, output).await,
         Command::Demo(_) | Command::Bench(_) => Ok(ExitCode::SUCCESS),

@@ -14,20 +14,21 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::delivering::Delivering;
+use super::delivering::{Delivering, Heart};
 use super::management;
+use super::operating::{self, Known, Watched};
 use super::reconcile::reconciler;
-use super::store::{history_reader, open_history, store_of};
-use crate::api::{self, Limited, Limits, OperatorsParts, Readiness};
+use super::store::{open_history, store_of};
+use crate::api::{self, Limited, Limits, Readiness};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{QueueUrl, Settings};
 use crate::decide::{self, Credential};
-use crate::deliver::{Endpoints, Observer, Parts, Policy};
+use crate::deliver::{Live, Observer, Parts, Policy};
 use crate::ingest::{self, HttpPolicy, Ingest, MisskeyPolicy, Reconciling};
 use crate::model::Source;
 use crate::outbound::{Client, ClientError};
 use crate::queue::{Access, BrokerOptions, BrokerUrl, FileOptions, Prefetch, Queue, QueueError, UNACKNOWLEDGED_MAX};
-use crate::record::{DeadLetters, History, HistoryPolicy, Latest, Receipts, Retention};
+use crate::record::{DeadLetters, History, HistoryPolicy, Latest, Receipts, Retention, Workers};
 use crate::registry::Registry;
 use crate::store::Store;
 use crate::telemetry::{SharedTelemetry, Telemetry};
@@ -62,6 +63,7 @@ pub(super) struct Service {
     /// Where it is measured: the same, unless the settings say otherwise.
     pub(super) metrics_address: SocketAddr,
     readiness: Arc<Readiness>,
+    live: Arc<Live>,
     delivering: Option<Delivering>,
     reconciling: Option<Reconciling>,
     servers: JoinSet<()>,
@@ -91,6 +93,8 @@ impl Service {
         let retention = Retention { age: settings.dead_letters.retention, count_max: settings.dead_letters.count_max };
         let letters = Arc::new(DeadLetters::in_store(&store, retention, Arc::clone(&clock)).await?);
         let latest = Arc::new(Latest::in_store(&store).await?);
+        let workers = Arc::new(Workers::in_store(&store).await?);
+        let live = Arc::new(Live::new(Arc::clone(&clock)));
         let access = if roles.worker { Access::Worker } else { Access::Ingest };
         let queue = open_queue(&settings, &settings.queue.url, access, &clock, &telemetry).await?;
         let registry = Arc::new(registry);
@@ -104,8 +108,10 @@ impl Service {
                 clock: Arc::clone(&clock),
                 telemetry: telemetry.clone(),
                 observer,
+                live: Some(Arc::clone(&live)),
             };
-            Some(Delivering::start(parts, worker_policy(&settings), &letters).await?)
+            let heart = Heart { workers: Arc::clone(&workers), name: worker_name() };
+            Some(Delivering::start(parts, worker_policy(&settings), &letters, heart).await?)
         } else {
             None
         };
@@ -113,7 +119,9 @@ impl Service {
         let readiness = Arc::new(Readiness::new(queue.clone(), Arc::clone(&registry), Arc::clone(&latest), drainer));
         let ingest = remembering_ingest_of(&settings, &store, &queue, &clock, &telemetry).await?;
         let (address, metrics_address) = listeners.addresses()?;
-        let mut events = operators(&settings, &store, endpoints, &clock, &telemetry);
+        let known = Known { queue: &queue, registry: &registry, latest: &latest, letters: &letters };
+        let watched = Watched { endpoints, workers, readiness: Arc::clone(&readiness), live: Arc::clone(&live) };
+        let mut events = operating::router(&settings, &store, &known, watched, &clock, &telemetry);
         if roles.ingest {
             let management = management::router(&settings, &registry, &latest, &clock, &telemetry)?;
             events = events.merge(ways_in(&settings, &ingest)).merge(management);
@@ -129,6 +137,7 @@ impl Service {
             address,
             metrics_address,
             readiness,
+            live,
             delivering,
             reconciling,
             servers,
@@ -151,6 +160,7 @@ impl Service {
         if let Some(delivering) = self.delivering.take() {
             delivering.stop().await;
         }
+        self.live.end();
         self.stop_servers.send_replace(true);
         let finish = async { while self.servers.join_next().await.is_some() {} };
         if tokio::time::timeout(REQUESTS_WAIT_MAX, finish).await.is_err() {
@@ -263,23 +273,6 @@ fn ways_in(settings: &Settings, ingest: &Ingest) -> Router {
     let http = HttpPolicy { tokens: settings.server.operators(), request_bytes_max: settings.ingest.request_bytes_max };
     let misskey = MisskeyPolicy { credentials: credentials(settings) };
     ingest::router(ingest.clone(), http).merge(ingest::misskey_router(ingest.clone(), misskey))
-}
-
-/// The operators' API.
-fn operators(
-    settings: &Settings,
-    store: &Store,
-    endpoints: Arc<Endpoints>,
-    clock: &SharedClock,
-    telemetry: &SharedTelemetry,
-) -> Router {
-    api::operators(OperatorsParts {
-        endpoints,
-        history: settings.history.enabled.then(|| history_reader(settings, store)),
-        tokens: settings.server.operators(),
-        clock: Arc::clone(clock),
-        telemetry: telemetry.clone(),
-    })
 }
 
 /// Fetches what Misskey gave up, if the settings say as whom.

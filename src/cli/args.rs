@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::types::AnyTypeArgs;
-use super::{BenchArgs, ConnectArgs, OptionArgs, ReconcileArgs, TestArgs};
+use super::{BenchArgs, MisskeyCommand, OptionArgs, ReconcileArgs, StatusArgs, TestArgs};
 
 /// hikyaku delivers Misskey's webhooks durably: it takes every event over, and does not let go of it until the receiver
 /// has it or a person can see why not.
@@ -38,6 +38,8 @@ pub enum Command {
     /// What became of deliveries, with every attempt
     #[command(subcommand)]
     Deliveries(DeliveriesCommand),
+    /// How it is: queue, store, workers, webhooks that fail, dead letters; exit code 1 when something is wrong
+    Status(StatusArgs),
     /// What was published to RabbitMQ and was no event, or poison
     #[command(subcommand)]
     Rejected(RejectedCommand),
@@ -381,20 +383,4 @@ pub struct RejectedArgs {
     /// Those with these words in their reason
     #[arg(long, value_name = "WORDS")]
     pub reason: Option<String>,
-}
-
-/// What to do about Misskey's own webhooks that point here.
-#[derive(Debug, Subcommand)]
-pub enum MisskeyCommand {
-    /// Print the secret of a user's webhook at Misskey, computed from the `master` of [[misskey.ingest]]
-    Secret {
-        /// The user's id at Misskey
-        #[arg(long, value_name = "ID")]
-        user: String,
-        /// Which Misskey
-        #[arg(long, default_value = "default")]
-        source: String,
-    },
-    /// Walk a person through pointing a webhook here: makes or repairs it, and takes over others
-    Connect(ConnectArgs),
 }

@@ -1,8 +1,24 @@
 //! `hikyaku misskey secret`: what a Misskey's own webhook that points here has as its secret.
 
-use super::{CliError, Output};
+use super::{CliError, ConnectArgs, Output};
 use crate::decide::{Credential, derived_secret};
 use crate::model::{Source, UserId};
+
+/// What to do about Misskey's own webhooks that point here.
+#[derive(Debug, clap::Subcommand)]
+pub enum MisskeyCommand {
+    /// Print the secret of a user's webhook at Misskey, computed from the `master` of [[misskey.ingest]]
+    Secret {
+        /// The user's id at Misskey
+        #[arg(long, value_name = "ID")]
+        user: String,
+        /// Which Misskey
+        #[arg(long, default_value = "default")]
+        source: String,
+    },
+    /// Walk a person through pointing a webhook here: makes or repairs it, and takes over others
+    Connect(ConnectArgs),
+}
 
 /// `hikyaku misskey secret`: prints the secret of `user`'s webhook, by the first master of `source` among `credentials`.
 ///

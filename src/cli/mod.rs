@@ -14,27 +14,31 @@ mod publish;
 mod rate_limit;
 mod reconcile;
 mod rejected;
+mod remote;
 mod shown;
 mod signing;
+mod status;
 mod table;
 mod test_webhook;
 mod types;
 mod webhooks;
 
 pub use args::{
-    Args, Command, DeadCommand, DeliveriesCommand, DemoArgs, MisskeyCommand, PublishArgs, RejectedArgs,
-    RejectedCommand, Role, ServeArgs, WebhooksCommand,
+    Args, Command, DeadCommand, DeliveriesCommand, DemoArgs, PublishArgs, RejectedArgs, RejectedCommand, Role,
+    ServeArgs, WebhooksCommand,
 };
 pub use bench_args::BenchArgs;
 pub use connect::{Choices, ConnectArgs, Connecting, connect};
 pub use dead::dead;
 pub use deliveries::deliveries;
-pub use misskey::misskey_secret;
+pub use misskey::{MisskeyCommand, misskey_secret};
 pub use option_args::OptionArgs;
 pub use output::{CliError, Output};
 pub use publish::{Published, publish};
 pub use reconcile::{ReconcileArgs, reconcile, token_of};
 pub use rejected::rejected;
+pub use remote::{Remote, RemoteArgs, RemoteError, TOKEN_VARIABLE};
+pub use status::{StatusArgs, status};
 pub use table::Table;
 pub use test_webhook::{TestArgs, test_webhook};
 pub use webhooks::{Allowed, webhooks};

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use super::RemoteError;
 use crate::ingest::ReconcileError;
 use crate::misskey::MisskeyError;
 use crate::queue::QueueError;
@@ -53,6 +54,9 @@ pub enum CliError {
         /// What the person can do instead, in words that begin with a comma; may be empty.
         instead: String,
     },
+    /// A running hikyaku.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
     /// Reconciling with Misskey.
     #[error(transparent)]
     Reconcile(#[from] ReconcileError),

@@ -13,6 +13,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Notify, watch};
 
+use super::live::Live;
 use super::pursuit::{FanOut, Pursued, Pursuer, Pursuit};
 use super::settle::settle;
 use super::worker::Observer;
@@ -25,6 +26,8 @@ use crate::record::{Attempted, Entry, History};
 #[derive(Debug)]
 pub(super) struct Engine {
     pub(super) observer: Option<Arc<dyn Observer>>,
+    /// Those who watch.
+    pub(super) live: Option<Arc<Live>>,
     /// Where it is noted what becomes of deliveries, if it is.
     pub(super) history: Option<Arc<History>>,
     pub(super) pursuer: Pursuer,
@@ -112,6 +115,9 @@ impl Engine {
                 for (pursuit, pursued) in pursuits.iter().zip(pursued) {
                     if let Some(Pursued { step, attempt }) = pursued {
                         self.tell(&event, pursuit, &step);
+                        if let Some(live) = &self.live {
+                            live.settled(&event, &pursuit.delivery, &pursuit.id, &step, attempt.as_ref());
+                        }
                         self.note(&event, pursuit, &step, attempt);
                     }
                 }

@@ -16,6 +16,8 @@ mod drainer;
 mod endpoints;
 mod engine;
 mod failing;
+mod heartbeat;
+mod live;
 mod pursuit;
 mod rates;
 mod sampler;
@@ -26,6 +28,8 @@ mod worker;
 
 pub use drainer::Drainer;
 pub use endpoints::{EndpointSight, Endpoints, EndpointsSight, HostSight};
+pub use heartbeat::{FailingEndpoint, Heartbeat, HeartbeatParts, TOLD_EVERY, WorkerReport};
+pub use live::{Happening, HappeningKind, Heard, KEPT_MAX, LISTENERS_MAX, Listener, Live};
 pub use sampler::Sampler;
 pub use tester::{TESTS_MAX, Tested, Tester, TestsBusy};
 pub use worker::{Observer, Parts, Policy, Worker, WorkerError};

@@ -11,6 +11,7 @@ use super::announcer::{Announcer, AnnouncerParts};
 use super::endpoints::{EndpointPolicy, Endpoints};
 use super::engine::{End, Engine};
 use super::failing::Failing;
+use super::live::Live;
 use super::pursuit::Pursuer;
 use super::rates::{RatePolicy, Rates};
 use crate::clock::SharedClock;
@@ -44,6 +45,8 @@ pub struct Parts {
     pub telemetry: SharedTelemetry,
     /// Who else is told what becomes of each delivery.
     pub observer: Option<Arc<dyn Observer>>,
+    /// Those who watch.
+    pub live: Option<Arc<Live>>,
 }
 
 /// Someone who wants to know what becomes of each delivery. Called in the worker's thread: it must not block.
@@ -197,6 +200,7 @@ fn engine(
     );
     Engine {
         observer: parts.observer,
+        live: parts.live,
         history: parts.history,
         pursuer: Pursuer {
             registry: parts.registry,

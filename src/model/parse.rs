@@ -170,10 +170,19 @@ fn created_at(raw: Option<&RawValue>) -> Result<Option<Timestamp>, EventError> {
         JsonKind::Number => {}
         found => return Err(EventError::WrongKind { field: FIELD, expected, found }),
     }
-    match raw.get().parse::<i64>() {
-        Ok(ms) if (0..=CREATED_AT_MS_MAX).contains(&ms) => Ok(Some(Timestamp::from_millis(ms))),
+    match whole(raw.get()) {
+        Some(ms) if (0..=CREATED_AT_MS_MAX).contains(&ms) => Ok(Some(Timestamp::from_millis(ms))),
         _ => Err(EventError::Text { field: FIELD, why: format!("{} is not {expected}", raw.get()) }),
     }
+}
+
+/// The whole number that `text`, a number of JSON, is. `1.0` and `1e3` are whole numbers too (JSON Schema, 6.1.1), and some programs
+/// write theirs so; up to the largest that is allowed, each is exact as a float.
+fn whole(text: &str) -> Option<i64> {
+    text.parse().ok().or_else(|| {
+        let number: f64 = text.parse().ok()?;
+        if number.fract() == 0.0 { format!("{number:.0}").parse().ok() } else { None }
+    })
 }
 
 #[derive(Default)]
@@ -289,6 +298,17 @@ mod tests {
             source: None,
         };
         Event::parse(&Bytes::copy_from_slice(bytes), arrival)
+    }
+
+    #[test]
+    fn a_whole_moment_is_one_however_it_is_written() {
+        for text in ["1774960496789", "1774960496789.0", "1.774960496789e12"] {
+            let event = parse(&format!(r#"{{"type":"x","body":{{}},"createdAt":{text}}}"#)).expect(text);
+            assert_eq!(event.created_at.as_millis(), 1_774_960_496_789, "{text}");
+        }
+        for text in ["1.5", "8640000000000001", "8.640000000000001e15", "1e400", "-1.0"] {
+            assert!(parse(&format!(r#"{{"type":"x","body":{{}},"createdAt":{text}}}"#)).is_err(), "{text}");
+        }
     }
 
     #[test]

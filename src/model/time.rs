@@ -38,7 +38,9 @@ impl Timestamp {
 
     /// The moment that a person means by `text`: RFC 3339 in UTC, or an age before `now` such as `2h`.
     pub fn parse(text: &str, now: Self) -> Option<Self> {
-        if let Ok(age) = humantime::parse_duration(text) {
+        // A bare `0` is an age to humantime, and a number of nobody knows what to everyone else.
+        let has_unit = !text.bytes().all(|byte| byte.is_ascii_digit());
+        if let Some(age) = humantime::parse_duration(text).ok().filter(|_| has_unit) {
             return Some(now.minus(age));
         }
         let at = humantime::parse_rfc3339_weak(text).ok()?;
@@ -73,7 +75,7 @@ mod tests {
         assert_eq!(Timestamp::parse("2026-03-31T12:34:56.789Z", now), Some(now));
         assert_eq!(Timestamp::parse("2026-03-31 12:34:56.789", now), Some(now));
         assert_eq!(Timestamp::parse("1h 30m", now), Some(now.minus(Duration::from_secs(5400))));
-        for text in ["", "yesterday", "-1h", "2026-13-01T00:00:00Z", "1774960496789"] {
+        for text in ["", "yesterday", "-1h", "2026-13-01T00:00:00Z", "1774960496789", "0"] {
             assert_eq!(Timestamp::parse(text, now), None, "{text}");
         }
     }

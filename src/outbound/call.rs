@@ -1,4 +1,4 @@
-//! Calls to a server that the settings name (Misskey's API): one POST of JSON, and its whole answer within bounds.
+//! Calls to a server that an admin names (Misskey's API, a running hikyaku's): one request, and its whole answer within bounds.
 //!
 //! Unlike an attempt, a call needs what the server says, so an answer that breaks off or is too long is none. What the
 //! answer means is the caller's word.
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Request};
 use url::Url;
 
@@ -16,12 +16,26 @@ use super::failure::{ELSEWHERE, too_many_interim, words};
 use super::guard::{Guarded, NotAnswered};
 use super::names::{Names, SystemNames};
 use super::tls::{Authorities, Trust};
+use crate::model::Secret;
 
 /// Makes calls. Clones share connections.
 #[derive(Clone, Debug)]
 pub struct Caller {
     http: Guarded,
     deadline: Duration,
+}
+
+/// What is asked of a server.
+#[derive(Debug)]
+pub struct Asked<'a> {
+    /// `GET`, `POST`, `DELETE`.
+    pub method: &'static str,
+    /// What, which is on that server.
+    pub url: Url,
+    /// The bearer token.
+    pub bearer: Option<&'a Secret>,
+    /// The body, which is JSON.
+    pub json: Option<Vec<u8>>,
 }
 
 /// What a server answered.
@@ -69,17 +83,35 @@ impl Caller {
     /// # Errors
     /// When there is no whole answer within the deadline and the limit. The server may have done what was asked.
     pub async fn post(&self, url: &Url, json: Vec<u8>, answer_bytes_max: usize) -> Result<Reply, CallError> {
-        match tokio::time::timeout(self.deadline, self.exchange(url, json, answer_bytes_max)).await {
+        let asked = Asked { method: "POST", url: url.clone(), bearer: None, json: Some(json) };
+        self.ask(asked, answer_bytes_max).await
+    }
+
+    /// Asks, and reads the answer to its end, at most `answer_bytes_max` bytes.
+    ///
+    /// # Errors
+    /// When there is no whole answer within the deadline and the limit. The server may have done what was asked.
+    pub async fn ask(&self, asked: Asked<'_>, answer_bytes_max: usize) -> Result<Reply, CallError> {
+        match tokio::time::timeout(self.deadline, self.exchange(asked, answer_bytes_max)).await {
             Ok(replied) => replied,
             Err(_) => Err(CallError::NoAnswer(format!("no complete answer within {} s", self.deadline.as_secs_f64()))),
         }
     }
 
-    async fn exchange(&self, url: &Url, json: Vec<u8>, answer_bytes_max: usize) -> Result<Reply, CallError> {
+    async fn exchange(&self, asked: Asked<'_>, answer_bytes_max: usize) -> Result<Reply, CallError> {
         let no_answer = |error: reqwest::Error| CallError::NoAnswer(words(&error));
-        let mut request = Request::new(Method::POST, url.clone());
-        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        *request.body_mut() = Some(json.into());
+        let no_header = |_| CallError::NoAnswer("the token has a character that no header carries".to_owned());
+        let method = Method::from_bytes(asked.method.as_bytes()).unwrap_or_default();
+        let mut request = Request::new(method, asked.url);
+        if let Some(token) = asked.bearer {
+            let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose())).map_err(no_header)?;
+            value.set_sensitive(true);
+            request.headers_mut().insert(AUTHORIZATION, value);
+        }
+        if let Some(json) = asked.json {
+            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            *request.body_mut() = Some(json.into());
+        }
         let mut response = self.http.execute(request).await.map_err(|error| match error {
             NotAnswered::Failed(error) => no_answer(error),
             NotAnswered::Unanswered(error) => CallError::NoAnswer(words(&error)),

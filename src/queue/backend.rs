@@ -4,7 +4,7 @@
 use futures_util::future::BoxFuture;
 
 use super::rejected::{Visit, Walked};
-use super::{Consumer, Depths, Lane, Once, Prefetch, QueueError};
+use super::{Consumer, Depths, Lane, Once, Prefetch, QueueError, Unsettled};
 use crate::model::{Message, ReceiptKey};
 
 /// What a backend does; the facade says what it means.
@@ -23,6 +23,7 @@ pub(super) trait Backend: Send + Sync + std::fmt::Debug {
         Box::pin(std::future::ready(Err(QueueError::RemembersNothing)))
     }
     fn consume(&self, lane: Lane, prefetch: Prefetch) -> BoxFuture<'_, Result<Consumer, QueueError>>;
+    fn unsettled(&self) -> Unsettled;
     fn depths(&self) -> BoxFuture<'_, Result<Depths, QueueError>>;
     fn walk_rejected<'a>(&'a self, visit: &'a mut Visit<'_>) -> BoxFuture<'a, Result<Walked, QueueError>>;
     fn purge_rejected(&self) -> BoxFuture<'_, Result<u64, QueueError>>;

@@ -107,6 +107,17 @@ pub struct Depths {
     pub oldest: Option<Timestamp>,
 }
 
+/// Messages that this process has taken and not settled, lane by lane.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unsettled {
+    /// Fresh ones.
+    pub work: u64,
+    /// Deliveries that were due.
+    pub delay: u64,
+    /// Dead letters.
+    pub dead: u64,
+}
+
 /// What became of a message that is to be taken in once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Once {
@@ -309,6 +320,11 @@ impl Queue {
     /// When the queue cannot be read.
     pub async fn depths(&self) -> Result<Depths, QueueError> {
         self.backend.depths().await
+    }
+
+    /// What this process has in hand, from memory.
+    pub fn unsettled(&self) -> Unsettled {
+        self.backend.unsettled()
     }
 
     /// Looks at each message that was no event, oldest first, and does with it what `visit` chooses. What is requeued is

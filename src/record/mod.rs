@@ -24,6 +24,7 @@ mod history;
 mod latest;
 mod postgres;
 mod receipts;
+mod workers;
 
 pub use dead_letters::{
     BodySize, Cursor, CursorError, DeadLetter, DeadLetters, Filter, PAGE_MAX, Page, Pruned, ReplayTurn, Retention,
@@ -36,6 +37,7 @@ pub use history::{
 };
 pub use latest::{Latest, LatestAttempt, WEBHOOKS_MAX, failing_since};
 pub use receipts::{CLAIM_LEASE, Claim, Receipts};
+pub use workers::{FORGOTTEN_AFTER, KnownWorker, WORKERS_MAX, Workers};
 
 use std::sync::Arc;
 

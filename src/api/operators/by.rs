@@ -22,7 +22,7 @@ const DRAIN_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// The operator that a request comes from.
 #[derive(Clone, Debug)]
-pub(super) struct By(#[expect(dead_code, reason = "no handler notes yet who did it")] pub(super) Operator);
+pub(super) struct By(pub(super) Operator);
 
 impl<S: Sync> FromRequestParts<S> for By {
     type Rejection = Problem;

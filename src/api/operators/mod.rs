@@ -5,6 +5,9 @@
 //! | `GET /v1/endpoints` | how each webhook stands with this worker ([`endpoints`]) |
 //! | `GET /v1/deliveries` | deliveries that the history has, by filters, a page at a time ([`deliveries`]) |
 //! | `GET /v1/deliveries/{id}` | one of them with its attempts |
+//! | `GET /v1/stream` | what becomes of deliveries, as it happens ([`stream`]) |
+//! | `GET /v1/webhooks`, `/v1/webhooks/{id}` | the registrations with their state ([`webhooks`]) |
+//! | `GET /v1/queues`, `/v1/workers`, `/v1/status` | how it is ([`queues`], [`status`]) |
 //! | `GET /openapi.json` | all of it, described ([`document`]); without a token |
 //!
 //! What is wrong is answered as RFC 9457 has it ([`problem`]): 400 names each parameter, 401 and 403 are for the token, 404 for
@@ -16,7 +19,11 @@ mod document;
 mod endpoints;
 mod params;
 mod problem;
+mod queues;
 mod routes;
+mod status;
+mod stream;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -29,10 +36,14 @@ use serde::Serialize;
 
 use self::problem::text_of;
 use self::routes::Routes;
+use super::readiness::Readiness;
 use crate::clock::SharedClock;
-use crate::deliver::Endpoints;
+use crate::deliver::{Endpoints, Live};
 use crate::model::Tokens;
-use crate::record::HistoryReader;
+use crate::queue::Queue;
+use crate::record::{DeadLetters, HistoryReader, Latest, Workers};
+use crate::registry::Registry;
+use crate::shown::Places;
 use crate::telemetry::SharedTelemetry;
 
 /// What the operators' API works with.
@@ -40,6 +51,22 @@ use crate::telemetry::SharedTelemetry;
 pub struct OperatorsParts {
     /// How webhooks stand with this worker.
     pub endpoints: Arc<Endpoints>,
+    /// The queue.
+    pub queue: Queue,
+    /// The webhooks.
+    pub registry: Arc<Registry>,
+    /// Their latest attempts.
+    pub latest: Arc<Latest>,
+    /// The dead letters.
+    pub letters: Arc<DeadLetters>,
+    /// The workers.
+    pub workers: Arc<Workers>,
+    /// Where queue and store are.
+    pub places: Places,
+    /// What is wrong with this process.
+    pub readiness: Arc<Readiness>,
+    /// What becomes of deliveries as it happens.
+    pub live: Arc<Live>,
     /// What became of deliveries; none: that is not noted.
     pub history: Option<HistoryReader>,
     /// Who is let in.
@@ -64,6 +91,12 @@ fn routes() -> Routes {
         .get("/v1/endpoints", endpoints::list)
         .get("/v1/deliveries", deliveries::list)
         .get("/v1/deliveries/{id}", deliveries::show)
+        .get("/v1/stream", stream::listen)
+        .get("/v1/webhooks", webhooks::list)
+        .get("/v1/webhooks/{id}", webhooks::show)
+        .get("/v1/queues", queues::show)
+        .get("/v1/workers", status::workers)
+        .get("/v1/status", status::show)
 }
 
 /// An answer that has what was asked for.

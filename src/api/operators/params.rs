@@ -90,7 +90,7 @@ impl Params {
         if self.mistakes.is_empty() { Ok(()) } else { Err(Problem::mistakes(self.mistakes)) }
     }
 
-    pub(super) fn mistake(&mut self, parameter: &str, detail: String) {
+    fn mistake(&mut self, parameter: &str, detail: String) {
         if self.mistakes.len() < MISTAKES_MAX {
             self.mistakes.push(Mistake { parameter: cut(parameter), detail });
         }

@@ -61,7 +61,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::rejected::{Visit, Walked};
-use super::{Access, Backend, Consumer, Depths, Lane, Prefetch, QueueError};
+use super::{Access, Backend, Consumer, Depths, Lane, Prefetch, QueueError, Unsettled};
 use crate::clock::SharedClock;
 use crate::model::Message;
 use crate::telemetry::SharedTelemetry;
@@ -275,6 +275,19 @@ impl Backend for RabbitQueue {
             Ok(LaneTask { lane, sessions, stop }.start())
         }
         .boxed()
+    }
+
+    fn unsettled(&self) -> Unsettled {
+        let mut unsettled = Unsettled::default();
+        for lane in self.lanes() {
+            let count = match lane.lane {
+                Lane::Work => &mut unsettled.work,
+                Lane::Retry => &mut unsettled.delay,
+                Lane::Dead => &mut unsettled.dead,
+            };
+            *count += lane.taken();
+        }
+        unsettled
     }
 
     fn depths(&self) -> BoxFuture<'_, Result<Depths, QueueError>> {

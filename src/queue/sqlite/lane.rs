@@ -13,7 +13,7 @@ use super::rows::{DuePlace, Found, Room};
 use super::writer::Writer;
 use crate::model::{Event, Timestamp};
 use crate::queue::lease::{Holder, Ticket};
-use crate::queue::{FollowUp, Lane, Prefetch, QueueError};
+use crate::queue::{FollowUp, Lane, Prefetch, QueueError, Unsettled};
 
 /// The lanes that are being consumed.
 #[derive(Debug, Default)]
@@ -59,6 +59,20 @@ impl Lanes {
             lane.put_in(Timestamp::default());
             lane.came.notify_one();
         }
+    }
+
+    /// The rows in someone's hands.
+    pub(super) fn unsettled(&self) -> Unsettled {
+        let mut unsettled = Unsettled::default();
+        for lane in &self.lock().lanes {
+            let count = match lane.lane {
+                Lane::Work => &mut unsettled.work,
+                Lane::Retry => &mut unsettled.delay,
+                Lane::Dead => &mut unsettled.dead,
+            };
+            *count += lane.inner().held.len() as u64;
+        }
+        unsettled
     }
 
     /// Ends every consumer.

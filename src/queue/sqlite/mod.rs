@@ -25,7 +25,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::rejected::{Visit, Walked};
-use super::{Access, Backend, Consumer, Depths, FileOptions, Lane, Once, Prefetch, QueueError};
+use super::{Access, Backend, Consumer, Depths, FileOptions, Lane, Once, Prefetch, QueueError, Unsettled};
 use crate::clock::SharedClock;
 use crate::model::{Message, ReceiptKey};
 use crate::sqlite::receipts::has_receipt;
@@ -181,6 +181,10 @@ impl Backend for SqliteQueue {
             }))
         }
         .boxed()
+    }
+
+    fn unsettled(&self) -> Unsettled {
+        self.lanes.unsettled()
     }
 
     fn depths(&self) -> BoxFuture<'_, Result<Depths, QueueError>> {

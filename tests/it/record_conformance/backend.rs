@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use hikyaku::clock::SharedClock;
 use hikyaku::postgres::{Postgres, PostgresUrl};
-use hikyaku::record::{DeadLetters, History, HistoryPolicy, HistoryReader, Latest, Receipts, RecordError, Retention};
+use hikyaku::record::{
+    DeadLetters, History, HistoryPolicy, HistoryReader, Latest, Receipts, RecordError, Retention, Workers,
+};
 use hikyaku::store::Store;
 use hikyaku::telemetry::{SharedTelemetry, Telemetry};
 use rusqlite::Connection;
@@ -34,6 +36,8 @@ pub(super) trait Backend: Sized + Sync {
     async fn latest(&self) -> Latest;
 
     async fn receipts(&self, clock: SharedClock) -> Receipts;
+
+    async fn workers(&self) -> Workers;
 
     async fn history(
         &self,
@@ -115,6 +119,10 @@ impl Backend for Sqlite {
 
     async fn receipts(&self, clock: SharedClock) -> Receipts {
         Receipts::open(&self.path(Part::Store), clock).expect("opens")
+    }
+
+    async fn workers(&self) -> Workers {
+        Workers::open(&self.path(Part::Store)).expect("opens")
     }
 
     async fn history(
@@ -217,6 +225,10 @@ impl Backend for PostgreSql {
 
     async fn receipts(&self, clock: SharedClock) -> Receipts {
         Receipts::in_store(&self.store(), clock).await.expect("opens")
+    }
+
+    async fn workers(&self) -> Workers {
+        Workers::in_store(&self.store()).await.expect("opens")
     }
 
     async fn history(

@@ -13,6 +13,7 @@ mod measured;
 mod postgres_only;
 mod receipts;
 mod sqlite_only;
+mod workers;
 
 /// The suite for each store: `name: type`.
 macro_rules! every_backend {
@@ -76,6 +77,10 @@ macro_rules! every_backend {
             receipts {
                 what_was_noted_is_known_to_others_and_after_a_restart_for_eight_days,
                 many_at_once_are_all_noted,
+            }
+            workers {
+                each_worker_is_seen_by_all_until_it_leaves_with_what_it_told_last,
+                whoever_has_not_been_heard_of_for_a_day_is_forgotten,
             }
         }
     })+ };

@@ -207,6 +207,7 @@ impl World {
             clock: Arc::clone(&self.clock),
             telemetry: self.telemetry.clone(),
             observer: Some(Arc::clone(&self.ear) as Arc<dyn Observer>),
+            live: None,
         };
         let worker = Worker::start(parts, self.policy()).await.expect("the worker starts");
         let drainer = Drainer::start(&queue, Arc::clone(&self.letters), self.telemetry.clone()).await;

@@ -1,0 +1,76 @@
+//! Puts the operators' API together.
+
+use std::sync::Arc;
+
+use axum::Router;
+
+use super::store::history_reader;
+use crate::api::{self, OperatorsParts, Readiness};
+use crate::clock::SharedClock;
+use crate::config::{QueueUrl, Settings, StoreUrl};
+use crate::deliver::{Endpoints, Live};
+use crate::queue::Queue;
+use crate::record::{DeadLetters, Latest, Workers};
+use crate::registry::Registry;
+use crate::shown::Places;
+use crate::store::Store;
+use crate::telemetry::SharedTelemetry;
+
+/// What is kept.
+pub(super) struct Known<'a> {
+    pub(super) queue: &'a Queue,
+    pub(super) registry: &'a Arc<Registry>,
+    pub(super) latest: &'a Arc<Latest>,
+    pub(super) letters: &'a Arc<DeadLetters>,
+}
+
+/// How this process, and others, do.
+pub(super) struct Watched {
+    pub(super) endpoints: Arc<Endpoints>,
+    pub(super) workers: Arc<Workers>,
+    pub(super) readiness: Arc<Readiness>,
+    pub(super) live: Arc<Live>,
+}
+
+/// Its routes, for `settings`.
+pub(super) fn router(
+    settings: &Settings,
+    store: &Store,
+    known: &Known<'_>,
+    watched: Watched,
+    clock: &SharedClock,
+    telemetry: &SharedTelemetry,
+) -> Router {
+    let Watched { endpoints, workers, readiness, live } = watched;
+    api::operators(OperatorsParts {
+        endpoints,
+        queue: known.queue.clone(),
+        registry: Arc::clone(known.registry),
+        latest: Arc::clone(known.latest),
+        letters: Arc::clone(known.letters),
+        workers,
+        places: places(settings),
+        readiness,
+        live,
+        history: settings.history.enabled.then(|| history_reader(settings, store)),
+        tokens: settings.server.operators(),
+        clock: Arc::clone(clock),
+        telemetry: telemetry.clone(),
+    })
+}
+
+/// Where queue and store are.
+pub(super) fn places(settings: &Settings) -> Places {
+    Places {
+        queue_backend: match settings.queue.url {
+            QueueUrl::Sqlite(_) => "sqlite",
+            QueueUrl::RabbitMq(_) => "rabbitmq",
+        },
+        queue: settings.queue.url.to_string(),
+        store_backend: match settings.store.url {
+            StoreUrl::Sqlite(_) => "sqlite",
+            StoreUrl::Postgres(_) => "postgresql",
+        },
+        store: settings.store.url.to_string(),
+    }
+}

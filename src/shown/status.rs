@@ -1,0 +1,131 @@
+//! How hikyaku is as a whole: queue, store, workers, webhooks and dead letters.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{QueuesShape, WorkerShape};
+use crate::model::{Status, Timestamp};
+use crate::queue::Queue;
+use crate::record::{DeadLetters, Filter, RecordError, Workers};
+use crate::registry::Registry;
+
+/// Where queue and store are, as operators may know it: without passwords.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// `sqlite` or `rabbitmq`.
+    pub queue_backend: &'static str,
+    /// Which file, or which broker.
+    pub queue: String,
+    /// `sqlite` or `postgresql`.
+    pub store_backend: &'static str,
+    /// Which file, or which server.
+    pub store: String,
+}
+
+/// What is looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Looked<'a> {
+    /// The queue.
+    pub queue: &'a Queue,
+    /// The webhooks.
+    pub registry: &'a Registry,
+    /// The dead letters.
+    pub letters: &'a DeadLetters,
+    /// The workers.
+    pub workers: &'a Workers,
+    /// Where they are.
+    pub places: &'a Places,
+}
+
+/// How hikyaku is.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Status)]
+pub struct StatusShape {
+    /// The version of whoever tells.
+    version: &'static str,
+    /// Whether nothing is wrong.
+    ready: bool,
+    /// What is wrong, in words.
+    problems: Vec<String>,
+    /// The queue.
+    queues: QueuesShape,
+    /// The store.
+    store: StoreShape,
+    /// Every worker on this store.
+    workers: Vec<WorkerShape>,
+    /// How many webhooks there are.
+    webhooks: WebhooksCountShape,
+    /// Dead letters in the store.
+    dead_letters: u64,
+}
+
+/// The store.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Store)]
+struct StoreShape {
+    /// `sqlite` or `postgresql`.
+    backend: &'static str,
+    /// Which file, or which server.
+    place: String,
+}
+
+/// How many webhooks there are.
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[schema(as = WebhooksCount)]
+struct WebhooksCountShape {
+    /// All of them.
+    total: usize,
+    /// Those that get events.
+    active: usize,
+    /// Those that their owner has paused.
+    paused: usize,
+    /// Those that hikyaku has switched off.
+    deactivated: usize,
+}
+
+impl StatusShape {
+    /// How it is at `now`, beside the `problems` that are known.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn of(looked: Looked<'_>, mut problems: Vec<String>, now: Timestamp) -> Result<Self, RecordError> {
+        let Looked { queue, registry, letters, workers, places } = looked;
+        let queues = QueuesShape::of(queue, places.queue_backend, &places.queue).await;
+        let workers: Vec<WorkerShape> =
+            workers.list().await?.into_iter().map(|worker| WorkerShape::of(worker, now)).collect();
+        let unsaid = |problem: &&String| !problems.contains(*problem);
+        let of_queue: Vec<String> = queues.problems().iter().filter(unsaid).cloned().collect();
+        problems.extend(of_queue);
+        if !workers.iter().any(WorkerShape::works) {
+            problems.push(
+                "no worker on this store tells that it works: nothing is delivered; is `hikyaku serve` running?"
+                    .to_owned(),
+            );
+        }
+        let mut webhooks = WebhooksCountShape::default();
+        for webhook in registry.snapshot().all() {
+            webhooks.total += 1;
+            match webhook.status {
+                Status::Active => webhooks.active += 1,
+                Status::Paused => webhooks.paused += 1,
+                Status::Deactivated(_) => webhooks.deactivated += 1,
+            }
+        }
+        Ok(Self {
+            version: env!("CARGO_PKG_VERSION"),
+            ready: problems.is_empty(),
+            problems,
+            queues,
+            store: StoreShape { backend: places.store_backend, place: places.store.clone() },
+            workers,
+            webhooks,
+            dead_letters: letters.count(&Filter::default()).await?,
+        })
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_ready(&self) -> bool {
+        self.ready
+    }
+}

@@ -1,0 +1,70 @@
+//! The operators' API, held against its own document by Schemathesis: what is allowed is taken, what is not is refused in a problem
+//! document, every answer has the shape that is promised, and nothing ends in a 500.
+//!
+//! `HIKYAKU_SCHEMATHESIS_EXAMPLES=1000 cargo test --test it operated::checked` looks for longer.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::support::journey_receiver::{Behaviour, Receiver};
+use crate::support::program::{Home, Program, TOKEN, declared, events, until};
+use crate::support::pypi::Requirements;
+
+static SCHEMATHESIS: Requirements = Requirements::new("schemathesis");
+/// Requests to each operation, unless the variable says otherwise.
+const EXAMPLES: &str = "15";
+/// How long it may take, on a machine that has other things to do.
+const LONGEST: Duration = Duration::from_secs(170);
+/// What never ends by itself.
+const ENDLESS: &str = "/v1/stream";
+
+/// A program that has something to tell: deliveries that were made, that wait and that are dead.
+async fn busy() -> (Home, Program, [Receiver; 2]) {
+    let receivers = [Receiver::start(Behaviour::Answer(200)).await, Receiver::start(Behaviour::Answer(404)).await];
+    let webhooks = declared("well", &receivers[0].url("/"), "note") + &declared("bad", &receivers[1].url("/"), "note");
+    let home = Home::new(&webhooks);
+    let program = home.serve().await;
+    assert_eq!(program.post(events("note", "e", 20)).await.0, 200);
+    until("the history has all of them", async || {
+        let (status, page) = program.operate("/v1/deliveries").await;
+        (status == 200 && page["deliveries"].as_array().map_or(0, Vec::len) == 40).then_some(())
+    })
+    .await;
+    (home, program, receivers)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn schemathesis_finds_nothing_that_is_not_as_the_document_says() {
+    let (home, program, _receivers) = busy().await;
+    let python = SCHEMATHESIS.python().await;
+    let examples = std::env::var("HIKYAKU_SCHEMATHESIS_EXAMPLES").unwrap_or_else(|_| EXAMPLES.to_owned());
+    let mut command = Command::new(python.with_file_name("schemathesis"));
+    command.arg("run").arg(format!("{}/openapi.json", program.address));
+    command.args(["--header", &format!("Authorization: Bearer {TOKEN}")]);
+    command.args(["--checks", "all", "--phases", "examples,coverage,fuzzing", "--max-examples", &examples]);
+    // The same each time, so that what it finds is found again.
+    command.args(["--seed", "7", "--continue-on-failure", "--exclude-path", ENDLESS]);
+    command.args(["--warnings", "off", "--no-color", "--generation-database", "none"]);
+    command.current_dir(home.path("")).env("NO_COLOR", "1").kill_on_drop(true);
+    let limit = if examples == EXAMPLES { LONGEST } else { Duration::from_secs(3600) };
+    let ran = tokio::time::timeout(limit, command.output()).await;
+    let ran = ran.unwrap_or_else(|_| panic!("it did not end within {limit:?}")).expect("it starts");
+    let said = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    assert!(ran.status.success(), "{said}");
+    // It has looked at something.
+    let (_, document) = program.operate("/openapi.json").await;
+    let count = document["paths"].as_object().map_or(0, |paths| {
+        paths
+            .iter()
+            .filter(|(path, _)| *path != ENDLESS)
+            .flat_map(|(_, item)| item.as_object())
+            .map(|item| item.len())
+            .sum()
+    });
+    assert!(count >= 4 && said.contains(&format!("Tested: {count}")), "{count} operations: {said}");
+    let (status, answered) = program.operate("/v1/endpoints").await;
+    assert_eq!((status, &answered["total"]), (200, &Value::from(2)), "it is as well as before");
+    program.stop().await;
+}
