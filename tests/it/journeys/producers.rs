@@ -20,7 +20,7 @@ async fn within<T>(what: &str, doing: impl Future<Output = T>) -> T {
 }
 
 /// Makes the virtual host and both users as README says, with passwords that are their names.
-async fn set_up(node: &Broker) {
+pub(crate) async fn set_up(node: &Broker) {
     let readme = std::fs::read_to_string(repository("README.md")).expect("README.md");
     let commands: Vec<&str> = readme.lines().filter_map(|line| line.strip_prefix("sudo rabbitmqctl ")).collect();
     assert_eq!(commands.len(), 6, "a virtual host, two users, their permissions, no guest: {commands:?}");

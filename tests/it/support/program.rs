@@ -166,12 +166,22 @@ impl Home {
 
     /// The same, which does no more than `roles`.
     pub(crate) async fn serve_as(&self, roles: &str) -> Program {
-        self.started(BINARY, &["serve", "--role", roles]).await
+        self.serve_by(&["serve", "--role", roles]).await
+    }
+
+    /// The same by these arguments.
+    pub(crate) async fn serve_by(&self, args: &[&str]) -> Program {
+        self.started(BINARY, args).await
     }
 
     /// Starts the server from a shell that has run `before`, such as `ulimit -n 40`.
     pub(crate) async fn serve_after(&self, before: &str) -> Program {
-        self.started("sh", &["-c", &format!("{before}; exec \"$HIKYAKU\" serve")]).await
+        self.serve_by_shell(&format!("{before}; exec \"$HIKYAKU\" serve")).await
+    }
+
+    /// Starts the server by a line of shell, which becomes it (`exec "$HIKYAKU" serve`).
+    pub(crate) async fn serve_by_shell(&self, line: &str) -> Program {
+        self.started("sh", &["-c", line]).await
     }
 
     async fn started(&self, program: &str, args: &[&str]) -> Program {
@@ -308,6 +318,11 @@ impl Program {
         self.signal("TERM").await;
         let (code, said) = self.ended().await;
         assert_eq!(code, Some(0), "it said:\n{said}");
+    }
+
+    /// It listens at `address`, for everything.
+    pub(crate) fn is_at(&mut self, address: &str) {
+        (self.address, self.metrics_address) = (address.to_owned(), address.to_owned());
     }
 
     /// Whether it still runs.

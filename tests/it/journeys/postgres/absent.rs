@@ -1,0 +1,55 @@
+//! PostgreSQL away at the start: nothing is taken or delivered until the webhooks have been read once, and it is told.
+
+use crate::support::journey_receiver::{Behaviour, Receiver};
+use crate::support::postgres::Server;
+use crate::support::program::{Home, event, until};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_its_store_a_start_waits_and_says_so_and_then_serves() {
+    let server = Server::start();
+    let receiver = Receiver::start(Behaviour::Answer(200)).await;
+    let home = Home::new(&format!("store.url = \"{}\"\n", server.database()));
+    home.cli(&["webhooks", "create", "--on", "note", "--url", &receiver.url("/")]).await.ok();
+    server.stop();
+
+    let mut program = home.start(&["serve"]);
+    let line = program.line("Meanwhile http://").await;
+    let (_, address) = line.split_once("Meanwhile ").expect("just found");
+    program.is_at(address.split(' ').next().expect("an address"));
+    assert_eq!(program.get("/healthz").await, (200, "ok\n".to_owned()));
+    let (status, reason) = program.get("/readyz").await;
+    assert!(status == 503 && reason.contains("PostgreSQL cannot be reached at courier@127.0.0.1"), "{reason}");
+    assert!(!reason.contains("letters-by-night"), "{reason}");
+    let refused = program.request().body(event("note", "e1")).send().await.expect("an answer");
+    assert_eq!((refused.status().as_u16(), refused.headers().contains_key("retry-after")), (503, true));
+
+    server.restart();
+    let line = program.line("listens on http://").await;
+    let (_, address) = line.split_once("listens on ").expect("just found");
+    program.is_at(address.split(';').next().expect("an address"));
+    assert_eq!(program.post(event("note", "e2")).await.0, 200);
+    receiver.until_distinct(1).await;
+    until("it is ready", async || (program.get("/readyz").await.0 == 200).then_some(())).await;
+    program.stop().await;
+}
+
+#[tokio::test]
+async fn a_start_that_waits_for_its_store_ends_when_it_is_told_to() {
+    // Port 1 of this machine: nobody listens.
+    let home = Home::new("store.url = \"postgres://hikyaku:hunter2@127.0.0.1:1/hikyaku\"\n");
+    let mut program = home.start(&["serve"]);
+    program.line("waits for its store").await;
+    program.signal("TERM").await;
+    let (code, said) = program.ended().await;
+    assert!(code == Some(0) && said.contains("stopped while waiting"), "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
+}
+
+#[tokio::test]
+async fn what_waiting_does_not_mend_ends_the_start_with_words() {
+    let server = Server::start();
+    let url = server.url("postgres").replace("letters-by-night", "hunter2");
+    let home = Home::new(&format!("store.url = \"{url}\"\n"));
+    let words = home.cli(&["serve"]).await.failed(1, &["does not let us in", "password authentication failed"]);
+    assert!(!words.contains("hunter2"), "{words}");
+}
