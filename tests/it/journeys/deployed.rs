@@ -1,6 +1,6 @@
 //! `docker-compose.yml`, `deploy/Dockerfile` and `deploy/rabbitmq/rabbitmq.conf`, as far as they can be run without
-//! containers: what they refer to is there, the broker has these settings and the program these variables, and together
-//! they deliver. Building and running the images is not tested here.
+//! containers: what they refer to is there, the broker has these settings, the store these names and the program these variables
+//! and commands, and together they deliver. Building and running the images is not tested here.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use crate::support::broker::Broker;
 use crate::support::journey_receiver::{Behaviour, Receiver};
-use crate::support::program::{Home, Program, TOKEN, events, until};
+use crate::support::postgres::{Server, sql};
+use crate::support::program::{Home, Program, Ran, TOKEN, events, until};
 use crate::support::python::{repository, yaml};
 
 fn read(path: &str) -> String {
@@ -33,6 +34,7 @@ fn variables(service: &str) -> BTreeMap<String, String> {
             let value = match name.split(':').next().expect("a first part") {
                 "HIKYAKU_ADMIN_TOKEN" => TOKEN,
                 "RABBITMQ_PASSWORD" => "0f1e2d3c",
+                "POSTGRES_PASSWORD" => "4b5a6978",
                 other => panic!("{other} is not in .env as the head of docker-compose.yml makes it"),
             };
             text = format!("{before}{value}{after}");
@@ -47,9 +49,19 @@ async fn broker() -> Broker {
     Broker::start_with(&read("deploy/rabbitmq/rabbitmq.conf"), variables("rabbitmq").into_iter().collect()).await
 }
 
-/// Serves as the service `hikyaku` does, but for addresses and the store's folder, which are the test's.
-async fn serve(home: &Home, node: &Broker) -> Program {
-    let mut variables = variables("hikyaku");
+/// A database as the service `postgres` makes it.
+fn store() -> Server {
+    let server = Server::start();
+    let variables = variables("postgres");
+    let [user, password, name] = ["POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB"].map(|name| &variables[name]);
+    sql(&server.url("postgres"), &format!("CREATE ROLE {user} LOGIN PASSWORD '{password}'"));
+    sql(&server.url("postgres"), &format!("CREATE DATABASE {name} OWNER {user}"));
+    server
+}
+
+/// The variables of `service` on `node` and `server`, as lines of shell, but for addresses, which are the test's.
+fn exports(service: &str, node: &Broker, server: &Server) -> String {
+    let mut variables = variables(service);
     for line in dockerfile("ENV") {
         let (name, value) = line.split_once('=').expect("NAME=VALUE");
         variables.insert(name.to_owned(), value.to_owned());
@@ -59,15 +71,26 @@ async fn serve(home: &Home, node: &Broker) -> Program {
         assert!(value.contains(from), "{name} is {value}, without {from}");
         *value = value.replace(from, to);
     };
-    let at = node.url();
-    let (_, at) = at.rsplit_once('@').expect("a user");
-    replace("HIKYAKU__QUEUE__URL", "rabbitmq:5672", at);
+    replace("HIKYAKU__QUEUE__URL", "rabbitmq:5672", &node.address());
+    replace("HIKYAKU__STORE__URL", "postgres:5432", &server.address());
     replace("HIKYAKU__SERVER__LISTEN", "0.0.0.0:8787", "127.0.0.1:0");
-    replace("HIKYAKU__STORE__URL", "/var/lib/hikyaku/", "");
-    let exports: Vec<String> = variables.iter().map(|(name, value)| format!("export {name}='{value}'")).collect();
-    let program = home.serve_after(&exports.join("; ")).await;
+    variables.iter().map(|(name, value)| format!("export {name}='{value}'; ")).collect()
+}
+
+/// Serves as `service` does, by its command, in a home of its own, as a container has.
+async fn serve(service: &str, node: &Broker, server: &Server) -> (Home, Program) {
+    let command = yaml("docker-compose.yml")["services"][service]["command"].clone();
+    let command: Vec<&str> = command.as_array().expect("a command").iter().filter_map(Value::as_str).collect();
+    let home = Home::bare("");
+    let exports = exports(service, node, server);
+    let program = home.serve_by_shell(&format!("{exports}exec \"$HIKYAKU\" {}", command.join(" "))).await;
     program.metric_is("hikyaku_broker_connected", 1.0).await;
-    program
+    (home, program)
+}
+
+/// Runs a command in the container of the ingest, as `docker compose exec` does.
+async fn in_ingest(home: &Home, node: &Broker, server: &Server, command: &str) -> Ran {
+    home.shell(&format!("{}\"$HIKYAKU\" {command}", exports("ingest", node, server))).await
 }
 
 #[test]
@@ -75,27 +98,25 @@ fn everything_that_compose_and_dockerfile_refer_to_is_there() {
     let compose = yaml("docker-compose.yml");
     let volumes = compose["volumes"].as_object().expect("named volumes");
     for (name, service) in compose["services"].as_object().expect("services") {
-        for volume in service["volumes"].as_array().expect("volumes") {
+        for volume in service["volumes"].as_array().into_iter().flatten() {
             let source = volume.as_str().and_then(|volume| volume.split(':').next()).expect("a source");
             let is_there = volumes.contains_key(source) || repository(source).is_file();
             assert!(is_there, "{name}: {source} is neither a volume nor a file");
         }
     }
-    let build = &compose["services"]["hikyaku"]["build"];
+    let build = &compose["services"]["ingest"]["build"];
     assert!(repository(build["dockerfile"].as_str().expect("a name")).is_file());
     assert_eq!(build["context"], ".");
     for copied in dockerfile("COPY").iter().filter(|copied| !copied.starts_with("--from")) {
         let source = copied.split(' ').next().expect("a source");
         assert!(repository(source).exists(), "{source} is copied and is not there");
     }
-    // Where the image listens is what compose publishes, and where the image keeps files is what compose keeps.
+    // Where the image listens is what compose publishes.
     let port = dockerfile("EXPOSE").concat();
     assert!(dockerfile("ENV").concat().ends_with(&format!(":{port}")));
-    let published = compose["services"]["hikyaku"]["ports"][0].as_str().expect("a port");
+    let published = compose["services"]["ingest"]["ports"][0].as_str().expect("a port");
     assert!(published.starts_with("127.0.0.1:") && published.ends_with(&format!(":{port}")), "{published}");
-    let folder = dockerfile("VOLUME").concat();
-    assert_eq!(compose["services"]["hikyaku"]["volumes"][0], format!("store:{folder}"));
-    assert_eq!(variables("hikyaku")["HIKYAKU__STORE__URL"], format!("sqlite:{folder}/store.db"));
+    assert_eq!(compose["services"]["worker"]["deploy"]["replicas"], 2);
 }
 
 #[test]
@@ -140,27 +161,27 @@ async fn the_brokers_one_user_may_do_what_hikyaku_needs_and_no_more() {
 }
 
 /// What both workers have counted together, and the lesser of the two.
-async fn both(workers: &[Program; 2], metric: &str) -> (f64, f64) {
-    let (one, two) = (workers[0].metric(metric).await, workers[1].metric(metric).await);
+async fn both(workers: &[(Home, Program); 2], metric: &str) -> (f64, f64) {
+    let (one, two) = (workers[0].1.metric(metric).await, workers[1].1.metric(metric).await);
     (one + two, one.min(two))
 }
 
 const DELIVERED: &str = "hikyaku_deliveries_total{result=\"delivered\"}";
 const UNWANTED: &str = "hikyaku_events_without_subscriber_total";
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_webhook_that_is_registered_while_workers_run_is_known_to_all_of_them() {
-    let node = broker().await;
+    let (node, server) = (broker().await, store());
     let receiver = Receiver::start(Behaviour::Answer(200)).await;
-    // The settings file is empty: all settings come from the variables.
-    let home = Home::bare("");
-    let workers = [serve(&home, &node).await, serve(&home, &node).await];
-    home.cli(&["webhooks", "create", "--on", "note", "--url", &receiver.url("/")]).await.ok();
+    let (home, ingest) = serve("ingest", &node, &server).await;
+    let workers = [serve("worker", &node, &server).await, serve("worker", &node, &server).await];
+    let create = format!("webhooks create --on note --url {}", receiver.url("/"));
+    in_ingest(&home, &node, &server, &create).await.ok();
     let mut round = 0;
     loop {
         let before = (both(&workers, UNWANTED).await.0, both(&workers, DELIVERED).await);
         round += 1;
-        assert_eq!(workers[0].post(events("note", &format!("round{round}-"), 40)).await.0, 200);
+        assert_eq!(ingest.post(events("note", &format!("round{round}-"), 40)).await.0, 200);
         let taken = async || {
             let (unwanted, delivered) = (both(&workers, UNWANTED).await.0, both(&workers, DELIVERED).await);
             let is_all = unwanted + delivered.0 >= before.0 + before.1.0 + 40.0;
@@ -172,34 +193,37 @@ async fn a_webhook_that_is_registered_while_workers_run_is_known_to_all_of_them(
         }
         assert!(round < 100, "one of the workers does not come to know the webhook");
     }
-    for worker in workers {
+    for (_home, worker) in workers {
         worker.stop().await;
     }
+    ingest.stop().await;
 }
 
-#[tokio::test]
-async fn what_one_of_two_workers_is_told_and_gives_up_is_known_to_both() {
-    let node = broker().await;
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_of_two_workers_gives_up_is_known_to_both_and_to_the_ingest() {
+    let (node, server) = (broker().await, store());
     let receiver = Receiver::start(Behaviour::Answer(410)).await;
-    let home = Home::bare("");
-    home.cli(&["webhooks", "create", "--id", "hook", "--on", "note", "--url", &receiver.url("/")]).await.ok();
-    let (one, two) = (serve(&home, &node).await, serve(&home, &node).await);
-    assert_eq!(one.post(events("note", "first", 1)).await.0, 200);
-    let state = async || home.cli(&["webhooks", "show", "hook", "--json"]).await.json();
-    until("the webhook is deactivated", async || state().await.to_string().contains("gone").then_some(())).await;
+    let (home, ingest) = serve("ingest", &node, &server).await;
+    let run = async |command: &str| in_ingest(&home, &node, &server, command).await;
+    run(&format!("webhooks create --id hook --on note --url {}", receiver.url("/"))).await.ok();
+    let (one, two) = (serve("worker", &node, &server).await, serve("worker", &node, &server).await);
+    assert_eq!(ingest.post(events("note", "first", 1)).await.0, 200);
+    until("the webhook is deactivated", async || {
+        run("webhooks show hook --json").await.json().to_string().contains("gone").then_some(())
+    })
+    .await;
     let skipped = async |program: &Program| program.metric("hikyaku_deliveries_skipped_total").await;
     until("both workers know it", async || {
-        for program in [&one, &two] {
-            assert_eq!(program.post(events("note", "later", 20)).await.0, 200);
-        }
-        (skipped(&one).await > 0.0 && skipped(&two).await > 0.0).then_some(())
+        assert_eq!(ingest.post(events("note", "later", 40)).await.0, 200);
+        (skipped(&one.1).await > 0.0 && skipped(&two.1).await > 0.0).then_some(())
     })
     .await;
-    let letters = async || home.cli(&["dead", "list", "--json"]).await.json();
     until("the dead letter is in the store", async || {
-        letters().await.as_array().is_some_and(|letters| !letters.is_empty()).then_some(())
+        let letters = run("dead list --json").await.json();
+        letters.as_array().is_some_and(|letters| !letters.is_empty()).then_some(())
     })
     .await;
-    one.stop().await;
-    two.stop().await;
+    for program in [one.1, two.1, ingest] {
+        program.stop().await;
+    }
 }
