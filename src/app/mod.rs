@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use crate::cli::{Args, CliError, Command, Output};
+use crate::cli::{self, Args, CliError, Command, Output};
 use crate::config::{Settings, SettingsError};
 
 /// Done, but something was wrong; the command has said what.
@@ -68,14 +68,25 @@ async fn run(args: Args, output: &mut Output) -> anyhow::Result<ExitCode> {
         Command::Serve(serve) => serve::run(settings, &serve).await,
         Command::Reconcile(reconcile) => commands::reconcile(&settings, &reconcile, output).await,
         Command::Publish(publish) => commands::publish(&settings, &publish, output).await,
-        Command::Webhooks(command) => commands::webhooks(settings, command, output).await,
+        Command::Webhooks(args) => match status::remote(&settings, &args.remote, output)? {
+            Some(remote) => done(cli::webhooks_of(&remote, args.command, output).await),
+            None => commands::webhooks(settings, args.command, output).await,
+        },
         Command::Dead(command) => commands::dead(&settings, command, output).await,
-        Command::Deliveries(command) => commands::deliveries(&settings, command, output).await,
+        Command::Deliveries(args) => match status::remote(&settings, &args.remote, output)? {
+            Some(remote) => done(cli::deliveries_of(&remote, args.command, output).await),
+            None => commands::deliveries(&settings, args.command, output).await,
+        },
         Command::Status(args) => status::status(&settings, &args, output).await,
         Command::Rejected(command) => commands::rejected(&settings, command, output).await,
         Command::Misskey(command) => commands::misskey(settings, command, output).await,
         Command::Demo(_) | Command::Bench(_) => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// What a command came to that either did it or says why not.
+fn done(result: Result<(), CliError>) -> anyhow::Result<ExitCode> {
+    Ok(result.map(|()| ExitCode::SUCCESS)?)
 }
 
 /// Says what went wrong, with all its causes, and with which exit code that ends.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::types::AnyTypeArgs;
-use super::{BenchArgs, MisskeyCommand, OptionArgs, ReconcileArgs, StatusArgs, TestArgs};
+use super::{BenchArgs, Managing, MisskeyCommand, OptionArgs, Reading, ReconcileArgs, StatusArgs, TestArgs};
 
 /// hikyaku delivers Misskey's webhooks durably: it takes every event over, and does not let go of it until the receiver
 /// has it or a person can see why not.
@@ -29,15 +29,13 @@ pub enum Command {
     Demo(DemoArgs),
     /// Publish events from NDJSON (one event a line) to the queue
     Publish(PublishArgs),
-    /// Manage webhooks
-    #[command(subcommand)]
-    Webhooks(WebhooksCommand),
+    /// Manage webhooks, here or, with --url before what to do, those of a running hikyaku
+    Webhooks(Managing<WebhooksCommand>),
     /// Dead letters: deliveries that were given up
     #[command(subcommand)]
     Dead(DeadCommand),
     /// What became of deliveries, with every attempt
-    #[command(subcommand)]
-    Deliveries(DeliveriesCommand),
+    Deliveries(Reading<DeliveriesCommand>),
     /// How it is: queue, store, workers, webhooks that fail, dead letters; exit code 1 when something is wrong
     Status(StatusArgs),
     /// What was published to RabbitMQ and was no event, or poison

@@ -31,8 +31,31 @@ pub struct RemoteArgs {
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
     /// The file with the token for it [default: the variable HIKYAKU_TOKEN]; `-` reads it from standard input
-    #[arg(long, value_name = "FILE", requires = "url")]
+    #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+}
+
+/// A command that reads a running hikyaku, or what lies here: `--url` stands before or behind what it is to do.
+#[derive(Debug, clap::Args)]
+#[command(mut_arg("url", |arg| arg.global(true)), mut_arg("token_file", |arg| arg.global(true)))]
+pub struct Reading<C: clap::Subcommand> {
+    /// Which hikyaku.
+    #[command(flatten)]
+    pub remote: RemoteArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: C,
+}
+
+/// The same, for a command whose own `--url` is another: this one stands before what it is to do.
+#[derive(Debug, clap::Args)]
+pub struct Managing<C: clap::Subcommand> {
+    /// Which hikyaku.
+    #[command(flatten)]
+    pub remote: RemoteArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: C,
 }
 
 /// Why a running hikyaku did not do what was asked of it.
@@ -91,7 +114,12 @@ impl Remote {
         authorities: &Authorities,
         output: &mut Output,
     ) -> Result<Option<Self>, CliError> {
-        let Some(text) = &args.url else { return Ok(None) };
+        let Some(text) = &args.url else {
+            return match args.token_file {
+                None => Ok(None),
+                Some(_) => Err(CliError::Usage("--token-file is for --url, which is missing".to_owned())),
+            };
+        };
         let url = origin_of(text)?;
         let token = token_of(args, token)?;
         if url.scheme() == "http" && !is_loopback(&url) {

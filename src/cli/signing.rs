@@ -2,13 +2,9 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
-
 use super::webhooks::{flagged, given_or_typed};
 use super::{CliError, OptionArgs};
-use crate::model::{
-    Previous, SigningChange, SigningKey, Timestamp, WebhookError, check_signing_key, check_signing_secret,
-};
+use crate::model::{SigningChange, WebhookError, check_signing_key, check_signing_secret};
 use crate::registry::{RegistryError, made_signing_key, made_signing_secret};
 
 /// What `args` change of what signs; `grace_default` is the settings'.
@@ -52,14 +48,4 @@ fn signer<K>(
             Ok(Some(Some(signer)))
         }
     }
-}
-
-/// An earlier secret that signs besides.
-pub(super) fn previous_secret<K>(previous: &Previous<K>) -> Value {
-    json!({"until": previous.until.map(Timestamp::to_rfc3339)})
-}
-
-/// An earlier key that signs besides.
-pub(super) fn previous_key(previous: &Previous<SigningKey>) -> Value {
-    json!({"publicKey": previous.signer.public(), "until": previous.until.map(Timestamp::to_rfc3339)})
 }

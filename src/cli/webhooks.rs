@@ -11,10 +11,10 @@ use url::Url;
 use super::args::{CreateArgs, UpdateArgs};
 use super::client_certificate;
 use super::rate_limit::limited;
-use super::shown::{Shown, as_json, latest_text, owner_text, show, shown_url, status_text, types_text};
+use super::shown;
 use super::signing;
 use super::types::event_types;
-use super::{CliError, OptionArgs, Output, Table, WebhooksCommand};
+use super::{CliError, OptionArgs, Output, WebhooksCommand};
 use crate::clock::SharedClock;
 use crate::decide::AddressPolicy;
 use crate::model::{
@@ -23,6 +23,7 @@ use crate::model::{
 };
 use crate::record::Latest;
 use crate::registry::{Change, Filter, NewWebhook, Registry};
+use crate::shown::{Revealed, WebhookShape};
 
 /// What a registration may name, and what holds where it does not say.
 #[derive(Clone, Copy, Debug)]
@@ -47,25 +48,31 @@ pub async fn webhooks(
     clock: &SharedClock,
     output: &mut Output,
 ) -> Result<(), CliError> {
-    let hidden = Shown { secret: false, signing_secret: false, now: clock.now() };
+    let now = clock.now();
+    let hidden = Revealed { path: true, ..Revealed::default() };
+    let document = |webhook: &Webhook, latest, revealed| json_of(&WebhookShape::of(webhook, latest, now, revealed));
     match command {
         WebhooksCommand::List { user, system, source, json } => {
             let filter =
                 Filter { owner: owner_filter(user, system)?, source: source.as_deref().map(source_of).transpose()? };
-            list(registry, latest, &filter, (json, hidden), output).await
+            let attempts = latest.all().await?;
+            registry.snapshot().problems().iter().for_each(|problem| output.note(problem));
+            let all = registry.list(&filter);
+            let all = all.iter().map(|webhook| document(webhook, attempts.get(&webhook.id).copied(), hidden));
+            shown::list(all.collect(), json, output)
         }
         WebhooksCommand::Show { id, reveal, json } => {
             let webhook = registry.show(&webhook_id(&id)?)?;
             let attempt = latest.of(&webhook.id).await?;
-            let shown = Shown { secret: reveal, signing_secret: reveal, ..hidden };
-            show(&webhook, attempt, shown, json, output)
+            let revealed = Revealed { secret: reveal, signing_secret: reveal, path: true };
+            shown::show(&document(&webhook, attempt, revealed), json, output)
         }
         WebhooksCommand::Create(args) => {
             let json = args.json;
-            let shown = Shown { signing_secret: args.options.generate_signing_secret, ..hidden };
-            let webhook = registry.create(new_webhook(*args, allowed, hidden.now, output)?).await?;
+            let revealed = Revealed { signing_secret: args.options.generate_signing_secret, ..hidden };
+            let webhook = registry.create(new_webhook(*args, allowed, now, output)?).await?;
             warn_of_misfit(&webhook, output);
-            show(&webhook, None, shown, json, output)
+            shown::show(&document(&webhook, None, revealed), json, output)
         }
         WebhooksCommand::Update(args) => {
             let id = webhook_id(&args.id)?;
@@ -74,8 +81,8 @@ pub async fn webhooks(
             let webhook = registry.update(&id, change).await?;
             warn_of_misfit(&webhook, output);
             let attempt = latest.of(&webhook.id).await?;
-            let shown = Shown { signing_secret: args.options.generate_signing_secret, ..hidden };
-            show(&webhook, attempt, shown, json, output)
+            let revealed = Revealed { signing_secret: args.options.generate_signing_secret, ..hidden };
+            shown::show(&document(&webhook, attempt, revealed), json, output)
         }
         WebhooksCommand::Delete { id } => {
             let id = webhook_id(&id)?;
@@ -256,38 +263,7 @@ fn seconds(flag: &str, text: &str, least: f64, most: f64) -> Result<Duration, Cl
     }
 }
 
-async fn list(
-    registry: &Registry,
-    latest: &Latest,
-    filter: &Filter,
-    (json, shown): (bool, Shown),
-    output: &mut Output,
-) -> Result<(), CliError> {
-    let attempts = latest.all().await?;
-    let webhooks = registry.list(filter);
-    for problem in registry.snapshot().problems() {
-        output.note(problem);
-    }
-    if json {
-        let all: Vec<Value> =
-            webhooks.iter().map(|webhook| as_json(webhook, attempts.get(&webhook.id).copied(), shown)).collect();
-        return output.line(&Value::from(all).to_string());
-    }
-    if webhooks.is_empty() {
-        output.note("there are no such webhooks; is it the right settings file, and the right folder?");
-    }
-    let mut table = Table::new(&["ID", "OWNER", "STATUS", "ON", "FORMAT", "LATEST", "URL"]);
-    for webhook in &webhooks {
-        let latest = attempts.get(&webhook.id);
-        table.row([
-            webhook.id.to_string(),
-            owner_text(&webhook.owner),
-            status_text(&webhook.status),
-            types_text(webhook),
-            webhook.options.format.to_string(),
-            latest.map_or_else(|| "never sent".to_owned(), |latest| latest_text(webhook, latest)),
-            shown_url(webhook),
-        ]);
-    }
-    table.lines().try_for_each(|line| output.line(&line))
+/// Texts and numbers under fixed names always are JSON.
+fn json_of(shape: &WebhookShape) -> Value {
+    serde_json::to_value(shape).unwrap_or_default()
 }

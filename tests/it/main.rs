@@ -8,6 +8,7 @@ mod delivery;
 mod documents;
 mod documents_filters;
 mod documents_misskey;
+mod documents_operators;
 mod journeys;
 mod misskey;
 mod one_file;

@@ -1,5 +1,7 @@
 //! What the history has, as JSON: the same for the operators' API and the command line.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -140,7 +142,7 @@ impl KeptAttempt {
             generation: self.generation,
             attempt: made.number,
             started_at: made.started_at.to_rfc3339(),
-            took_ms: made.took.as_secs_f64() * 1000.0,
+            took_ms: millis(made.took),
             outcome: made.outcome.as_str(),
             status: made.status,
             error: Some(made.error.clone()).filter(|error| !error.is_empty()),
@@ -153,6 +155,11 @@ impl KeptAttempt {
     pub fn to_json(&self) -> Value {
         json_of(&self.to_shape())
     }
+}
+
+/// Milliseconds with three decimals, as the history keeps them: so short a number is read back as it was written.
+fn millis(took: Duration) -> f64 {
+    f64::from(u32::try_from(took.as_micros()).unwrap_or(u32::MAX)) / 1000.0
 }
 
 /// Texts and numbers under fixed names always are JSON.

@@ -4,3 +4,4 @@ mod admitted;
 mod checked;
 mod described;
 mod looked;
+mod remote;
