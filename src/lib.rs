@@ -14,6 +14,7 @@ pub mod incoming;
 pub mod ingest;
 pub mod misskey;
 pub mod model;
+pub mod operate;
 pub mod outbound;
 pub mod postgres;
 pub mod queue;

@@ -28,7 +28,7 @@ use crate::telemetry::SharedTelemetry;
 
 pub use listener::{Limited, Limits};
 pub use misskey::{ManagementParts, ManagementPolicy, management};
-pub use operators::{OperatorsParts, operators};
+pub use operators::{FILES_MAX, OperatorsParts, operators};
 pub use readiness::Readiness;
 
 /// When to ask again one that waits for its store: it looks for that at least every two seconds.

@@ -9,16 +9,18 @@ use super::service::{credentials, ingest_of, open_queue, remembering_ingest_of};
 use super::store::{history_reader, store_of};
 use super::{FAILED, logging, management};
 use crate::cli::{
-    self, Allowed, Choices, CliError, ConnectArgs, Connecting, DeadCommand, DeliveriesCommand, MisskeyCommand, Output,
-    PublishArgs, ReconcileArgs, RejectedCommand, WebhooksCommand,
+    self, Allowed, Choices, CliError, ConnectArgs, Connecting, DeadCommand, DeadParts, DeliveriesCommand, ForgetArgs,
+    MisskeyCommand, Output, PublishArgs, ReconcileArgs, RejectedCommand, ResendArgs, WebhooksCommand,
 };
-use crate::clock::SystemClock;
+use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Log, LogLevel, QueueUrl, Settings};
 use crate::misskey::Misskey;
 use crate::model::Subscribable;
+use crate::operate::{ForgetPlaces, Operations};
 use crate::queue::{Access, QueueError};
-use crate::record::{DeadLetters, Latest, Retention};
+use crate::record::{DeadLetters, HistoryReader, Latest, Retention};
 use crate::registry::{Registry, RegistryError};
+use crate::store::Store;
 use crate::telemetry::Telemetry;
 
 /// `hikyaku publish`.
@@ -79,13 +81,22 @@ pub(super) async fn webhooks(
 pub(super) async fn dead(settings: &Settings, command: DeadCommand, output: &mut Output) -> anyhow::Result<ExitCode> {
     log_errors(settings);
     let (clock, telemetry) = (SystemClock::shared(), Telemetry::shared()?);
-    let retention = Retention { age: settings.dead_letters.retention, count_max: settings.dead_letters.count_max };
-    let letters = DeadLetters::in_store(&store_of(settings, &telemetry), retention, Arc::clone(&clock)).await?;
+    let store = store_of(settings, &telemetry);
+    let letters = Arc::new(open_letters(settings, &store, &clock).await?);
     let queue = open_queue(settings, &settings.queue.url, Access::Producer, &clock, &telemetry).await?;
-    let done = cli::dead(command, &letters, &queue, &clock, output).await;
+    let parts = DeadParts {
+        operations: Operations { letters, queue: queue.clone(), clock },
+        history: history_reader(settings, &store),
+        event_bytes_max: settings.ingest.event_bytes_max,
+    };
+    let done = cli::dead(command, &parts, output).await;
     queue.close().await;
-    done?;
-    Ok(ExitCode::SUCCESS)
+    Ok(if done? { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+}
+
+async fn open_letters(settings: &Settings, store: &Store, clock: &SharedClock) -> anyhow::Result<DeadLetters> {
+    let retention = Retention { age: settings.dead_letters.retention, count_max: settings.dead_letters.count_max };
+    Ok(DeadLetters::in_store(store, retention, Arc::clone(clock)).await?)
 }
 
 /// `hikyaku deliveries ...`.
@@ -95,8 +106,54 @@ pub(super) async fn deliveries(
     output: &mut Output,
 ) -> anyhow::Result<ExitCode> {
     log_errors(settings);
-    let history = history_reader(settings, &store_of(settings, &Telemetry::shared()?));
-    cli::deliveries(command, &history, &SystemClock::shared(), output).await?;
+    let store = store_of(settings, &Telemetry::shared()?);
+    let history = history_reader(settings, &store);
+    let clock = SystemClock::shared();
+    if let DeliveriesCommand::Resend(args) = &command {
+        return resend(settings, args, &history, clock, output).await;
+    }
+    // Only to show who put a delivery back to work: a listing needs no store, and makes none.
+    let letters = match &command {
+        DeliveriesCommand::Show { .. } => open_letters(settings, &store, &clock).await.ok(),
+        DeliveriesCommand::List { .. } | DeliveriesCommand::Resend(_) => None,
+    };
+    cli::deliveries(command, &history, letters.as_ref(), &clock, output).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `hikyaku deliveries resend`.
+async fn resend(
+    settings: &Settings,
+    args: &ResendArgs,
+    history: &HistoryReader,
+    clock: SharedClock,
+    output: &mut Output,
+) -> anyhow::Result<ExitCode> {
+    let telemetry = Telemetry::shared()?;
+    let letters = Arc::new(open_letters(settings, &store_of(settings, &telemetry), &clock).await?);
+    let queue = open_queue(settings, &settings.queue.url, Access::Producer, &clock, &telemetry).await?;
+    let operations = Operations { letters, queue: queue.clone(), clock };
+    let done = cli::resend(args, &operations, history, output).await;
+    queue.close().await;
+    Ok(if done? { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+}
+
+/// `hikyaku forget`.
+pub(super) async fn forget(settings: Settings, args: &ForgetArgs, output: &mut Output) -> anyhow::Result<ExitCode> {
+    log_errors(&settings);
+    let (clock, telemetry) = (SystemClock::shared(), Telemetry::shared()?);
+    let store = store_of(&settings, &telemetry);
+    let letters = Arc::new(open_letters(&settings, &store, &clock).await?);
+    let latest = Latest::in_store(&store).await?;
+    let history = history_reader(&settings, &store);
+    let queue = open_queue(&settings, &settings.queue.url, Access::Producer, &clock, &telemetry).await?;
+    let seals = settings.store.seals.clone();
+    let registry = Registry::open(&store, seals, settings.webhooks.clone(), Arc::clone(&clock)).await?;
+    let operations = Operations { letters, queue: queue.clone(), clock };
+    let places = ForgetPlaces { registry: &registry, latest: &latest, history: &history };
+    let done = cli::forget(args, &operations, places, output).await;
+    queue.close().await;
+    done?;
     Ok(ExitCode::SUCCESS)
 }
 

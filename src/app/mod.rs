@@ -72,6 +72,7 @@ async fn run(args: Args, output: &mut Output) -> anyhow::Result<ExitCode> {
             Some(remote) => done(cli::webhooks_of(&remote, args.command, output).await),
             None => commands::webhooks(settings, args.command, output).await,
         },
+        Command::Forget(forget) => commands::forget(settings, &forget, output).await,
         Command::Dead(command) => commands::dead(&settings, command, output).await,
         Command::Deliveries(args) => match status::remote(&settings, &args.remote, output)? {
             Some(remote) => done(cli::deliveries_of(&remote, args.command, output).await),

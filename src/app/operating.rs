@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use axum::Router;
+use tokio::sync::Semaphore;
 
 use super::store::history_reader;
-use crate::api::{self, OperatorsParts, Readiness};
+use crate::api::{self, FILES_MAX, OperatorsParts, Readiness};
 use crate::clock::SharedClock;
 use crate::config::{QueueUrl, Settings, StoreUrl};
 use crate::deliver::{Endpoints, Live};
+use crate::operate::Operations;
 use crate::queue::Queue;
 use crate::record::{DeadLetters, Latest, Workers};
 use crate::registry::Registry;
@@ -52,6 +54,14 @@ pub(super) fn router(
         places: places(settings),
         readiness,
         live,
+        stored_history: history_reader(settings, store),
+        operations: Operations {
+            letters: Arc::clone(known.letters),
+            queue: known.queue.clone(),
+            clock: Arc::clone(clock),
+        },
+        event_bytes_max: settings.ingest.event_bytes_max,
+        files: Arc::new(Semaphore::new(FILES_MAX)),
         history: settings.history.enabled.then(|| history_reader(settings, store)),
         tokens: settings.server.operators(),
         clock: Arc::clone(clock),

@@ -28,7 +28,9 @@ use crate::ingest::{self, HttpPolicy, Ingest, MisskeyPolicy, Reconciling};
 use crate::model::Source;
 use crate::outbound::{Client, ClientError};
 use crate::queue::{Access, BrokerOptions, BrokerUrl, FileOptions, Prefetch, Queue, QueueError, UNACKNOWLEDGED_MAX};
-use crate::record::{DeadLetters, History, HistoryPolicy, Latest, Receipts, Retention, Workers};
+use crate::record::{
+    BodiesPolicy, DeadLetters, Forgotten, History, HistoryPolicy, Latest, Receipts, Retention, Workers,
+};
 use crate::registry::Registry;
 use crate::store::Store;
 use crate::telemetry::{SharedTelemetry, Telemetry};
@@ -104,6 +106,7 @@ impl Service {
                 registry: Arc::clone(&registry),
                 latest: Arc::clone(&latest),
                 history: history(&settings, &store, &clock, &telemetry).await?,
+                forgotten: Arc::new(Forgotten::watching(Arc::clone(&letters))),
                 client: client(&settings)?,
                 clock: Arc::clone(&clock),
                 telemetry: telemetry.clone(),
@@ -185,6 +188,9 @@ async fn history(
         age: history.retention,
         count_max: history.count_max,
         response_bytes_max: history.response_bytes_max,
+        bodies: history
+            .bodies
+            .then_some(BodiesPolicy { age: history.bodies_retention, bytes_max: history.bodies_bytes_max }),
         worker: worker_name(),
     };
     let history = open_history(settings, store, policy, Arc::clone(clock), telemetry.clone()).await?;

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::types::AnyTypeArgs;
-use super::{BenchArgs, Managing, MisskeyCommand, OptionArgs, Reading, ReconcileArgs, StatusArgs, TestArgs};
+use super::{
+    BenchArgs, DeadCommand, DeliveriesCommand, ForgetArgs, Managing, MisskeyCommand, OptionArgs, Reading,
+    ReconcileArgs, StatusArgs, TestArgs,
+};
 
 /// hikyaku delivers Misskey's webhooks durably: it takes every event over, and does not let go of it until the receiver
 /// has it or a person can see why not.
@@ -46,6 +49,8 @@ pub enum Command {
     Misskey(MisskeyCommand),
     /// Take in what Misskey gave up sending here while hikyaku was away
     Reconcile(ReconcileArgs),
+    /// Erase a person: webhooks, history, dead letters, and what is still queued as it comes by
+    Forget(ForgetArgs),
     /// Measure this machine: deliveries per second against bare POSTs
     Bench(BenchArgs),
 }
@@ -206,126 +211,6 @@ pub struct UpdateArgs {
     /// Print a JSON document
     #[arg(long)]
     pub json: bool,
-}
-
-/// What to do with dead letters.
-#[derive(Debug, Subcommand)]
-pub enum DeadCommand {
-    /// List dead letters, newest first
-    List {
-        /// Which.
-        #[command(flatten)]
-        filter: FilterArgs,
-        /// Letters to list
-        #[arg(long, default_value_t = 100, value_name = "COUNT")]
-        limit: u64,
-        /// Print a JSON array
-        #[arg(long)]
-        json: bool,
-    },
-    /// Show one dead letter with its event
-    Show {
-        /// The delivery's id
-        id: String,
-        /// Print a JSON document
-        #[arg(long)]
-        json: bool,
-    },
-    /// Put dead letters back to work
-    Replay {
-        /// Which.
-        #[command(flatten)]
-        filter: FilterArgs,
-        /// Every dead letter
-        #[arg(long)]
-        all: bool,
-        /// Only tell how many
-        #[arg(long)]
-        dry_run: bool,
-    },
-    /// Delete dead letters for good
-    Purge {
-        /// Which.
-        #[command(flatten)]
-        filter: FilterArgs,
-        /// Every dead letter
-        #[arg(long)]
-        all: bool,
-        /// Only tell how many
-        #[arg(long)]
-        dry_run: bool,
-    },
-}
-
-/// Which dead letters.
-#[derive(Debug, clap::Args)]
-pub struct FilterArgs {
-    /// Those of this webhook
-    #[arg(long, value_name = "ID")]
-    pub webhook: Option<String>,
-    /// Those of this event type
-    #[arg(long = "type", value_name = "TYPE")]
-    pub kind: Option<String>,
-    /// Those given up for this reason
-    #[arg(long)]
-    pub reason: Option<String>,
-    /// Those that died at or after this moment: 2026-11-22T10:00:00Z, or an age such as 2h or 3days
-    #[arg(long, value_name = "WHEN")]
-    pub since: Option<String>,
-    /// Those that died before this moment
-    #[arg(long, value_name = "WHEN")]
-    pub until: Option<String>,
-    /// This delivery; may be given several times
-    #[arg(long, value_name = "DELIVERY")]
-    pub id: Vec<String>,
-}
-
-/// What to tell of deliveries.
-#[derive(Debug, Subcommand)]
-pub enum DeliveriesCommand {
-    /// List deliveries, those taken in last first
-    List {
-        /// Which.
-        #[command(flatten)]
-        filter: DeliveryFilterArgs,
-        /// Deliveries to list
-        #[arg(long, default_value_t = 100, value_name = "COUNT")]
-        limit: u64,
-        /// Print a JSON array
-        #[arg(long)]
-        json: bool,
-    },
-    /// Show one delivery with its attempts
-    Show {
-        /// The delivery's id
-        id: String,
-        /// Print a JSON document
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-/// Which deliveries.
-#[derive(Debug, clap::Args)]
-pub struct DeliveryFilterArgs {
-    /// Those to this webhook
-    #[arg(long, value_name = "ID")]
-    pub webhook: Option<String>,
-    /// Those of this event
-    #[arg(long, value_name = "ID")]
-    pub event: Option<String>,
-    /// Those of this event type
-    #[arg(long = "type", value_name = "TYPE")]
-    pub kind: Option<String>,
-    /// Those that are waiting, delivered, dead or dropped
-    #[arg(long)]
-    pub state: Option<String>,
-    /// Those taken in at or after this moment: 2026-11-22T10:00:00Z, or an age such as 2h or 3days
-    #[arg(long, value_name = "WHEN")]
-    pub since: Option<String>,
-    /// Those taken in before this moment
-    #[arg(long, value_name = "WHEN")]
-    pub until: Option<String>,
 }
 
 /// What to do with messages that were rejected.

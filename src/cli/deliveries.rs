@@ -3,15 +3,13 @@
 
 use serde_json::Value;
 
-use super::args::DeliveryFilterArgs;
 use super::dead::{delivery_id, moment, usage};
+use super::delivery_args::DeliveryFilterArgs;
+use super::listing::{self, Look, Rows};
 use super::{CliError, DeliveriesCommand, Output, Table};
 use crate::clock::SharedClock;
-use crate::model::{DeliveryState, EventId, EventType, Timestamp, WebhookId};
-use crate::record::{HistoryFilter, HistoryReader, KeptAttempt, KeptDelivery};
-
-/// Deliveries read at a time.
-const PAGE: u32 = 500;
+use crate::model::{DeliveryId, DeliveryState, EventId, EventType, Timestamp, WebhookId};
+use crate::record::{DeadLetters, HistoryFilter, HistoryReader, KeptAttempt, KeptDelivery, Replayed};
 
 /// Does what `command` says.
 ///
@@ -20,6 +18,7 @@ const PAGE: u32 = 500;
 pub async fn deliveries(
     command: DeliveriesCommand,
     history: &HistoryReader,
+    letters: Option<&DeadLetters>,
     clock: &SharedClock,
     output: &mut Output,
 ) -> Result<(), CliError> {
@@ -27,11 +26,13 @@ pub async fn deliveries(
         DeliveriesCommand::List { filter, limit, json } => {
             list(history, &filter_of(&filter, clock)?, limit, json, output).await
         }
-        DeliveriesCommand::Show { id, json } => show(history, &id, json, output).await,
+        // That needs the queue, and is a command of its own ([`super::resend`]).
+        DeliveriesCommand::Resend(_) => Ok(()),
+        DeliveriesCommand::Show { id, json } => show(history, letters, &id, json, output).await,
     }
 }
 
-fn filter_of(args: &DeliveryFilterArgs, clock: &SharedClock) -> Result<HistoryFilter, CliError> {
+pub(super) fn filter_of(args: &DeliveryFilterArgs, clock: &SharedClock) -> Result<HistoryFilter, CliError> {
     let state = args.state.as_deref().map(|text| {
         let names = || DeliveryState::ALL.iter().map(|state| state.as_str()).collect::<Vec<_>>().join(", ");
         DeliveryState::from_name(text).ok_or_else(|| usage("--state", &format!("{text:?} is none of {}", names())))
@@ -46,6 +47,27 @@ fn filter_of(args: &DeliveryFilterArgs, clock: &SharedClock) -> Result<HistoryFi
     })
 }
 
+/// A delivery with its latest attempt.
+type LineOf = (KeptDelivery, Option<KeptAttempt>);
+
+const LOOK: Look<LineOf> = Look {
+    heads: &["ACCEPTED", "DELIVERY", "WEBHOOK", "TYPE", "STATE", "REASON", "ATTEMPTS", "LAST", "DUE"],
+    cells: |(delivery, last)| {
+        vec![
+            delivery.accepted_at.to_rfc3339(),
+            delivery.id.to_string(),
+            delivery.webhook.to_string(),
+            delivery.kind.to_string(),
+            delivery.state.to_string(),
+            delivery.reason.clone().unwrap_or_default(),
+            delivery.attempts.to_string(),
+            last.as_ref().map(outcome_of).unwrap_or_default(),
+            delivery.due.map(Timestamp::to_rfc3339).unwrap_or_default(),
+        ]
+    },
+    json: |(delivery, last)| delivery.to_json_with(last.as_ref()),
+};
+
 async fn list(
     history: &HistoryReader,
     filter: &HistoryFilter,
@@ -53,49 +75,15 @@ async fn list(
     json: bool,
     output: &mut Output,
 ) -> Result<(), CliError> {
-    let (mut left, mut after, mut any) = (limit, None, false);
-    let heads = ["ACCEPTED", "DELIVERY", "WEBHOOK", "TYPE", "STATE", "REASON", "ATTEMPTS", "LAST", "DUE"];
-    let mut table = Table::new(&heads);
-    while left > 0 {
-        let page = history.list(filter, u32::try_from(left).unwrap_or(u32::MAX).min(PAGE), after).await?;
-        page.problems.iter().for_each(|problem| output.note(problem));
-        left = left.saturating_sub(page.deliveries.len() as u64);
-        for (delivery, last) in &page.deliveries {
-            if json {
-                let line = delivery.to_json_with(last.as_ref());
-                output.line(&format!("{}{line}", if any { "," } else { "[" }))?;
-            } else {
-                table.row(cells_of(delivery, last.as_ref()));
-            }
-            any = true;
-        }
-        after = page.next;
-        if after.is_none() {
-            break;
-        }
-    }
-    if json {
-        return output.line(if any { "]" } else { "[]" });
-    }
-    table.lines().try_for_each(|line| output.line(&line))?;
-    if after.is_some() {
+    let page = async |limit, after| {
+        let page = history.list(filter, limit, after).await?;
+        Ok(Rows { rows: page.deliveries, next: page.next, problems: page.problems })
+    };
+    let is_more = listing::list(&LOOK, limit, json, output, page).await?;
+    if is_more && !json {
         output.note(&format!("those taken in last, {limit} of more; --limit shows more, --until earlier ones"));
     }
     Ok(())
-}
-
-fn cells_of(delivery: &KeptDelivery, last: Option<&KeptAttempt>) -> [String; 9] {
-    [
-        delivery.accepted_at.to_rfc3339(),
-        delivery.id.to_string(),
-        delivery.webhook.to_string(),
-        delivery.kind.to_string(),
-        delivery.state.to_string(),
-        delivery.reason.clone().unwrap_or_default(),
-        delivery.attempts.to_string(),
-        last.map(outcome_of).unwrap_or_default(),
-        delivery.due.map(Timestamp::to_rfc3339).unwrap_or_default(),
-    ]
 }
 
 /// The outcome, and the status if there was one.
@@ -104,7 +92,13 @@ fn outcome_of(attempt: &KeptAttempt) -> String {
     format!("{}{status}", attempt.made.outcome)
 }
 
-async fn show(history: &HistoryReader, id: &str, json: bool, output: &mut Output) -> Result<(), CliError> {
+async fn show(
+    history: &HistoryReader,
+    letters: Option<&DeadLetters>,
+    id: &str,
+    json: bool,
+    output: &mut Output,
+) -> Result<(), CliError> {
     let id = delivery_id(id)?;
     let Some((delivery, attempts)) = history.show(&id).await? else {
         return Err(CliError::NotFound(format!(
@@ -112,9 +106,15 @@ async fn show(history: &HistoryReader, id: &str, json: bool, output: &mut Output
              not be noted; `hikyaku deliveries list` shows what there is"
         )));
     };
+    let replays = match letters {
+        Some(letters) => letters.replays(&id).await?,
+        None => Vec::new(),
+    };
     if json {
         let attempts: Vec<Value> = attempts.iter().map(KeptAttempt::to_json).collect();
-        return output.line(&serde_json::json!({ "delivery": delivery.to_json(), "attempts": attempts }).to_string());
+        let replays: Vec<_> = replays.iter().map(Replayed::to_shape).collect();
+        let shown = serde_json::json!({ "delivery": delivery.to_json(), "attempts": attempts, "replays": replays });
+        return output.line(&shown.to_string());
     }
     let mut table = Table::new(&[]);
     if let Value::Object(fields) = delivery.to_json() {
@@ -123,7 +123,25 @@ async fn show(history: &HistoryReader, id: &str, json: bool, output: &mut Output
         }
     }
     table.lines().skip(1).try_for_each(|line| output.line(&line))?;
-    for KeptAttempt { generation, made, worker } in &attempts {
+    replays_in_words(&replays, output)?;
+    attempts_in_words(&attempts, output)
+}
+
+/// The attempts of a delivery; none when there is no history, or it cannot be read: what else is known is worth showing without.
+pub(super) async fn attempts_of(history: &HistoryReader, id: &DeliveryId) -> Vec<KeptAttempt> {
+    history.show(id).await.ok().flatten().map(|(_, attempts)| attempts).unwrap_or_default()
+}
+
+/// Who put a delivery back to work.
+pub(super) fn replays_in_words(replays: &[Replayed], output: &mut Output) -> Result<(), CliError> {
+    replays.iter().try_for_each(|Replayed { generation, how, by, at }| {
+        output.line(&format!("\ngeneration {generation} began {}: {how} by {by}", at.to_rfc3339()))
+    })
+}
+
+/// How attempts went.
+pub(super) fn attempts_in_words(attempts: &[KeptAttempt], output: &mut Output) -> Result<(), CliError> {
+    for KeptAttempt { generation, made, worker } in attempts {
         output.line(&format!(
             "\nattempt {} of generation {generation}, {}, {} ms, by {worker}",
             made.number,

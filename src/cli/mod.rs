@@ -7,7 +7,11 @@ mod client_certificate;
 mod connect;
 mod dead;
 mod deliveries;
+mod delivery_args;
+mod forget;
+mod listing;
 mod misskey;
+mod operator;
 mod option_args;
 mod output;
 mod publish;
@@ -17,6 +21,7 @@ mod rejected;
 mod remote;
 mod remote_deliveries;
 mod remote_webhooks;
+mod resend;
 mod shown;
 mod signing;
 mod status;
@@ -25,14 +30,13 @@ mod test_webhook;
 mod types;
 mod webhooks;
 
-pub use args::{
-    Args, Command, DeadCommand, DeliveriesCommand, DemoArgs, PublishArgs, RejectedArgs, RejectedCommand, Role,
-    ServeArgs, WebhooksCommand,
-};
+pub use args::{Args, Command, DemoArgs, PublishArgs, RejectedArgs, RejectedCommand, Role, ServeArgs, WebhooksCommand};
 pub use bench_args::BenchArgs;
 pub use connect::{Choices, ConnectArgs, Connecting, connect};
-pub use dead::dead;
+pub use dead::{DeadParts, dead};
 pub use deliveries::deliveries;
+pub use delivery_args::{DeadCommand, DeliveriesCommand, ForgetArgs, ResendArgs};
+pub use forget::forget;
 pub use misskey::{MisskeyCommand, misskey_secret};
 pub use option_args::OptionArgs;
 pub use output::{CliError, Output};
@@ -42,7 +46,10 @@ pub use rejected::rejected;
 pub use remote::{Managing, Reading, Remote, RemoteArgs, RemoteError, TOKEN_VARIABLE};
 pub use remote_deliveries::deliveries_of;
 pub use remote_webhooks::webhooks_of;
+pub use resend::resend;
 pub use status::{StatusArgs, status};
 pub use table::Table;
 pub use test_webhook::{TestArgs, test_webhook};
 pub use webhooks::{Allowed, webhooks};
+
+use operator::operator;

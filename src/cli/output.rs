@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use super::RemoteError;
 use crate::ingest::ReconcileError;
 use crate::misskey::MisskeyError;
+use crate::operate::OperateError;
 use crate::queue::QueueError;
 use crate::record::RecordError;
 use crate::registry::RegistryError;
@@ -27,6 +28,9 @@ pub enum CliError {
     /// The queue.
     #[error(transparent)]
     Queue(#[from] QueueError),
+    /// What is done to deliveries.
+    #[error(transparent)]
+    Operate(#[from] OperateError),
     /// Misskey.
     #[error(transparent)]
     Misskey(#[from] MisskeyError),
@@ -74,6 +78,38 @@ impl CliError {
     /// Whether whoever read our output went away, as `head` does; that is no failure.
     pub fn is_closed_pipe(&self) -> bool {
         matches!(self, Self::Io { error, .. } if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+#[cfg(test)]
+#[derive(Clone, Default)]
+pub(super) struct KeptOutput(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+#[cfg(test)]
+impl KeptOutput {
+    /// The lines of the answer.
+    pub(super) fn lines(&self) -> Vec<String> {
+        String::from_utf8(self.0.lock().expect("whole").clone()).expect("text").lines().map(str::to_owned).collect()
+    }
+}
+
+#[cfg(test)]
+impl Write for KeptOutput {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("whole").write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+impl Output {
+    /// An output whose answer is kept.
+    pub(super) fn kept() -> (Self, KeptOutput) {
+        let kept = KeptOutput::default();
+        (Self { out: Box::new(kept.clone()), err: Box::new(io::sink()) }, kept)
     }
 }
 

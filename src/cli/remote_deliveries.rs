@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::args::DeliveryFilterArgs;
+use super::delivery_args::DeliveryFilterArgs;
 use super::{CliError, DeliveriesCommand, Output, Remote, Table};
 
 /// Deliveries asked for at a time.
@@ -16,6 +16,10 @@ const HEADS: [&str; 9] = ["ACCEPTED", "DELIVERY", "WEBHOOK", "TYPE", "STATE", "R
 pub async fn deliveries_of(remote: &Remote, command: DeliveriesCommand, output: &mut Output) -> Result<(), CliError> {
     match command {
         DeliveriesCommand::List { filter, limit, json } => list(remote, &filter, limit, json, output).await,
+        DeliveriesCommand::Resend(_) => Err(CliError::Usage(
+            "resend is not done over --url; POST /v1/deliveries/resend does it, or this command beside queue and store"
+                .to_owned(),
+        )),
         DeliveriesCommand::Show { id, json } => {
             let shown = remote.get(&format!("/v1/deliveries/{id}"), &[]).await?;
             if json { output.line(&shown.to_string()) } else { show(&shown, output) }
@@ -111,6 +115,10 @@ fn show(shown: &Value, output: &mut Output) -> Result<(), CliError> {
         table.whole_row([name.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_owned)]);
     }
     table.lines().skip(1).try_for_each(|line| output.line(&line))?;
+    for replay in items(&shown["replays"]) {
+        let [generation, at, how, by] = ["generation", "at", "how", "by"].map(|name| text(replay, name));
+        output.line(&format!("\ngeneration {generation} began {at}: {how} by {by}"))?;
+    }
     for attempt in items(&shown["attempts"]) {
         let of = |name| text(attempt, name);
         let took = attempt["tookMs"].as_f64().map_or(0.0, f64::trunc);

@@ -21,6 +21,15 @@ pub struct History {
     pub count_max: u64,
     /// `response_bytes_max`: bytes kept of what a receiver answered, 0 to 2048. Default 2048: enough to see what it says.
     pub response_bytes_max: usize,
+    /// `bodies`: whether the events' bodies are kept, so that what was delivered can be sent again. Default true: a receiver that
+    /// lost what it got asks for it again. They are what people wrote.
+    pub bodies: bool,
+    /// `bodies_retention_s`: seconds that a body is kept, 60 to 315360000 (10 years). Default 604800 (7 days), as long as its
+    /// delivery.
+    pub bodies_retention: Duration,
+    /// `bodies_bytes_max`: bytes that bodies take at most, 1048576 (1 MiB) to 1099511627776 (1 TiB); of more, those that were written
+    /// first go. Default 1073741824 (1 GiB): some 800,000 of Misskey's events.
+    pub bodies_bytes_max: u64,
 }
 
 impl Default for History {
@@ -30,6 +39,9 @@ impl Default for History {
             retention: Duration::from_secs(604_800),
             count_max: 1_000_000,
             response_bytes_max: RESPONSE_KEPT_BYTES_MAX,
+            bodies: true,
+            bodies_retention: Duration::from_secs(604_800),
+            bodies_bytes_max: 1 << 30,
         }
     }
 }
@@ -44,6 +56,11 @@ impl History {
             response_bytes_max: section
                 .whole("response_bytes_max", 0..=RESPONSE_KEPT_BYTES_MAX)
                 .unwrap_or(default.response_bytes_max),
+            bodies: section.flag("bodies").unwrap_or(default.bodies),
+            bodies_retention: section
+                .whole_seconds("bodies_retention_s", 60..=TEN_YEARS_S)
+                .unwrap_or(default.bodies_retention),
+            bodies_bytes_max: section.whole("bodies_bytes_max", 1 << 20..=1 << 40).unwrap_or(default.bodies_bytes_max),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!              +--> skip            a fresh event's webhook is paused or deactivated
-//!  taken ------+--> drop            the webhook was deleted
+//!  taken ------+--> drop            the webhook was deleted, or the event's person forgotten
 //!              +--> dead            unknown, deactivated, or older than max_age
 //!              +--> later (park)    paused
 //!              +--> attempt --+--> done            2xx
@@ -41,6 +41,8 @@ pub enum Standing {
     Deactivated,
     /// It was deleted.
     Deleted,
+    /// However it stands: the person whose event it is was forgotten.
+    Forgotten,
     /// Nobody of that id was ever known.
     Unknown,
 }
@@ -158,6 +160,7 @@ fn taken(delivery: &Delivery, standing: Standing, fresh: bool, policy: &Policy, 
     let dead = |reason| Step::Dead { delivery: delivery.clone(), reason };
     match standing {
         Standing::Deleted => Step::Drop(DropReason::WebhookDeleted),
+        Standing::Forgotten => Step::Drop(DropReason::UserForgotten),
         Standing::Unknown => dead(DeathReason::UnknownWebhook),
         Standing::Paused if fresh => Step::Skip(SkipReason::Paused),
         Standing::Deactivated if fresh => Step::Skip(SkipReason::Deactivated),

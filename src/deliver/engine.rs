@@ -112,13 +112,15 @@ impl Engine {
         match settle(&mut lease, &follow_ups, &self.pursuer.telemetry).await {
             Ok(()) => {
                 self.pursuer.telemetry.deliveries_filtered(filtered);
+                let mut has_body = false;
                 for (pursuit, pursued) in pursuits.iter().zip(pursued) {
                     if let Some(Pursued { step, attempt }) = pursued {
                         self.tell(&event, pursuit, &step);
                         if let Some(live) = &self.live {
                             live.settled(&event, &pursuit.delivery, &pursuit.id, &step, attempt.as_ref());
                         }
-                        self.note(&event, pursuit, &step, attempt);
+                        // A fresh event's body goes with the first of its deliveries; what comes again has left it there.
+                        has_body |= self.note(&event, pursuit, &step, attempt, pursuit.fresh && !has_body);
                     }
                 }
             }
@@ -157,13 +159,18 @@ impl Engine {
         }
     }
 
-    /// Notes in the history what became of a delivery, once that is durable.
-    fn note(&self, event: &Event, pursuit: &Pursuit, step: &Step, attempt: Option<Attempted>) {
-        let Some(history) = &self.history else { return };
-        let Pursuit { delivery, id, .. } = pursuit;
-        if let Some(entry) = Entry::of(event, id, delivery, step, attempt, self.pursuer.clock.now()) {
-            history.note(entry);
+    /// Notes in the history what became of a delivery, once that is durable, with the event's body if so; tells whether there was
+    /// something to note.
+    fn note(&self, event: &Event, pursuit: &Pursuit, step: &Step, attempt: Option<Attempted>, with_body: bool) -> bool {
+        let Some(history) = &self.history else { return false };
+        // It may have been forgotten while this was under way.
+        if self.pursuer.forgotten.has(event) {
+            return false;
         }
+        let Pursuit { delivery, id, .. } = pursuit;
+        let Some(entry) = Entry::of(event, id, delivery, step, attempt, self.pursuer.clock.now()) else { return false };
+        history.note(if with_body && history.keeps_bodies() { entry.with_body(event) } else { entry });
+        true
     }
 
     /// Tells what became of a delivery, once that is durable.

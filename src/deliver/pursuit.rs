@@ -18,7 +18,7 @@ use crate::decide::{
 use crate::model::{Delivery, DeliveryId, Event, Outcome, Status, Webhook};
 use crate::outbound::{Attempt, Client};
 use crate::queue::Queue;
-use crate::record::Attempted;
+use crate::record::{Attempted, Forgotten};
 use crate::registry::{Known, Registry};
 use crate::telemetry::{SharedTelemetry, Telemetry};
 
@@ -26,6 +26,8 @@ use crate::telemetry::{SharedTelemetry, Telemetry};
 #[derive(Debug)]
 pub(super) struct Pursuer {
     pub(super) registry: Arc<Registry>,
+    /// Whose events are dropped.
+    pub(super) forgotten: Arc<Forgotten>,
     pub(super) failing: Failing,
     pub(super) client: Client,
     pub(super) clock: SharedClock,
@@ -102,7 +104,7 @@ impl Pursuer {
     /// Brings the delivery as far as it goes now, and tells what is next; nothing when the worker's end came before its turn.
     pub(super) async fn pursue(&self, event: &Event, pursuit: &Pursuit) -> Option<Pursued> {
         let delivery = &pursuit.delivery;
-        let webhook = match self.take_up(pursuit) {
+        let webhook = match self.take_up(event, pursuit) {
             Ok(webhook) => webhook,
             Err(step) => return Some(step.into()),
         };
@@ -122,7 +124,7 @@ impl Pursuer {
                 }
             };
             // It may have been paused, changed or deactivated while this waited.
-            let webhook = match self.take_up(pursuit) {
+            let webhook = match self.take_up(event, pursuit) {
                 Ok(webhook) => webhook,
                 Err(step) => return Some(step.into()),
             };
@@ -179,7 +181,7 @@ impl Pursuer {
     }
 
     /// The webhook, if an attempt is to be made now; else what is next.
-    fn take_up(&self, pursuit: &Pursuit) -> Result<Arc<Webhook>, Step> {
+    fn take_up(&self, event: &Event, pursuit: &Pursuit) -> Result<Arc<Webhook>, Step> {
         let snapshot = self.registry.snapshot();
         self.rates.follow(&snapshot);
         self.endpoints.follow(&snapshot);
@@ -188,6 +190,7 @@ impl Pursuer {
             Known::Deleted => (Standing::Deleted, None),
             Known::Unknown => (Standing::Unknown, None),
         };
+        let standing = if self.forgotten.has(event) { Standing::Forgotten } else { standing };
         let policy = webhook.map_or(Cow::Borrowed(&self.retry), |webhook| self.policy_of(webhook));
         let happening = Happening::Taken { standing, fresh: pursuit.fresh };
         match (self.decide(&pursuit.delivery, &happening, &policy), webhook) {

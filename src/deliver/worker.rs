@@ -19,7 +19,7 @@ use crate::decide::{Policy as RetryPolicy, Step};
 use crate::model::{Delivery, Event, WebhookId};
 use crate::outbound::Client;
 use crate::queue::{Lane, Prefetch, Queue, QueueError};
-use crate::record::{History, Latest, LatestAttempt};
+use crate::record::{Forgotten, History, Latest, LatestAttempt};
 use crate::registry::Registry;
 use crate::telemetry::SharedTelemetry;
 
@@ -37,6 +37,8 @@ pub struct Parts {
     pub latest: Arc<Latest>,
     /// Where it is noted what becomes of each delivery, if it is.
     pub history: Option<Arc<History>>,
+    /// Whose events are dropped.
+    pub forgotten: Arc<Forgotten>,
     /// Makes the requests.
     pub client: Client,
     /// Time and chance.
@@ -204,6 +206,7 @@ fn engine(
         history: parts.history,
         pursuer: Pursuer {
             registry: parts.registry,
+            forgotten: parts.forgotten,
             failing,
             client: parts.client,
             rates: Rates::new(rates, parts.clock.clone()),

@@ -2,7 +2,7 @@
 
 use utoipa::openapi::schema::{KnownFormat, Object, ObjectBuilder, SchemaFormat, Type};
 
-use super::{DeathReason, DeliveryState, ID_BYTES_MAX, Outcome};
+use super::{DeathReason, DeliveryState, ID_BYTES_MAX, Outcome, ReplayKind};
 
 /// No control characters, as in every id.
 pub const NO_CONTROL: &str = r"^[^\u0000-\u001f\u007f-\u009f]+$";
@@ -82,6 +82,24 @@ pub fn delivery_cursor() -> Object {
         .pattern(Some(r"^(0|[1-9][0-9]{0,14})\.(0|[1-9][0-9]{0,14})$"))
         .examples(["1774960496789.81234"])
         .build()
+}
+
+/// The place in a listing of dead letters.
+pub fn letter_cursor() -> Object {
+    text("A place in the listing.")
+        .pattern(Some(r"^(0|[1-9][0-9]{0,14})\.msg_[a-z2-7]{32}$"))
+        .examples(["1774960496842.msg_5ytoxm3jgm6es4gna34r7fkcv3hbpamg"])
+        .build()
+}
+
+/// An HTTP status that an answer may have.
+pub fn status() -> Object {
+    ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(100)).maximum(Some(999)).build()
+}
+
+/// How a delivery was put back to work.
+pub fn replay_kind() -> Object {
+    one_of("How a delivery was put back to work.", ReplayKind::ALL.iter().map(|kind| kind.as_str()).collect())
 }
 
 /// How far a delivery has come.

@@ -112,6 +112,8 @@ closed_list!(
     DropReason {
         /// Its webhook was deleted.
         WebhookDeleted = "webhook_deleted",
+        /// The person whose event it is was forgotten.
+        UserForgotten = "user_forgotten",
     }
 );
 
@@ -126,6 +128,16 @@ closed_list!(
         Dead = "dead",
         /// It ended because its webhook was deleted.
         Dropped = "dropped",
+    }
+);
+
+closed_list!(
+    /// How a delivery was put back to work.
+    ReplayKind {
+        /// It was a dead letter.
+        Replay = "replay",
+        /// It had ended in whatever way, and was asked for again.
+        Resend = "resend",
     }
 );
 

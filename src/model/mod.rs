@@ -21,6 +21,7 @@ mod nearest;
 mod operator;
 mod parse;
 mod peer;
+mod person;
 mod rate_limit;
 mod receipt;
 mod signing;
@@ -39,7 +40,9 @@ pub use decimal::Decimal;
 pub use delivery::{Delivery, LAST_ERROR_BYTES_MAX, LastFailure, Message, Target};
 pub use event::{Event, SERVER_BYTES_MAX};
 pub use event_error::{EventError, JsonKind};
-pub use fate::{DeactivationReason, DeathReason, DeliveryState, DropReason, IngestRefusal, Outcome, ParkReason};
+pub use fate::{
+    DeactivationReason, DeathReason, DeliveryState, DropReason, IngestRefusal, Outcome, ParkReason, ReplayKind,
+};
 pub use filter::{
     Condition, FILTER_PATH_CHARS_MAX, FILTER_PATH_STEPS_MAX, FILTER_TEXT_CHARS_MAX, FILTER_TEXTS_MAX, FILTER_TYPES_MAX,
     FILTER_VALUES_MAX, FILTERS_MAX, FilterError, Pointer, Scalar, Test, Texts,
@@ -51,6 +54,7 @@ pub use nearest::nearest;
 pub use operator::{ADMIN, Access, Operator, OperatorName, TOKENS_MAX, Tokens};
 pub use parse::{Arrival, Draft};
 pub use peer::Peer;
+pub use person::Person;
 pub use rate_limit::{RATE_BURST, RATE_PER_SECOND, RateLimit, RateLimitError};
 pub use receipt::{RECEIPT_BYTES, ReceiptKey};
 pub use signing::{

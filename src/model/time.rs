@@ -43,6 +43,11 @@ impl Timestamp {
         if let Some(age) = humantime::parse_duration(text).ok().filter(|_| has_unit) {
             return Some(now.minus(age));
         }
+        Self::parse_rfc3339(text)
+    }
+
+    /// The moment that `text` has as RFC 3339 in UTC, as [`Self::to_rfc3339`] writes it.
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
         let at = humantime::parse_rfc3339_weak(text).ok()?;
         Some(Self::default().plus(at.duration_since(std::time::UNIX_EPOCH).unwrap_or_default()))
     }

@@ -20,6 +20,7 @@ macro_rules! ask {
 }
 
 mod dead_letters;
+mod forgotten;
 mod history;
 mod latest;
 mod postgres;
@@ -27,13 +28,14 @@ mod receipts;
 mod workers;
 
 pub use dead_letters::{
-    BodySize, Cursor, CursorError, DeadLetter, DeadLetters, Filter, PAGE_MAX, Page, Pruned, ReplayTurn, Retention,
-    STEP_ROWS, Summary,
+    BodySize, Cursor, CursorError, DeadLetter, DeadLetters, Filter, LetterError, LetterShape, PAGE_MAX, Page, Pruned,
+    Purged, ReplayMark, ReplayTurn, Replayed, ReplayedShape, Retention, STEP_ROWS, Summary, rest,
 };
+pub use forgotten::Forgotten;
 pub use history::{
-    ATTEMPTS_MAX, AttemptShape, Attempted, DeliveryLineShape, DeliveryShape, Entry, HISTORY_PAGE_MAX, History,
-    HistoryCursor, HistoryCursorError, HistoryFilter, HistoryPage, HistoryPolicy, HistoryReader, KeptAttempt,
-    KeptDelivery, WAITING_BYTES_MAX, WRITE_EVERY,
+    ATTEMPTS_MAX, AttemptShape, Attempted, BodiesPolicy, DeliveryLineShape, DeliveryShape, Entry, Erased,
+    HISTORY_PAGE_MAX, History, HistoryCursor, HistoryCursorError, HistoryFilter, HistoryPage, HistoryPolicy,
+    HistoryReader, KeptAttempt, KeptDelivery, WAITING_BYTES_MAX, WRITE_EVERY, WithEvent,
 };
 pub use latest::{Latest, LatestAttempt, WEBHOOKS_MAX, failing_since};
 pub use receipts::{CLAIM_LEASE, Claim, Receipts};

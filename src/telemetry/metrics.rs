@@ -172,7 +172,7 @@ impl DeliveryMetrics {
         let stops: Vec<&str> = DeactivationReason::ALL.iter().map(|reason| reason.as_str()).collect();
         let ended = make.counters(
             "deliveries_total",
-            "Deliveries that ended. result: delivered, dead (handed over to the dead letters), dropped (webhook deleted).",
+            "Deliveries that ended. result: delivered, dead (handed over to the dead letters), dropped (webhook deleted, or its person forgotten).",
             "result",
             &["delivered", "dead", "dropped"],
         )?;

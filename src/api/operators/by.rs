@@ -24,6 +24,13 @@ const DRAIN_WAIT_MAX: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub(super) struct By(pub(super) Operator);
 
+impl By {
+    /// Who, as it is noted of what they did.
+    pub(super) fn name(&self) -> String {
+        self.0.name.to_string()
+    }
+}
+
 impl<S: Sync> FromRequestParts<S> for By {
     type Rejection = Problem;
 

@@ -24,7 +24,7 @@ use super::{OperatorsParts, found};
 use crate::model::{DeliveryId, DeliveryState, EventId, EventType, Timestamp, WebhookId, described};
 use crate::record::{
     AttemptShape, DeliveryLineShape, DeliveryShape, HISTORY_PAGE_MAX, HistoryCursor, HistoryFilter, HistoryReader,
-    RecordError,
+    RecordError, Replayed, ReplayedShape,
 };
 
 const LIMIT_DEFAULT: u32 = 100;
@@ -34,18 +34,24 @@ pub(super) struct ListParams;
 
 impl utoipa::IntoParams for ListParams {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let since = "Those whose event was taken in at this moment, or at this age, or later.";
-        vec![
-            in_query("webhook", "Those to this webhook.", described::token()),
-            in_query("event", "Those of the event with this id.", described::id()),
-            in_query("type", "Those of this event type.", described::id()),
-            in_query("state", "Those that stand so.", described::delivery_state()),
-            in_query("since", since, described::moment_or_age()),
-            in_query("until", "Those whose event was taken in before this moment.", described::moment_or_age()),
-            in_query("limit", "How many.", described::limit()),
-            in_query("cursor", "`next` of the page before.", described::delivery_cursor()),
-        ]
+        let mut parameters = which();
+        parameters.push(in_query("limit", "How many.", described::limit()));
+        parameters.push(in_query("cursor", "`next` of the page before.", described::delivery_cursor()));
+        parameters
     }
+}
+
+/// The parameters that say which deliveries, as the document has them.
+pub(super) fn which() -> Vec<Parameter> {
+    let since = "Those whose event was taken in at this moment, or at this age, or later.";
+    vec![
+        in_query("webhook", "Those to this webhook.", described::token()),
+        in_query("event", "Those of the event with this id.", described::id()),
+        in_query("type", "Those of this event type.", described::id()),
+        in_query("state", "Those that stand so.", described::delivery_state()),
+        in_query("since", since, described::moment_or_age()),
+        in_query("until", "Those whose event was taken in before this moment.", described::moment_or_age()),
+    ]
 }
 
 /// The id in the path.
@@ -77,6 +83,8 @@ struct ShownShape {
     delivery: DeliveryShape,
     /// The first one first; of more than 1,000 the latest.
     attempts: Vec<AttemptShape>,
+    /// When and by whom it was put back to work, the first time first.
+    replays: Vec<ReplayedShape>,
 }
 
 /// What is asked for.
@@ -90,20 +98,8 @@ struct Asked {
 impl Asked {
     fn read(query: Option<&str>, now: Timestamp) -> Result<Self, Problem> {
         let mut params = Params::of(query);
-        let state = |text: &str| {
-            let names = || DeliveryState::ALL.iter().map(|state| state.as_str()).collect::<Vec<_>>().join(", ");
-            DeliveryState::from_name(text).ok_or_else(|| format!("{} is none of {}", quoted(text), names()))
-        };
-        let moment = |text: &str| Timestamp::parse(text, now).ok_or_else(|| no_moment(text));
         let asked = Self {
-            filter: HistoryFilter {
-                webhook: params.get("webhook", WebhookId::new),
-                event: params.get("event", EventId::new),
-                kind: params.get("type", EventType::new),
-                state: params.get("state", state),
-                since: params.get("since", moment),
-                until: params.get("until", moment),
-            },
+            filter: filter_of(&mut params, now),
             limit: params.whole("limit", 1..=HISTORY_PAGE_MAX).unwrap_or(LIMIT_DEFAULT),
             cursor: params.get("cursor", str::parse::<HistoryCursor>),
         };
@@ -111,8 +107,28 @@ impl Asked {
     }
 }
 
-fn no_moment(text: &str) -> String {
-    format!("{} is neither a moment in UTC like 2026-11-22T10:00:00Z nor an age like 2h", quoted(text))
+/// The parameters that say which deliveries.
+pub(super) fn filter_of(params: &mut Params, now: Timestamp) -> HistoryFilter {
+    let state = |text: &str| {
+        let names = || DeliveryState::ALL.iter().map(|state| state.as_str()).collect::<Vec<_>>().join(", ");
+        DeliveryState::from_name(text).ok_or_else(|| format!("{} is none of {}", quoted(text), names()))
+    };
+    let moment = |text: &str| moment(text, now);
+    HistoryFilter {
+        webhook: params.get("webhook", WebhookId::new),
+        event: params.get("event", EventId::new),
+        kind: params.get("type", EventType::new),
+        state: params.get("state", state),
+        since: params.get("since", moment),
+        until: params.get("until", moment),
+    }
+}
+
+/// A moment, or an age before `now`.
+pub(super) fn moment(text: &str, now: Timestamp) -> Result<Timestamp, String> {
+    Timestamp::parse(text, now).ok_or_else(|| {
+        format!("{} is neither a moment in UTC like 2026-11-22T10:00:00Z nor an age like 2h", quoted(text))
+    })
 }
 
 /// Deliveries that the history has, those first whose event was taken in last.
@@ -161,7 +177,8 @@ pub(super) async fn list(
         "attempts": [{
             "generation": 0, "attempt": 1, "startedAt": "2026-03-31T12:34:56.801Z", "tookMs": 41.7, "outcome": "delivered",
             "status": 204, "error": null, "response": "", "worker": "bot-host/4711"
-        }]
+        }],
+        "replays": []
     })))
 )]
 pub(super) async fn show(
@@ -175,15 +192,11 @@ pub(super) async fn show(
     match history(&parts)?.show(&id).await {
         Ok(Some((delivery, attempts))) => {
             let attempts = attempts.iter().map(|attempt| attempt.to_shape()).collect();
-            Ok(found(&ShownShape { delivery: delivery.to_shape(), attempts }))
+            let replays = parts.operations.letters.replays(&id).await.map_err(|error| Problem::unavailable(&error))?;
+            let replays = replays.iter().map(Replayed::to_shape).collect();
+            Ok(found(&ShownShape { delivery: delivery.to_shape(), attempts, replays }))
         }
-        Ok(None) => Err(Problem::of(
-            StatusCode::NOT_FOUND,
-            format!(
-                "the history has no delivery {id}: it was not begun yet, is past history.retention_s or history.count_max, \
-                 or could not be noted"
-            ),
-        )),
+        Ok(None) => Err(unknown(&id)),
         Err(error @ RecordError::Damaged { .. }) => {
             Err(Problem::of(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
         }
@@ -191,7 +204,17 @@ pub(super) async fn show(
     }
 }
 
-fn history(parts: &OperatorsParts) -> Result<&HistoryReader, Problem> {
+pub(super) fn unknown(id: &DeliveryId) -> Problem {
+    Problem::of(
+        StatusCode::NOT_FOUND,
+        format!(
+            "the history has no delivery {id}: it was not begun yet, is past history.retention_s or history.count_max, or \
+             could not be noted"
+        ),
+    )
+}
+
+pub(super) fn history(parts: &OperatorsParts) -> Result<&HistoryReader, Problem> {
     parts.history.as_ref().ok_or_else(|| {
         Problem::of(StatusCode::NOT_FOUND, "there is no history, since history.enabled is false; set it to true")
     })

@@ -16,7 +16,9 @@ use utoipa::{Modify, OpenApi};
 
 use super::problem::ProblemShape;
 use super::routes::Routes;
-use super::{OperatorsParts, by, deliveries, endpoints, queues, status, stream, webhooks};
+use super::{
+    OperatorsParts, by, dead_letters, deliveries, endpoints, forgetting, queues, resending, status, stream, webhooks,
+};
 use crate::deliver::Happening;
 
 /// Where it is.
@@ -36,20 +38,33 @@ const TOKEN: &str = "token";
         crate::ingest::take_events,
         deliveries::list,
         deliveries::show,
+        resending::resend,
+        resending::resend_one,
         stream::listen,
+        dead_letters::looking::list,
+        dead_letters::looking::show,
+        dead_letters::acting::replay,
+        dead_letters::acting::replay_one,
+        dead_letters::acting::purge,
+        dead_letters::acting::delete,
+        dead_letters::files::export,
+        dead_letters::files::import,
         endpoints::list,
         webhooks::list,
         webhooks::show,
         queues::show,
         status::workers,
-        status::show
+        status::show,
+        forgetting::forget
     ),
     components(schemas(ProblemShape, Happening)),
     tags(
         (name = "events", description = "Events come in."),
         (name = "deliveries", description = "What became of events: deliveries and their attempts."),
+        (name = "dead letters", description = "Deliveries that were given up: looked at, put back to work, deleted, kept in files."),
         (name = "endpoints", description = "How webhooks stand with a worker."),
         (name = "webhooks", description = "The registrations with their state."),
+        (name = "people", description = "Persons of whom hikyaku has something."),
         (name = "health", description = "How queue, store and workers are.")
     ),
     modifiers(&EveryPath)

@@ -29,7 +29,6 @@ impl Routes {
     }
 
     /// `POST path` is answered by `handler`.
-    #[expect(dead_code, reason = "nothing is changed here yet")]
     pub(super) fn post<H, T>(self, path: &'static str, handler: H) -> Self
     where
         H: Handler<T, Arc<OperatorsParts>>,
@@ -39,7 +38,6 @@ impl Routes {
     }
 
     /// `DELETE path` is answered by `handler`.
-    #[expect(dead_code, reason = "nothing is changed here yet")]
     pub(super) fn delete<H, T>(self, path: &'static str, handler: H) -> Self
     where
         H: Handler<T, Arc<OperatorsParts>>,

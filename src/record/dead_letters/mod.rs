@@ -6,27 +6,33 @@
 //! Contract, for every store (held by `tests/it/record_conformance/`):
 //! - `add` is all or nothing and on the disk when it returns; a letter added again changes nothing.
 //! - Of a delivery only the latest generation is kept: a newer one removes the older, an older one that comes late is
-//!   ignored. Removing names the generation, so a replay that has died again meanwhile stays.
+//!   ignored, and so is one whose next generation was put to work ([`DeadLetters::replayed`]). Removing names the generation,
+//!   so a replay that has died again meanwhile stays.
+//! - Who put what back to work, and when, is kept as long as letters are, and at most as many times.
 //! - Listing is by pages, newest first, each letter once however many come and go meanwhile; memory is bounded by the page.
+//!   Every page is soon there, whatever the filter: where few of many fit, it is short, and tells where to go on.
 //! - Large removals go in steps of [`STEP_ROWS`], with rests between them, so that adding never waits for more than a few of
 //!   them, in whichever process.
 //! - A row that cannot be read is told in [`Page::problems`] and hides no other.
 
 mod page;
 mod postgres;
+mod shape;
 mod sqlite;
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-pub use page::{Cursor, CursorError, Filter, Page};
+pub use page::{Cursor, CursorError, Filter, Page, Purged};
+pub use shape::{LetterError, LetterShape, ReplayedShape};
 
 use self::postgres::PostgresDeadLetters;
 use self::sqlite::SqliteDeadLetters;
 use super::RecordError;
 use crate::clock::SharedClock;
-use crate::model::{Body, DeathReason, Delivery, DeliveryId, Event, Timestamp};
+use crate::model::{Body, DeathReason, Delivery, DeliveryId, Event, Person, ReplayKind, Source, Timestamp, UserId};
 use crate::postgres::Session;
 use crate::sqlite::FileLock;
 use crate::store::Store;
@@ -36,6 +42,9 @@ pub const STEP_ROWS: u32 = 1000;
 
 /// Letters of one page at most, whatever is asked for.
 pub const PAGE_MAX: u32 = 1000;
+
+/// How long it is known that a person is forgotten: as long as that a webhook was deleted, far longer than a delivery lives.
+const FORGOTTEN_FOR: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 /// A delivery that was given up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +67,30 @@ pub type Summary = DeadLetter<BodySize>;
 /// The bytes that a body has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BodySize(pub u64);
+
+/// That a delivery was put back to work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replayed {
+    /// The generation that began with it.
+    pub generation: u32,
+    /// How.
+    pub how: ReplayKind,
+    /// Who did it.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// How, by whom and when deliveries are put back to work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplayMark {
+    /// How.
+    pub how: ReplayKind,
+    /// Who does it.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+}
 
 /// How long, and how many, letters are kept.
 #[derive(Clone, Copy, Debug)]
@@ -134,11 +167,11 @@ impl DeadLetters {
         ask!(self.store => replay_turn())
     }
 
-    /// Keeps `letters`. `Ok` promises that all are on the disk, or superseded by what is there.
+    /// Keeps `letters`, and tells how many of them were not there. `Ok` promises that all are on the disk, or superseded.
     ///
     /// # Errors
     /// What the store says; none of them was added.
-    pub async fn add(&self, letters: Vec<DeadLetter>) -> Result<(), RecordError> {
+    pub async fn add(&self, letters: Vec<DeadLetter>) -> Result<u64, RecordError> {
         ask!(self.store => add(letters))
     }
 
@@ -197,12 +230,81 @@ impl DeadLetters {
         ask!(self.store => remove(letters))
     }
 
-    /// Removes what `filter` lets through of the letters that are there now (an empty filter: all), and tells how many.
+    /// Removes the letters of those deliveries and generations, whose next generation is in the queue, and notes of each how, by
+    /// whom and when that began; also of deliveries that are no dead letters.
+    ///
+    /// # Errors
+    /// What the store says; a part, in steps of [`STEP_ROWS`] from the front, may be done.
+    pub async fn replayed(&self, letters: Vec<(DeliveryId, u32)>, mark: ReplayMark) -> Result<(), RecordError> {
+        ask!(self.store => replayed(letters, mark))
+    }
+
+    /// When and by whom the delivery was put back to work, the first time first.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn replays(&self, id: &DeliveryId) -> Result<Vec<Replayed>, RecordError> {
+        ask!(self.store => replays(id))
+    }
+
+    /// When and by whom each of those deliveries was put back to work last, if it was.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn latest_replays(&self, ids: Vec<DeliveryId>) -> Result<HashMap<DeliveryId, Replayed>, RecordError> {
+        ask!(self.store => latest_replays(ids))
+    }
+
+    /// Removes what `filter` lets through (an empty filter: all), and tells how many.
     ///
     /// # Errors
     /// What the store says; a part may be removed.
     pub async fn purge(&self, filter: &Filter) -> Result<u64, RecordError> {
-        ask!(self.store => purge(filter.clone()))
+        let (mut removed, mut after) = (0, None);
+        loop {
+            let began = Instant::now();
+            let purged = self.purge_page(filter, after).await?;
+            removed += purged.removed;
+            after = purged.next;
+            if after.is_none() {
+                return Ok(removed);
+            }
+            rest(began).await;
+        }
+    }
+
+    /// A step of [`Self::purge`]: removes at most [`STEP_ROWS`] letters of those behind `after`. Who goes on rests in between.
+    ///
+    /// # Errors
+    /// What the store says; none of them was removed.
+    pub async fn purge_page(&self, filter: &Filter, after: Option<Cursor>) -> Result<Purged, RecordError> {
+        ask!(self.store => purge_page(filter.clone(), after))
+    }
+
+    /// Notes that a person is forgotten from now on: letters of events that were taken in before are not kept any more. It is known
+    /// for [`FORGOTTEN_FOR`], longer than a delivery lives.
+    ///
+    /// # Errors
+    /// What the store says; it is not noted.
+    pub async fn note_forgotten(&self, source: &Source, user: &UserId) -> Result<(), RecordError> {
+        let now = self.clock.now();
+        ask!(self.store => note_forgotten(Person::of(source, user), now, now.minus(FORGOTTEN_FOR)))
+    }
+
+    /// Who is forgotten, and since when.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn forgotten(&self) -> Result<HashMap<Person, Timestamp>, RecordError> {
+        ask!(self.store => forgotten())
+    }
+
+    /// Removes the letters of a person, in steps, and tells how many there were.
+    ///
+    /// # Errors
+    /// What the store says; a part may be removed.
+    pub async fn forget(&self, source: &Source, user: &UserId) -> Result<u64, RecordError> {
+        ask!(self.store => forget(source, user))
     }
 
     /// Removes what is past retention, the oldest first, and brings [`Self::total`] up to date.
@@ -213,6 +315,7 @@ impl DeadLetters {
         let oldest = self.clock.now().minus(self.retention.age);
         let by_age = ask!(self.store => prune_older(oldest))?;
         let by_count = ask!(self.store => prune_beyond(self.retention.count_max))?;
+        ask!(self.store => prune_replays(oldest, self.retention.count_max))?;
         Ok(Pruned { by_age, by_count })
     }
 
@@ -223,4 +326,13 @@ impl DeadLetters {
             Backend::Postgres(store) => store.total(),
         }
     }
+}
+
+/// The longest rest between two steps of a large removal.
+const REST_MAX: Duration = Duration::from_millis(250);
+
+/// Rests after a step that `began` then for as long as it took: another process, which looks only now and then whether the file
+/// is free, gets to write between two of them.
+pub async fn rest(began: Instant) {
+    tokio::time::sleep(began.elapsed().min(REST_MAX)).await;
 }

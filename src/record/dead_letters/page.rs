@@ -4,20 +4,24 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::PAGE_MAX;
-use crate::model::{DeathReason, DeliveryId, EventType, Timestamp, WebhookId};
+use crate::model::{DeathReason, DeliveryId, EventId, EventType, Timestamp, WebhookId};
 
 /// Bytes of bodies after which a page ends.
 const PAGE_BODY_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// Which dead letters are meant: those for which all that is given holds. Empty: all.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// For this webhook.
     pub webhook: Option<WebhookId>,
     /// Of this event type.
     pub kind: Option<EventType>,
+    /// Of this event.
+    pub event: Option<EventId>,
     /// Given up for this reason.
     pub reason: Option<DeathReason>,
+    /// Whose last attempt was answered with this HTTP status.
+    pub status: Option<u16>,
     /// Given up at this moment or later.
     pub since: Option<Timestamp>,
     /// Given up before this moment.
@@ -26,10 +30,19 @@ pub struct Filter {
     pub ids: Vec<DeliveryId>,
 }
 
+/// What a step of a large removal did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Purged {
+    /// Letters that were removed.
+    pub removed: u64,
+    /// Where the next step begins; none: there is no more.
+    pub next: Option<Cursor>,
+}
+
 /// Some of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {
-    /// The letters, newest first.
+    /// The letters, newest first. Fewer than asked for, even none, when few of many fit the filter.
     pub letters: Vec<T>,
     /// Where the next page begins; none: there is no more.
     pub next: Option<Cursor>,
@@ -80,7 +93,9 @@ impl FromStr for Cursor {
     fn from_str(text: &str) -> Result<Self, CursorError> {
         let (died_at, id) = text.split_once('.').ok_or(CursorError)?;
         let died_at = died_at.parse().map(Timestamp::from_millis).map_err(|_| CursorError)?;
-        Ok(Self { died_at, id: id.to_owned() })
+        let cursor = Self { died_at, id: DeliveryId::from_text(id).map_err(|_| CursorError)?.to_string() };
+        // `+5` and `05` are numbers too, and none that we wrote.
+        if cursor.to_string() == text { Ok(cursor) } else { Err(CursorError) }
     }
 }
 
@@ -90,7 +105,9 @@ mod tests {
 
     #[test]
     fn a_text_that_is_no_cursor_is_refused() {
-        for text in ["", "1774960496789", "x.msg_a", "."] {
+        let id = "msg_5ytoxm3jgm6es4gna34r7fkcv3hbpamg";
+        assert!(format!("5.{id}").parse::<Cursor>().is_ok());
+        for text in ["", "1774960496789", "x.msg_a", ".", "5.msg_a", &format!("+5.{id}"), &format!("05.{id}")] {
             assert_eq!(text.parse::<Cursor>(), Err(CursorError), "{text}");
         }
     }

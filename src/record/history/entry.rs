@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use crate::decide::{Step, Verdict, Wait};
 use crate::model::{
-    Delivery, DeliveryId, DeliveryState, Event, EventId, EventType, LastFailure, Outcome, Source, Timestamp, UserId,
-    WebhookId,
+    Delivery, DeliveryId, DeliveryState, DropReason, Event, EventId, EventType, LastFailure, Outcome, Source,
+    Timestamp, UserId, WebhookId,
 };
 
-/// What a delivery has come to. Without the event's body.
+/// What a delivery has come to.
 #[derive(Clone, Debug)]
 pub struct Entry {
     pub(super) id: DeliveryId,
@@ -26,6 +26,17 @@ pub struct Entry {
     pub(super) changed_at: Timestamp,
     pub(super) due: Option<Timestamp>,
     pub(super) attempt: Option<Attempted>,
+    /// The rest of the event, with which it can be sent again; one entry of each event has it.
+    pub(super) body: Option<KeptBody>,
+}
+
+/// What an entry has not of its event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct KeptBody {
+    pub(super) server: Option<String>,
+    pub(super) created_at: Timestamp,
+    /// A copy: the event's own may be a slice of far more.
+    pub(super) bytes: Box<[u8]>,
 }
 
 /// An attempt that was made.
@@ -91,6 +102,8 @@ impl Entry {
                 (DeliveryState::Waiting, Some(reason.as_str()), delivery, Some(*due))
             }
             Step::Dead { delivery, reason } => (DeliveryState::Dead, Some(reason.as_str()), delivery, None),
+            // Of somebody who is forgotten nothing is noted.
+            Step::Drop(DropReason::UserForgotten) => return None,
             Step::Drop(reason) => (DeliveryState::Dropped, Some(reason.as_str()), before, None),
             Step::Skip(_) | Step::Attempt => return None,
         };
@@ -111,13 +124,22 @@ impl Entry {
             changed_at: now,
             due,
             attempt,
+            body: None,
         })
+    }
+
+    /// The same with the event's body.
+    #[must_use]
+    pub fn with_body(self, event: &Event) -> Self {
+        let bytes = Box::from(event.body.bytes().as_ref());
+        Self { body: Some(KeptBody { server: event.server.clone(), created_at: event.created_at, bytes }), ..self }
     }
 
     /// About how much memory it takes. Ids are counted though others may share them.
     pub(super) fn bytes(&self) -> usize {
         let ids = self.event.as_str().len() + self.kind.as_str().len() + self.webhook.as_str().len();
         let attempt = self.attempt.as_ref().map_or(0, |attempt| attempt.error.len() + attempt.response.len());
-        size_of::<Self>() + ids + attempt
+        let body = self.body.as_ref().map_or(0, |body| body.bytes.len());
+        size_of::<Self>() + ids + attempt + body
     }
 }

@@ -10,7 +10,8 @@
 //! - An entry that comes again changes nothing: an attempt is one of delivery, generation and number. Should one number have been
 //!   tried twice, which only a crash can bring about, the try that delivered is kept, else the first.
 //! - A delivery's state follows how far it has come, not when that was written: workers may write in any order.
-//! - Bodies of events are not kept (a dead letter has its own), nor are secrets; of an answer what outbound lets through.
+//! - Bodies of events are kept if the policy says so, for as long and in as many bytes as it says, one for each event. They are
+//!   what is left out first when much waits. Of an answer is kept what outbound lets through. Secrets are not kept.
 //! - A crash of the machine may lose the latest seconds, a crash of the process what it had not written, at most
 //!   [`WRITE_EVERY`] while the file can be written.
 
@@ -29,10 +30,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use entry::KeptBody;
 pub use entry::{Attempted, Entry};
 pub use kept::{KeptAttempt, KeptDelivery};
 pub use page::{HistoryCursor, HistoryCursorError, HistoryFilter, HistoryPage};
-pub use read::{ATTEMPTS_MAX, HISTORY_PAGE_MAX, HistoryReader};
+pub use read::{ATTEMPTS_MAX, Erased, HISTORY_PAGE_MAX, HistoryReader, WithEvent};
 pub use shape::{AttemptShape, DeliveryLineShape, DeliveryShape};
 pub use waiting::WAITING_BYTES_MAX;
 pub use writer::WRITE_EVERY;
@@ -60,8 +62,19 @@ pub struct HistoryPolicy {
     pub count_max: u64,
     /// Bytes of an answer that are kept.
     pub response_bytes_max: usize,
+    /// What is kept of events' bodies; none: nothing.
+    pub bodies: Option<BodiesPolicy>,
     /// How this worker is called in what it writes.
     pub worker: String,
+}
+
+/// What is kept of events' bodies.
+#[derive(Clone, Copy, Debug)]
+pub struct BodiesPolicy {
+    /// Those that were written longer ago go.
+    pub age: Duration,
+    /// Bytes that all take; of more, those that were written first go.
+    pub bytes_max: u64,
 }
 
 /// The history that this process writes. See the module's head for what it promises.
@@ -72,6 +85,7 @@ pub struct History {
     place: String,
     telemetry: SharedTelemetry,
     response_bytes_max: usize,
+    keeps_bodies: bool,
     /// Ends with this.
     _writer: JoinedThread<()>,
 }
@@ -123,11 +137,11 @@ impl History {
         }
         let Writer { waiting, place, telemetry, policy, .. } = &writer;
         let (waiting, place, telemetry) = (Arc::clone(waiting), place.clone(), telemetry.clone());
-        let response_bytes_max = policy.response_bytes_max;
+        let (response_bytes_max, keeps_bodies) = (policy.response_bytes_max, policy.bodies.is_some());
         // Nothing is sent to it: what it works on lies in `waiting`, by its bytes and not by its number.
         let thread = JoinedThread::start("history-write", 1, move |_| writer.run())
             .map_err(|error| RecordError::NoThread(Arc::new(error)))?;
-        Ok(Self { waiting, place, telemetry, response_bytes_max, _writer: thread })
+        Ok(Self { waiting, place, telemetry, response_bytes_max, keeps_bodies, _writer: thread })
     }
 
     /// Notes what a delivery has come to. Does no I/O and never waits.
@@ -140,6 +154,11 @@ impl History {
         if is_first {
             self.telemetry.history_behind(&self.place, "deliveries are made faster than they can be written");
         }
+    }
+
+    /// Whether bodies are kept, so that one entry of each event is to have it.
+    pub fn keeps_bodies(&self) -> bool {
+        self.keeps_bodies
     }
 
     /// Writes what was noted so far. `Ok` promises that it is in the store.

@@ -9,7 +9,7 @@ use std::path::Path;
 use super::postgres::PostgresReader;
 use super::sqlite::SqliteReader;
 use super::{HistoryCursor, HistoryFilter, HistoryPage, KeptAttempt, KeptDelivery};
-use crate::model::DeliveryId;
+use crate::model::{DeliveryId, Event, Source, UserId};
 use crate::postgres::Postgres;
 use crate::record::RecordError;
 
@@ -22,6 +22,23 @@ pub(super) const EXAMINED_MAX: u32 = 10_000;
 
 /// A delivery of a listing, with its latest attempt.
 pub(super) type Found = (KeptDelivery, Option<KeptAttempt>);
+
+/// A delivery with its event, if that has its body yet.
+pub type WithEvent = (KeptDelivery, Option<Event>);
+
+/// What was removed of a person.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Erased {
+    /// Deliveries.
+    pub deliveries: u64,
+    /// Their attempts.
+    pub attempts: u64,
+    /// Events' bodies.
+    pub bodies: u64,
+}
+
+/// Bytes of bodies after which a page ends.
+pub(super) const PAGE_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// A delivery with its attempts, or why it cannot be read.
 pub(super) type Shown = Result<(KeptDelivery, Vec<KeptAttempt>), String>;
@@ -62,6 +79,36 @@ impl HistoryReader {
         after: Option<HistoryCursor>,
     ) -> Result<HistoryPage<(KeptDelivery, Option<KeptAttempt>)>, RecordError> {
         ask!(self.store => list(filter.clone(), limit.clamp(1, HISTORY_PAGE_MAX), after))
+    }
+
+    /// As [`Self::list`], each delivery with its event, if the body is kept; a page also ends once its bodies exceed 16 MiB.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub async fn read(
+        &self,
+        filter: &HistoryFilter,
+        limit: u32,
+        after: Option<HistoryCursor>,
+    ) -> Result<HistoryPage<WithEvent>, RecordError> {
+        ask!(self.store => read(filter.clone(), limit.clamp(1, HISTORY_PAGE_MAX), after))
+    }
+
+    /// Removes what there is of a person, in steps, and tells how much; the one thing that is changed here.
+    ///
+    /// # Errors
+    /// What the store says; a part may be removed.
+    pub async fn forget(&self, source: &Source, user: &UserId) -> Result<Erased, RecordError> {
+        ask!(self.store => forget(source, user))
+    }
+
+    /// The delivery `id` with its event, if the body is kept.
+    ///
+    /// # Errors
+    /// As [`Self::show`].
+    pub async fn with_event(&self, id: &DeliveryId) -> Result<Option<WithEvent>, RecordError> {
+        let found = ask!(self.store => with_event(id))?.transpose();
+        found.map_err(|why| RecordError::Damaged { what: "delivery", id: id.clone(), why })
     }
 
     /// The delivery `id` with its attempts, the first one first; of more than [`ATTEMPTS_MAX`] the latest.

@@ -44,4 +44,11 @@ pub(super) trait Sink: Send {
     /// # Errors
     /// Why they cannot be removed; none is.
     fn prune(&mut self, oldest: Timestamp, count_max: u64) -> Result<Pruned, RecordError>;
+
+    /// Removes of the bodies that were written first at most [`STEP_ROWS`]: those from before `oldest`, and while all take more than
+    /// `bytes_max`. Tells how many.
+    ///
+    /// # Errors
+    /// Why they cannot be removed; none is.
+    fn prune_bodies(&mut self, oldest: Timestamp, bytes_max: u64) -> Result<u64, RecordError>;
 }

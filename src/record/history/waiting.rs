@@ -14,6 +14,9 @@ pub const WAITING_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes of what waits at which the writer does not pause any more: it is written as fast as it can be.
 const BUSY_BYTES: usize = WAITING_BYTES_MAX / 8;
 
+/// Bytes of what waits at which no more bodies are put to it: what happened counts for more.
+const BODIES_BYTES: usize = WAITING_BYTES_MAX / 2;
+
 /// Who waits for what was noted to be written.
 pub(super) type Flush = oneshot::Sender<Result<(), RecordError>>;
 
@@ -55,8 +58,11 @@ pub(super) struct Call {
 
 impl Waiting {
     /// Adds an entry. When there is no room it is missing: `Err` tells whether it is the first that is.
-    pub(super) fn put(&self, entry: Entry) -> Result<(), bool> {
+    pub(super) fn put(&self, mut entry: Entry) -> Result<(), bool> {
         let mut held = self.held();
+        if held.bytes >= BODIES_BYTES {
+            entry.body = None;
+        }
         let bytes = entry.bytes();
         if held.closed || held.bytes + bytes > WAITING_BYTES_MAX {
             let is_first = held.gap.is_none();

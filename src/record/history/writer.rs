@@ -144,8 +144,23 @@ impl Writer {
             gone += pruned.deliveries;
             self.more_to_prune = pruned.deliveries > 0;
         }
+        self.prune_bodies(steps)?;
         self.telemetry.history_pruned(gone);
         self.telemetry.history_held(self.rows.deliveries, self.rows.attempts);
+        Ok(())
+    }
+
+    /// Removes bodies that are past retention, in at most so many steps; all of them, when none are kept any more.
+    fn prune_bodies(&mut self, steps: usize) -> Result<(), RecordError> {
+        let (oldest, bytes_max) = match self.policy.bodies {
+            Some(bodies) => (self.clock.now().minus(bodies.age), bodies.bytes_max),
+            None => (self.clock.now().plus(Duration::from_secs(1)), 0),
+        };
+        for _ in 0..steps {
+            if self.sink.prune_bodies(oldest, bytes_max)? < STEP_ROWS as u64 {
+                break;
+            }
+        }
         Ok(())
     }
 

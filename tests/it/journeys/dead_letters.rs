@@ -14,7 +14,7 @@ async fn letters(home: &Home) -> Vec<Value> {
 }
 
 /// Waits until there are `count` dead letters, and lists them.
-async fn until_dead(home: &Home, count: usize) -> Vec<Value> {
+pub(super) async fn until_dead(home: &Home, count: usize) -> Vec<Value> {
     let there = async || Some(letters(home).await).filter(|letters| letters.len() == count);
     until(&format!("{count} dead letters are listed"), there).await
 }
@@ -41,7 +41,7 @@ async fn what_a_receiver_refused_is_listed_with_its_reason_and_shown_with_its_by
     assert_eq!(receiver.book().arrived[0].id(), id);
     assert_eq!((&letter["reason"], &letter["lastStatus"]), (&json!("refused"), &json!(404)));
     assert_eq!(
-        (&letter["webhook"], &letter["type"], &letter["eventId"]),
+        (&letter["webhookId"], &letter["type"], &letter["eventId"]),
         (&json!("hook"), &json!("note"), &json!("e"))
     );
     assert_eq!((&letter["generation"], &letter["attempts"]), (&json!(0), &json!(1)));

@@ -113,7 +113,7 @@ async fn a_delivery_for_a_webhook_that_nobody_knows_is_a_dead_letter_with_its_ev
     let unknown = delivery_headers(&[("x-hikyaku-webhook", text("unheard-of"))]);
     stranger.publish(&queues.name("due"), "due", body.as_bytes(), unknown).await;
     let letter = until_dead(&home, 1).await.remove(0);
-    assert_eq!((&letter["reason"], &letter["webhook"]), (&json!("unknown_webhook"), &json!("unheard-of")));
+    assert_eq!((&letter["reason"], &letter["webhookId"]), (&json!("unknown_webhook"), &json!("unheard-of")));
     let shown = home.cli(&["dead", "show", letter["id"].as_str().expect("an id")]).await.ok();
     assert!(shown.contains(BODY), "{shown}");
     assert_eq!(receiver.book().arrived.len(), 0);

@@ -30,7 +30,13 @@ pub(super) struct World<B: Backend> {
 }
 
 pub(super) fn policy() -> HistoryPolicy {
-    HistoryPolicy { age: 7 * DAY, count_max: 1_000_000, response_bytes_max: 2048, worker: "here/1".to_owned() }
+    HistoryPolicy {
+        age: 7 * DAY,
+        count_max: 1_000_000,
+        response_bytes_max: 2048,
+        bodies: None,
+        worker: "here/1".to_owned(),
+    }
 }
 
 impl<B: Backend> World<B> {
@@ -44,6 +50,10 @@ impl<B: Backend> World<B> {
         let history = store.history(policy, clock.clone(), telemetry.clone()).await.expect("opens");
         let reader = store.history_reader();
         Self { store, clock, telemetry, history: Some(history), reader }
+    }
+
+    pub(super) fn clock_now(&self) -> Timestamp {
+        hikyaku::clock::Clock::now(&*self.clock)
     }
 
     pub(super) fn history(&self) -> &History {

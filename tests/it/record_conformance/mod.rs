@@ -5,6 +5,7 @@
 
 mod backend;
 mod dead_letters;
+mod history_bodies;
 mod history_reading;
 mod history_samples;
 mod history_writing;
@@ -12,6 +13,7 @@ mod latest;
 mod measured;
 mod postgres_only;
 mod receipts;
+mod replayed_letters;
 mod sqlite_only;
 mod workers;
 
@@ -36,6 +38,19 @@ macro_rules! every_backend {
                 the_total_is_known_after_a_restart_and_counts_what_others_removed_at_the_next_prune,
                 a_letter_that_cannot_be_read_is_told_and_hides_no_other,
                 of_letters_that_cannot_all_be_added_none_is,
+            }
+            replayed_letters {
+                a_replayed_letter_is_gone_with_a_note_of_who_did_it_and_an_older_one_that_comes_late_is_ignored,
+                notes_of_replays_go_with_age_and_beyond_the_count,
+                letters_are_found_by_event_and_by_the_status_of_their_last_attempt,
+                of_few_among_many_short_pages_lead_on_to_all_and_a_purge_finds_them_too,
+                of_somebody_who_is_forgotten_letters_go_and_what_was_taken_in_before_is_not_kept_any_more,
+            }
+            history_bodies {
+                an_event_is_read_back_with_its_bytes_and_one_without_a_body_is_told,
+                a_page_with_bodies_ends_when_they_grow_large_and_leads_on,
+                bodies_go_with_age_beyond_their_bytes_and_when_none_are_kept_any_more,
+                of_somebody_who_is_forgotten_nothing_is_left_and_of_others_all,
             }
             history_reading {
                 a_listing_goes_through_all_pages_and_has_each_delivery_once_though_they_change_meanwhile,

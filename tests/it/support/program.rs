@@ -398,6 +398,17 @@ impl Program {
         answer(self.http.get(format!("{}{path}", self.address)).bearer_auth(TOKEN)).await.expect("an answer")
     }
 
+    /// Asks the operators' API for anything with the token.
+    pub(crate) async fn operate_by(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> (u16, Value) {
+        let request = self.http.request(method, format!("{}{path}", self.address)).bearer_auth(TOKEN).body(body);
+        answer(request).await.expect("an answer")
+    }
+
     /// The same, without a token.
     pub(crate) async fn operate_without_token(&self, path: &str) -> (u16, Value) {
         answer(self.http.get(format!("{}{path}", self.address))).await.expect("an answer")

@@ -19,7 +19,7 @@ use hikyaku::model::{
 };
 use hikyaku::outbound::{Client, Names, Outlet, SystemNames};
 use hikyaku::queue::{Access, FileOptions, Prefetch, Queue};
-use hikyaku::record::{DeadLetter, DeadLetters, History, HistoryPolicy, HistoryReader, Latest, Retention};
+use hikyaku::record::{DeadLetter, DeadLetters, Forgotten, History, HistoryPolicy, HistoryReader, Latest, Retention};
 use hikyaku::registry::{NewWebhook, Registry, Seals};
 use hikyaku::store::Store;
 use hikyaku::telemetry::{SharedTelemetry, Telemetry};
@@ -203,6 +203,7 @@ impl World {
             registry: Arc::clone(&self.registry),
             latest: Arc::clone(&self.latest),
             history: Some(Arc::new(self.history())),
+            forgotten: Arc::new(Forgotten::watching(Arc::clone(&self.letters))),
             client: self.client(),
             clock: Arc::clone(&self.clock),
             telemetry: self.telemetry.clone(),
@@ -244,7 +245,7 @@ impl World {
     fn history(&self) -> History {
         let age = Duration::from_secs(7 * 86400);
         let worker = "a world".to_owned();
-        let policy = HistoryPolicy { age, count_max: 1_000_000, response_bytes_max: 2048, worker };
+        let policy = HistoryPolicy { age, count_max: 1_000_000, response_bytes_max: 2048, bodies: None, worker };
         History::open(&self.history_path(), policy, Arc::clone(&self.clock), self.telemetry.clone()).expect("opens")
     }
 

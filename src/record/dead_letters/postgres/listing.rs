@@ -3,7 +3,10 @@
 use crate::model::{DeliveryId, Timestamp};
 use crate::postgres::{PostgresError, Row, Statements, ToSql};
 use crate::record::dead_letters::page::Bounds;
-use crate::record::dead_letters::{Cursor, Filter, Page};
+use crate::record::dead_letters::{Cursor, Filter, Page, Purged};
+
+/// Rows of the index that a page walks along which are looked at for it.
+const EXAMINED_MAX: u32 = 10_000;
 
 /// A value of a condition.
 pub(super) type Value = Box<dyn ToSql + Send + Sync>;
@@ -18,31 +21,34 @@ pub(super) struct Terms {
 impl Terms {
     pub(super) fn new(filter: &Filter, after: Option<&Cursor>) -> Self {
         let mut terms = Self::default();
-        let text = |text: &str| -> Value { Box::new(text.to_owned()) };
-        let moment = |at: Timestamp| -> Value { Box::new(at.as_millis()) };
-        if let Some(webhook) = &filter.webhook {
-            terms.add("webhook = ?", [text(webhook.as_str())]);
-        }
-        if let Some(kind) = &filter.kind {
-            terms.add("type = ?", [text(kind.as_str())]);
-        }
-        if let Some(reason) = filter.reason {
-            terms.add("reason = ?", [text(reason.as_str())]);
-        }
-        if let Some(since) = filter.since {
-            terms.add("died_at >= ?", [moment(since)]);
-        }
-        if let Some(until) = filter.until {
-            terms.add("died_at < ?", [moment(until)]);
+        for (condition, value) in leading(filter) {
+            terms.add(condition, [value]);
         }
         if !filter.ids.is_empty() {
             let ids: Vec<String> = filter.ids.iter().map(DeliveryId::to_string).collect();
             terms.add("delivery_id = ANY (?)", [Box::new(ids)]);
         }
-        if let Some(after) = after {
-            terms.add("(died_at, delivery_id) < (?, ?)", [moment(after.died_at), text(&after.id)]);
-        }
+        terms.add_place(filter, after);
         terms
+    }
+
+    /// The conditions for the place in the listing.
+    fn add_place(&mut self, filter: &Filter, after: Option<&Cursor>) {
+        let moment = |at: Timestamp| -> Value { Box::new(at.as_millis()) };
+        if let Some(since) = filter.since {
+            self.add("died_at >= ?", [moment(since)]);
+        }
+        if let Some(until) = filter.until {
+            self.add("died_at < ?", [moment(until)]);
+        }
+        if let Some(after) = after {
+            self.add("(died_at, delivery_id) < (?, ?)", [moment(after.died_at), Box::new(after.id.clone())]);
+        }
+    }
+
+    /// No place behind `end`.
+    fn add_end(&mut self, end: &Cursor) {
+        self.add("(died_at, delivery_id) >= (?, ?)", [Box::new(end.died_at.as_millis()), Box::new(end.id.clone())]);
     }
 
     /// Adds a condition, in which each `?` is the next of its values.
@@ -71,6 +77,57 @@ impl Terms {
     }
 }
 
+/// The conditions of `filter` that an index has in the order of the listing, in the order of how few letters they leave.
+fn leading(filter: &Filter) -> Vec<(&'static str, Value)> {
+    let text = |text: &str| -> Value { Box::new(text.to_owned()) };
+    let mut given: Vec<(&'static str, Value)> = Vec::new();
+    given.extend(filter.event.as_ref().map(|event| ("event_id = ?", text(event.as_str()))));
+    given.extend(filter.webhook.as_ref().map(|webhook| ("webhook = ?", text(webhook.as_str()))));
+    given.extend(
+        filter.status.map(|status| -> (&'static str, Value) { ("last_status = ?", Box::new(i32::from(status))) }),
+    );
+    given.extend(filter.reason.map(|reason| ("reason = ?", text(reason.as_str()))));
+    given.extend(filter.kind.as_ref().map(|kind| ("type = ?", text(kind.as_str()))));
+    given
+}
+
+/// What a page walks along, and where it ends at the latest, so that it is soon there, whatever is asked for.
+pub(super) struct Walk {
+    pub(super) terms: Terms,
+    /// The last place that is looked at; none: all that is walked over fits, or there is no more.
+    pub(super) end: Option<Cursor>,
+}
+
+impl Walk {
+    /// The walk over what `filter` lets through, behind `after`.
+    pub(super) async fn of(
+        statements: &mut Statements,
+        filter: &Filter,
+        after: Option<&Cursor>,
+    ) -> Result<Self, PostgresError> {
+        let mut terms = Terms::new(filter, after);
+        let mut given = leading(filter);
+        if !filter.ids.is_empty() || given.len() < 2 {
+            return Ok(Self { terms, end: None });
+        }
+        let mut along = Terms::default();
+        let (condition, value) = given.swap_remove(0);
+        along.add(condition, [value]);
+        along.add_place(filter, after);
+        let sql = format!(
+            "SELECT died_at, delivery_id FROM dead_letters WHERE {} ORDER BY died_at DESC, delivery_id DESC OFFSET {} LIMIT 1",
+            along.sql(),
+            EXAMINED_MAX - 1
+        );
+        let row = statements.query_opt(&sql, &along.values()).await?;
+        let end = row.map(|row| Cursor { died_at: Timestamp::from_millis(row.get(0)), id: row.get(1) });
+        if let Some(end) = &end {
+            terms.add_end(end);
+        }
+        Ok(Self { terms, end })
+    }
+}
+
 /// The statement of a page, which asks for one row more than it holds: that one tells whether there is another page. So does the
 /// first row before which there are as many bytes of bodies as it may hold, and those after it are not asked for.
 fn page_sql(columns: &str, terms: &Terms, bounds: Bounds) -> String {
@@ -93,18 +150,18 @@ fn page_sql(columns: &str, terms: &Terms, bounds: Bounds) -> String {
 /// Reads a page of `columns`, each row by `read`.
 pub(super) async fn page<T>(
     statements: &mut Statements,
-    terms: &Terms,
+    walk: &Walk,
     bounds: Bounds,
     columns: &str,
     read: fn(&Row) -> Result<T, String>,
 ) -> Result<Page<T>, PostgresError> {
-    let rows = statements.query(&page_sql(columns, terms, bounds), &terms.values()).await?;
+    let rows = statements.query(&page_sql(columns, &walk.terms, bounds), &walk.terms.values()).await?;
     let mut page = Page { letters: Vec::new(), next: None, problems: Vec::new() };
     let (mut seen, mut last) = (0, None);
     for row in rows {
         if seen == bounds.rows || row.get("is_beyond") {
             page.next = last;
-            break;
+            return Ok(page);
         }
         let here = Cursor { died_at: Timestamp::from_millis(row.get("died_at")), id: row.get("delivery_id") };
         match read(&row) {
@@ -114,5 +171,32 @@ pub(super) async fn page<T>(
         seen += 1;
         last = Some(here);
     }
+    page.next.clone_from(&walk.end);
     Ok(page)
+}
+
+/// Removes at most `rows` letters of the walk, those first that a page would have first. What was changed meanwhile is another
+/// letter, and stays.
+pub(super) async fn purge_page(statements: &mut Statements, walk: &Walk, rows: u32) -> Result<Purged, PostgresError> {
+    let sql = format!(
+        "WITH chosen AS MATERIALIZED (
+            SELECT number, died_at, delivery_id FROM dead_letters WHERE {} ORDER BY died_at DESC, delivery_id DESC LIMIT {rows}
+        ), held AS MATERIALIZED (
+            SELECT number, delivery_id FROM dead_letters WHERE delivery_id IN (SELECT delivery_id FROM chosen)
+            ORDER BY delivery_id FOR UPDATE
+        ), removed AS (
+            DELETE FROM dead_letters USING held, chosen WHERE dead_letters.delivery_id = held.delivery_id
+                AND held.number = chosen.number AND dead_letters.number = chosen.number RETURNING 1
+        )
+        SELECT (SELECT count(*) FROM chosen), (SELECT count(*) FROM removed), died_at, delivery_id
+        FROM chosen ORDER BY died_at, delivery_id LIMIT 1",
+        walk.terms.sql()
+    );
+    let Some(row) = statements.query_opt(&sql, &walk.terms.values()).await? else {
+        return Ok(Purged { removed: 0, next: walk.end.clone() });
+    };
+    let (chosen, removed): (i64, i64) = (row.get(0), row.get(1));
+    let last = Cursor { died_at: Timestamp::from_millis(row.get(2)), id: row.get(3) };
+    let next = if chosen < i64::from(rows) { walk.end.clone() } else { Some(last) };
+    Ok(Purged { removed: u64::try_from(removed).unwrap_or(0), next })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::model::{Body, DeathReason, Delivery, DeliveryId, LastFailure, UserId, WebhookId};
+use crate::model::{Body, DeathReason, Delivery, DeliveryId, Event, LastFailure, Person, UserId, WebhookId};
 use crate::postgres::{PostgresError, Row, Session};
 use crate::record::dead_letters::{BodySize, DeadLetter, Summary};
 use crate::record::postgres::{
@@ -29,9 +29,17 @@ const REST: usize = EVENT_COLUMNS;
 const ADD: &str = "
     INSERT INTO dead_letters AS kept (delivery_id, generation, webhook, reason, died_at, event_id, type, user_id, source, server,
         created_at, accepted_at, attempts, last_outcome, last_status, last_error, since, body)
-    SELECT * FROM unnest($1::TEXT[], $2::INTEGER[], $3::TEXT[], $4::TEXT[], $5::BIGINT[], $6::TEXT[], $7::TEXT[], $8::TEXT[],
+    SELECT delivery_id, generation, webhook, reason, died_at, event_id, type, user_id, source, server, created_at, accepted_at,
+        attempts, last_outcome, last_status, last_error, since, body
+    FROM unnest($1::TEXT[], $2::INTEGER[], $3::TEXT[], $4::TEXT[], $5::BIGINT[], $6::TEXT[], $7::TEXT[], $8::TEXT[],
         $9::TEXT[], $10::TEXT[], $11::BIGINT[], $12::BIGINT[], $13::INTEGER[], $14::TEXT[], $15::INTEGER[], $16::TEXT[],
-        $17::BIGINT[], $18::BYTEA[])
+        $17::BIGINT[], $18::BYTEA[], $19::BYTEA[]) AS given (delivery_id, generation, webhook, reason, died_at, event_id, type,
+        user_id, source, server, created_at, accepted_at, attempts, last_outcome, last_status, last_error, since, body, person)
+    WHERE NOT EXISTS (
+        SELECT 1 FROM replays WHERE replays.delivery_id = given.delivery_id AND replays.generation > given.generation
+    ) AND NOT EXISTS (
+        SELECT 1 FROM forgotten WHERE forgotten.person = given.person AND forgotten_at >= given.accepted_at
+    )
     ON CONFLICT (delivery_id) DO UPDATE SET
         number = excluded.number, generation = excluded.generation, webhook = excluded.webhook, reason = excluded.reason,
         died_at = excluded.died_at, event_id = excluded.event_id, type = excluded.type, user_id = excluded.user_id,
@@ -53,8 +61,9 @@ const REMOVE: &str = "
         AND named.delivery_id = held.delivery_id AND named.generation = held.generation
 ";
 
-/// Adds the letters, all or none, but for those of which the same generation or a later one is there.
-pub(super) async fn add(session: &mut Session, letters: Vec<DeadLetter>) -> Result<(), PostgresError> {
+/// Adds the letters, all or none, but for those of which the same generation or a later one is there or was put to work, and those
+/// of somebody who was forgotten. Tells how many it adds.
+pub(super) async fn add(session: &mut Session, letters: Vec<DeadLetter>) -> Result<u64, PostgresError> {
     // In the order of their ids, each once: what is there already is changed once by a statement.
     let mut latest: BTreeMap<DeliveryId, DeadLetter> = BTreeMap::new();
     for letter in letters {
@@ -73,6 +82,8 @@ pub(super) async fn add(session: &mut Session, letters: Vec<DeadLetter>) -> Resu
     let statuses: Vec<Option<i32>> = letters().map(|letter| last(letter)?.status.map(i32::from)).collect();
     let errors: Vec<_> = letters().map(|letter| Some(without_nul(&last(letter)?.error).into_owned())).collect();
     let bodies: Vec<&[u8]> = letters().map(|letter| &letter.event.body.bytes()[..]).collect();
+    let person = |event: &Event| Some(Person::of(&event.source, event.user.as_ref()?).bytes().to_vec());
+    let persons: Vec<Option<Vec<u8>>> = letters().map(|letter| person(&letter.event)).collect();
     session
         .execute(
             ADD,
@@ -95,10 +106,10 @@ pub(super) async fn add(session: &mut Session, letters: Vec<DeadLetter>) -> Resu
                 &errors,
                 &numbers(|letter| letter.delivery.since.as_millis()),
                 &bodies,
+                &persons,
             ],
         )
-        .await?;
-    Ok(())
+        .await
 }
 
 /// Removes the letters of those deliveries and generations, and tells how many there were.

@@ -3,25 +3,29 @@
 //! One connection writes and one reads, so that a count of a million rows holds up no drainer. `dead_letters_total` is
 //! kept by triggers: whoever changes the table, it is right.
 
+mod forgetting;
 mod listing;
+mod replays;
 mod row;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params_from_iter};
 
-use self::listing::{Terms, page};
+use self::forgetting::is_forgotten;
+use self::listing::{Terms, Walk, page, purge_page};
 use super::page::Bounds;
-use super::{Cursor, DeadLetter, Filter, Held, Page, ReplayTurn, STEP_ROWS, Summary};
+use super::{Cursor, DeadLetter, Filter, Held, Page, Purged, ReplayTurn, STEP_ROWS, Summary, rest};
 use crate::model::{DeliveryId, Timestamp};
 use crate::record::RecordError;
 use crate::sqlite::{self, FileLock, SqliteError, SqliteThread};
 
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[FIRST_STEP, replays::STEP, forgetting::STEP];
+
+const FIRST_STEP: &str = "
     CREATE TABLE dead_letters (
         delivery_id TEXT NOT NULL,
         generation INTEGER NOT NULL,
@@ -53,10 +57,7 @@ const STEPS: &[&str] = &["
         BEGIN UPDATE dead_letters_total SET total = total + 1; END;
     CREATE TRIGGER dead_letters_removed AFTER DELETE ON dead_letters
         BEGIN UPDATE dead_letters_total SET total = total - 1; END;
-"];
-
-/// The longest rest between two steps of a large removal.
-const REST_MAX: Duration = Duration::from_millis(250);
+";
 
 /// The tables in a file.
 #[derive(Debug)]
@@ -98,11 +99,14 @@ impl SqliteDeadLetters {
         self.total.load(Ordering::Relaxed)
     }
 
-    pub(super) async fn add(&self, letters: Vec<DeadLetter>) -> Result<(), SqliteError> {
+    pub(super) async fn add(&self, letters: Vec<DeadLetter>) -> Result<u64, SqliteError> {
         if letters.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
-        self.write(move |transaction| letters.iter().try_for_each(|letter| add_one(transaction, letter))).await
+        let job = move |transaction: &Transaction<'_>| {
+            letters.iter().try_fold(0, |added, letter| Ok(added + add_one(transaction, letter)?))
+        };
+        self.write(job).await
     }
 
     pub(super) async fn list(
@@ -112,8 +116,8 @@ impl SqliteDeadLetters {
         after: Option<Cursor>,
     ) -> Result<Page<Summary>, SqliteError> {
         let job = move |connection: &mut Connection| {
-            let (terms, bounds) = (Terms::new(&filter, after.as_ref()), Bounds::of_summaries(limit));
-            page(connection, row::SUMMARY_COLUMNS, &terms, bounds, row::read_summary)
+            let walk = Walk::of(connection, &filter, after.as_ref())?;
+            page(connection, row::SUMMARY_COLUMNS, &walk, Bounds::of_summaries(limit), row::read_summary)
         };
         self.reader.call(job).await
     }
@@ -125,8 +129,8 @@ impl SqliteDeadLetters {
         after: Option<Cursor>,
     ) -> Result<Page<DeadLetter>, SqliteError> {
         let job = move |connection: &mut Connection| {
-            let (terms, bounds) = (Terms::new(&filter, after.as_ref()), Bounds::of_letters(limit));
-            page(connection, row::LETTER_COLUMNS, &terms, bounds, row::read_letter)
+            let walk = Walk::of(connection, &filter, after.as_ref())?;
+            page(connection, row::LETTER_COLUMNS, &walk, Bounds::of_letters(limit), row::read_letter)
         };
         self.reader.call(job).await
     }
@@ -165,16 +169,12 @@ impl SqliteDeadLetters {
         Ok(removed)
     }
 
-    /// Removes what `filter` lets through of the rows that are there now; those that come meanwhile have a higher rowid, or
-    /// the place of one that was removed, and then they may go too.
-    pub(super) async fn purge(&self, filter: Filter) -> Result<u64, SqliteError> {
-        let newest = |connection: &mut Connection| {
-            connection.query_row("SELECT coalesce(max(rowid), 0) FROM dead_letters", [], |row| row.get(0))
+    /// A step of a purge: removes at most [`STEP_ROWS`] of what `filter` lets through behind `after`.
+    pub(super) async fn purge_page(&self, filter: Filter, after: Option<Cursor>) -> Result<Purged, SqliteError> {
+        let job = move |transaction: &Transaction<'_>| {
+            purge_page(transaction, &Walk::of(transaction, &filter, after.as_ref())?, STEP_ROWS)
         };
-        let newest: i64 = self.reader.call(newest).await?;
-        let mut terms = Terms::new(&filter, None);
-        terms.add("rowid <= ?", [Value::from(newest)]);
-        self.remove_steps(&terms, "", u64::MAX).await
+        self.write(job).await
     }
 
     /// Removes what died before `oldest`.
@@ -242,26 +242,23 @@ impl SqliteDeadLetters {
     }
 }
 
-/// Rests after a step that `began` then for as long as it took: another process, which looks only now and then whether the file
-/// is free, gets to write between two of them.
-async fn rest(began: Instant) {
-    tokio::time::sleep(began.elapsed().min(REST_MAX)).await;
-}
-
 fn read_total(connection: &Connection) -> rusqlite::Result<u64> {
     connection.query_row("SELECT max(total, 0) FROM dead_letters_total", [], |row| row.get(0))
 }
 
-fn add_one(transaction: &Transaction<'_>, letter: &DeadLetter) -> rusqlite::Result<()> {
+/// Adds the letter, unless it is there, or superseded, or of somebody who was forgotten; tells how many letters that adds.
+fn add_one(transaction: &Transaction<'_>, letter: &DeadLetter) -> rusqlite::Result<u64> {
     let key = (letter.id.as_str(), letter.delivery.generation);
     let newer = "SELECT 1 FROM dead_letters WHERE delivery_id = ?1 AND generation > ?2";
-    if transaction.prepare_cached(newer)?.exists(key)? {
-        return Ok(());
+    if transaction.prepare_cached(newer)?.exists(key)?
+        || replays::is_replayed(transaction, &letter.id, letter.delivery.generation)?
+        || is_forgotten(transaction, &letter.event)?
+    {
+        return Ok(0);
     }
     let older = "DELETE FROM dead_letters WHERE delivery_id = ?1 AND generation < ?2";
     transaction.prepare_cached(older)?.execute(key)?;
-    row::insert(transaction, letter)?;
-    Ok(())
+    Ok(row::insert(transaction, letter)? as u64)
 }
 
 fn remove_step(transaction: &Transaction<'_>, letters: &[(DeliveryId, u32)]) -> rusqlite::Result<u64> {

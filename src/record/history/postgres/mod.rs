@@ -4,6 +4,8 @@
 //! keeps one waiting for the other. A row that is changed is locked in the order of the deliveries' ids, then `history_rows`; one
 //! prunes at a time, and passes over what is being written.
 
+mod bodies;
+mod forgetting;
 mod read;
 mod retention;
 mod row;
@@ -22,7 +24,9 @@ use crate::record::postgres::Tables;
 /// The name of the part.
 const PART: &str = "history";
 
-const STEPS: &[&str] = &[r#"
+const STEPS: &[&str] = &[FIRST_STEP, bodies::STEP];
+
+const FIRST_STEP: &str = r#"
     CREATE TABLE deliveries (
         number BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         delivery_id TEXT COLLATE "C" NOT NULL UNIQUE,
@@ -65,7 +69,7 @@ const STEPS: &[&str] = &[r#"
         attempts BIGINT NOT NULL
     );
     INSERT INTO history_rows VALUES (1, 0, 0);
-"#];
+"#;
 
 /// How every transaction of ours begins. A crash of the server may cost the latest seconds, so nobody waits for its disk; and
 /// nobody of ours waits long for what another has locked, since what waits is in memory. Thousands of rows are found one by one by
@@ -111,6 +115,11 @@ impl Sink for PostgresSink {
 
     fn prune(&mut self, oldest: Timestamp, count_max: u64) -> Result<Pruned, RecordError> {
         let prune = async { retention::prune_step(&mut self.tables.session().await?, oldest, count_max).await };
+        Ok(self.runtime.block_on(prune)?)
+    }
+
+    fn prune_bodies(&mut self, oldest: Timestamp, bytes_max: u64) -> Result<u64, RecordError> {
+        let prune = async { bodies::prune_step(&mut self.tables.session().await?, oldest, bytes_max).await };
         Ok(self.runtime.block_on(prune)?)
     }
 }

@@ -3,13 +3,15 @@
 //! As in a file, a page walks the index of that filter which leaves the fewest, and PostgreSQL looks at the others row by row, up to
 //! [`EXAMINED_MAX`] of them. Only when it has looked at all of those in vain is it asked where the next page begins.
 
+use super::bodies::{bytes_of, event_of, of_events};
+use super::forgetting::forget;
 use super::row::{ATTEMPT_COLUMNS, DELIVERY_COLUMNS, DELIVERY_COLUMNS_COUNT, read_attempt, read_delivery};
 use super::tables;
-use crate::model::{DeliveryId, DeliveryState};
+use crate::model::{DeliveryId, DeliveryState, Source, UserId};
 use crate::postgres::{Postgres, PostgresError, Row, Session, Statements, ToSql};
 use crate::record::RecordError;
-use crate::record::history::read::{ATTEMPTS_MAX, EXAMINED_MAX, Found, Shown};
-use crate::record::history::{HistoryCursor, HistoryFilter, HistoryPage};
+use crate::record::history::read::{ATTEMPTS_MAX, EXAMINED_MAX, Found, PAGE_BODY_BYTES_MAX, Shown, WithEvent};
+use crate::record::history::{Erased, HistoryCursor, HistoryFilter, HistoryPage};
 use crate::record::postgres::{Tables, read_column};
 
 /// Where in a row of a page the number, and the latest attempt, stand.
@@ -41,10 +43,67 @@ impl PostgresReader {
         Ok(show(&mut self.session().await?, id).await?)
     }
 
+    /// Of a page whose bodies are too many bytes, the first half.
+    pub(in crate::record::history) async fn read(
+        &self,
+        filter: HistoryFilter,
+        limit: u32,
+        after: Option<HistoryCursor>,
+    ) -> Result<HistoryPage<WithEvent>, RecordError> {
+        let mut session = self.session().await?;
+        let walk = Walk::of(&filter, after);
+        let mut limit = limit;
+        let page = loop {
+            let page = page(&mut session, &walk, limit).await?;
+            let bytes = bytes_of(&mut session, &events_of(&page)).await?;
+            if limit == 1 || bytes <= PAGE_BODY_BYTES_MAX as u64 {
+                break page;
+            }
+            limit = limit.div_ceil(2);
+        };
+        let bodies = of_events(&mut session, &events_of(&page)).await?;
+        let with_event = |(kept, _): Found| {
+            let event = bodies.get(&kept.event).map(|rest| event_of(&kept, rest));
+            (kept, event)
+        };
+        let deliveries = page.deliveries.into_iter().map(with_event).collect();
+        Ok(HistoryPage { deliveries, next: page.next, problems: page.problems })
+    }
+
+    pub(in crate::record::history) async fn with_event(
+        &self,
+        id: &DeliveryId,
+    ) -> Result<Option<Result<WithEvent, String>>, RecordError> {
+        let mut session = self.session().await?;
+        let Some(found) = show(&mut session, id).await? else { return Ok(None) };
+        let kept = match found {
+            Ok((kept, _)) => kept,
+            Err(why) => return Ok(Some(Err(why))),
+        };
+        let bodies = of_events(&mut session, &[kept.event.as_str()]).await?;
+        let event = bodies.get(&kept.event).map(|rest| event_of(&kept, rest));
+        Ok(Some(Ok((kept, event))))
+    }
+
+    pub(in crate::record::history) async fn forget(
+        &self,
+        source: &Source,
+        user: &UserId,
+    ) -> Result<Erased, RecordError> {
+        match self.tables.session_if_made().await? {
+            Some(mut session) => Ok(forget(&mut session, source, user).await?),
+            None => Ok(Erased::default()),
+        }
+    }
+
     async fn session(&self) -> Result<Session, RecordError> {
         let session = self.tables.session_if_made().await?;
         session.ok_or_else(|| RecordError::NoHistory { place: format!("PostgreSQL at {}", self.tables.place()) })
     }
+}
+
+fn events_of(page: &HistoryPage<Found>) -> Vec<&str> {
+    page.deliveries.iter().map(|(kept, _)| kept.event.as_str()).collect()
 }
 
 /// What a page walks along, and what it looks for on the way.

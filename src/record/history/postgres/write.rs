@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Place;
 
-use super::{BEGIN, Rows, natural};
+use super::{BEGIN, Rows, bodies, natural};
 use crate::model::{DeliveryId, DeliveryState, Outcome, Timestamp, UserId};
 use crate::postgres::{PostgresError, Session, Statements, ToSql};
 use crate::record::history::{Attempted, Entry};
@@ -58,6 +58,7 @@ type AttemptKey<'a> = (&'a DeliveryId, u32, u32);
 pub(super) async fn write(session: &mut Session, entries: &[Entry], worker: &str) -> Result<Rows, PostgresError> {
     let mut transaction = session.transaction().await?;
     transaction.batch(BEGIN).await?;
+    bodies::put(&mut transaction, entries).await?;
     let deliveries = put_deliveries(&mut transaction, &furthest(entries)).await?;
     let attempts = put_attempts(&mut transaction, &each_once(entries), worker).await?;
     let row = transaction.query_opt(COUNT, &[&deliveries, &attempts]).await?;

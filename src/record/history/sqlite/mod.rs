@@ -1,6 +1,8 @@
 //! The history in a file of its own: one that was removed or replaced is made anew, and one that is locked, full or damaged is
 //! tried again.
 
+mod bodies;
+mod forgetting;
 mod read;
 mod retention;
 mod row;
@@ -69,5 +71,9 @@ impl Sink for SqliteSink {
 
     fn prune(&mut self, oldest: Timestamp, count_max: u64) -> Result<Pruned, RecordError> {
         self.run(|connection| prune_step(connection, oldest, count_max))
+    }
+
+    fn prune_bodies(&mut self, oldest: Timestamp, bytes_max: u64) -> Result<u64, RecordError> {
+        self.run(|connection| bodies::prune_step(connection, oldest, bytes_max))
     }
 }

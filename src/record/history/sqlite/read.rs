@@ -10,12 +10,14 @@ use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 use tokio::sync::Mutex;
 
+use super::bodies::event_of;
+use super::forgetting::forget;
 use super::row::{ATTEMPT_COLUMNS, DELIVERY_COLUMNS, read_attempt, read_delivery};
 use super::schema::open_to_read;
-use crate::model::{DeliveryId, DeliveryState};
+use crate::model::{DeliveryId, DeliveryState, Source, UserId};
 use crate::record::RecordError;
-use crate::record::history::read::{ATTEMPTS_MAX, EXAMINED_MAX, Found, Shown};
-use crate::record::history::{HistoryCursor, HistoryFilter, HistoryPage, KeptAttempt};
+use crate::record::history::read::{ATTEMPTS_MAX, EXAMINED_MAX, Found, PAGE_BODY_BYTES_MAX, Shown, WithEvent};
+use crate::record::history::{Erased, HistoryCursor, HistoryFilter, HistoryPage, KeptAttempt, KeptDelivery};
 use crate::sqlite::{FileIdentity, SqliteError, SqliteThread};
 
 /// Where in a row of a page what follows [`DELIVERY_COLUMNS`] begins.
@@ -47,7 +49,41 @@ impl SqliteReader {
         limit: u32,
         after: Option<HistoryCursor>,
     ) -> Result<HistoryPage<Found>, RecordError> {
-        self.call(move |connection| page(connection, &filter, limit, after)).await
+        let read = |connection: &Connection, number, kept| Ok((kept, latest_attempt(connection, number)?));
+        self.call(move |connection| page(connection, &filter, limit, after, read, |_| 0)).await
+    }
+
+    pub(in crate::record::history) async fn read(
+        &self,
+        filter: HistoryFilter,
+        limit: u32,
+        after: Option<HistoryCursor>,
+    ) -> Result<HistoryPage<WithEvent>, RecordError> {
+        let read = |connection: &Connection, number, kept: KeptDelivery| {
+            let event = event_of(connection, number, &kept)?;
+            Ok((kept, event))
+        };
+        let bytes = |(_, event): &WithEvent| event.as_ref().map_or(0, |event| event.body.bytes().len());
+        self.call(move |connection| page(connection, &filter, limit, after, read, bytes)).await
+    }
+
+    /// On a connection of its own, which may write.
+    pub(in crate::record::history) async fn forget(
+        &self,
+        source: &Source,
+        user: &UserId,
+    ) -> Result<Erased, RecordError> {
+        let (path, source, user) = (self.path.clone(), source.clone(), user.clone());
+        let erased = tokio::task::spawn_blocking(move || forget(&path, &source, &user)).await;
+        Ok(erased.map_err(|_| SqliteError::Closed { path: self.path.clone() })??)
+    }
+
+    pub(in crate::record::history) async fn with_event(
+        &self,
+        id: &DeliveryId,
+    ) -> Result<Option<Result<WithEvent, String>>, RecordError> {
+        let asked = id.clone();
+        self.call(move |connection| with_event(connection, &asked)).await
     }
 
     pub(in crate::record::history) async fn show(&self, id: &DeliveryId) -> Result<Option<Shown>, RecordError> {
@@ -145,19 +181,22 @@ impl Walk {
     }
 }
 
-fn page(
+/// A page of what `read` makes of each delivery with the number of its row; it ends when `bytes` of them are too many.
+fn page<T>(
     connection: &Connection,
     filter: &HistoryFilter,
     limit: u32,
     after: Option<HistoryCursor>,
-) -> rusqlite::Result<HistoryPage<Found>> {
+    read: impl Fn(&Connection, i64, KeptDelivery) -> Result<T, String>,
+    bytes: impl Fn(&T) -> usize,
+) -> rusqlite::Result<HistoryPage<T>> {
     let walk = Walk::of(filter, after);
     let mut statement = connection.prepare_cached(&walk.sql)?;
     let mut rows = statement.query(params_from_iter(&walk.values))?;
     let mut page = HistoryPage { deliveries: Vec::new(), next: None, problems: Vec::new() };
-    let (mut examined, mut found, mut last) = (0, 0, None);
+    let (mut examined, mut found, mut held, mut last) = (0, 0, 0, None);
     while let Some(row) = rows.next()? {
-        if found == limit || examined == EXAMINED_MAX {
+        if found == limit || examined == EXAMINED_MAX || held >= PAGE_BODY_BYTES_MAX {
             page.next = last;
             break;
         }
@@ -168,9 +207,11 @@ fn page(
             continue;
         }
         found += 1;
-        let read = read_delivery(row).and_then(|kept| Ok((kept, latest_attempt(connection, number)?)));
-        match read {
-            Ok(kept) => page.deliveries.push(kept),
+        match read_delivery(row).and_then(|kept| read(connection, number, kept)) {
+            Ok(kept) => {
+                held += bytes(&kept);
+                page.deliveries.push(kept);
+            }
             Err(why) => page.problems.push(format!("the delivery {} cannot be read: {why}", row.get::<_, String>(0)?)),
         }
     }
@@ -190,6 +231,18 @@ fn latest_attempts(connection: &Connection, number: i64, count: u32) -> Result<V
         connection.prepare_cached(&sql)?.query_map((number, count), |row| Ok(read_attempt(row)))?.collect()
     };
     read().map_err(|error| format!("its attempts: {error}"))?.into_iter().collect()
+}
+
+fn with_event(connection: &mut Connection, id: &DeliveryId) -> rusqlite::Result<Option<Result<WithEvent, String>>> {
+    let transaction = connection.transaction()?;
+    let sql = format!("SELECT {DELIVERY_COLUMNS}, number FROM deliveries WHERE delivery_id = ?1");
+    let row = |row: &Row<'_>| Ok((read_delivery(row), row.get::<_, i64>(REST)?));
+    let found = transaction.prepare_cached(&sql)?.query_row([id.as_str()], row).optional()?;
+    Ok(found.map(|(kept, number)| {
+        let kept = kept?;
+        let event = event_of(&transaction, number, &kept)?;
+        Ok((kept, event))
+    }))
 }
 
 fn show(connection: &mut Connection, id: &DeliveryId) -> rusqlite::Result<Option<Shown>> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+use super::bodies;
 use crate::sqlite::{self, SqliteError};
 
 /// The name of the part.
@@ -16,7 +17,9 @@ pub(super) const PART: &str = "history";
 /// How long a statement waits for another's lock. Less than for other files: what waits is in memory.
 const BUSY_MAX: Duration = Duration::from_secs(1);
 
-pub(super) const STEPS: &[&str] = &["
+pub(super) const STEPS: &[&str] = &[FIRST_STEP, bodies::STEP];
+
+const FIRST_STEP: &str = "
     CREATE TABLE deliveries (
         number INTEGER PRIMARY KEY,
         delivery_id TEXT NOT NULL UNIQUE,
@@ -56,7 +59,7 @@ pub(super) const STEPS: &[&str] = &["
     CREATE TABLE history_rows (one INTEGER PRIMARY KEY CHECK (one = 1), deliveries INTEGER NOT NULL, attempts INTEGER NOT NULL)
         STRICT;
     INSERT INTO history_rows VALUES (1, 0, 0);
-"];
+";
 
 /// Opens the file to write, making it and the tables where they are absent.
 pub(super) fn open_to_write(path: &Path) -> Result<Connection, SqliteError> {

@@ -3,7 +3,8 @@
 use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params_from_iter};
 
-use crate::model::Outcome;
+use super::bodies::{add_bytes, put_body};
+use crate::model::{EventId, Outcome};
 use crate::record::history::sink::Rows;
 use crate::record::history::{Attempted, Entry};
 
@@ -11,11 +12,12 @@ use crate::record::history::{Attempted, Entry};
 /// attempt. What is as far is written again, since it is the same.
 const PUT_DELIVERY: &str = "
     INSERT INTO deliveries (delivery_id, event_id, type, user_id, source, webhook, accepted_at, generation, attempts, parks,
-        state, reason, changed_at, due_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+        state, reason, changed_at, due_at, body)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
     ON CONFLICT (delivery_id) DO UPDATE SET
         generation = excluded.generation, attempts = excluded.attempts, parks = excluded.parks, state = excluded.state,
-        reason = excluded.reason, changed_at = excluded.changed_at, due_at = excluded.due_at
+        reason = excluded.reason, changed_at = excluded.changed_at, due_at = excluded.due_at,
+        body = coalesce(body, excluded.body)
     WHERE (excluded.generation, excluded.attempts, excluded.state <> 'waiting', excluded.parks)
         >= (generation, attempts, state <> 'waiting', parks)
     RETURNING number
@@ -40,9 +42,16 @@ pub(super) fn write(connection: &mut Connection, entries: &[Entry], worker: &str
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut newest: i64 =
         transaction.query_row("SELECT coalesce(max(number), 0) FROM deliveries", [], |row| row.get(0))?;
-    let mut added = Rows::default();
+    let (mut added, mut body_bytes) = (Rows::default(), 0);
+    // Of the event before: the deliveries of an event come one after the other.
+    let mut body: Option<(&EventId, i64)> = None;
     for entry in entries {
-        let number = put_delivery(&transaction, entry)?;
+        if let Some(kept) = &entry.body {
+            let (number, bytes) = put_body(&transaction, entry, kept)?;
+            (body, body_bytes) = (Some((&entry.event, number)), body_bytes + bytes);
+        }
+        let its_body = body.filter(|(event, _)| *event == &entry.event).map(|(_, number)| number);
+        let number = put_delivery(&transaction, entry, its_body)?;
         // A new row's number is one more than the highest.
         if number > newest {
             newest = number;
@@ -51,6 +60,9 @@ pub(super) fn write(connection: &mut Connection, entries: &[Entry], worker: &str
         if let Some(attempt) = &entry.attempt {
             added.attempts += put_attempt(&transaction, number, entry.generation, attempt, worker)?;
         }
+    }
+    if body_bytes > 0 {
+        add_bytes(&transaction, body_bytes)?;
     }
     let sql = "UPDATE history_rows SET deliveries = deliveries + ?1, attempts = attempts + ?2
         RETURNING deliveries, attempts";
@@ -62,8 +74,8 @@ pub(super) fn write(connection: &mut Connection, entries: &[Entry], worker: &str
 }
 
 /// Writes how far the delivery has come, unless it is known to have come further, and tells its number.
-fn put_delivery(transaction: &Transaction<'_>, entry: &Entry) -> rusqlite::Result<i64> {
-    let values: [ToSqlOutput<'_>; 14] = [
+fn put_delivery(transaction: &Transaction<'_>, entry: &Entry, body: Option<i64>) -> rusqlite::Result<i64> {
+    let values: [ToSqlOutput<'_>; 15] = [
         entry.id.as_str().into(),
         entry.event.as_str().into(),
         entry.kind.as_str().into(),
@@ -78,6 +90,7 @@ fn put_delivery(transaction: &Transaction<'_>, entry: &Entry) -> rusqlite::Resul
         entry.reason.map_or(ToSqlOutput::from(rusqlite::types::Null), ToSqlOutput::from),
         entry.changed_at.as_millis().into(),
         entry.due.map_or(ToSqlOutput::from(rusqlite::types::Null), |due| due.as_millis().into()),
+        body.map_or(ToSqlOutput::from(rusqlite::types::Null), ToSqlOutput::from),
     ];
     let mut put = transaction.prepare_cached(PUT_DELIVERY)?;
     match put.query_row(params_from_iter(values), |row| row.get(0)).optional()? {

@@ -17,8 +17,15 @@ static SCHEMATHESIS: Requirements = Requirements::new("schemathesis");
 const EXAMPLES: &str = "15";
 /// How long it may take, on a machine that has other things to do.
 const LONGEST: Duration = Duration::from_secs(170);
-/// What never ends by itself.
-const ENDLESS: &str = "/v1/stream";
+/// What is not asked: what never ends by itself, what waits for seconds each time until every worker knows whom to forget, and what
+/// takes NDJSON, which Schemathesis cannot make.
+const NOT_ASKED: [&str; 3] = ["/v1/stream", "/v1/forget", "/v1/dead-letters/import"];
+/// Where what is allowed may be refused: of several parameters one must say which are meant, and no document can say that.
+const SETTINGS: &str = r#"
+[[operations]]
+include-path-regex = "^/v1/(dead-letters/(replay|purge)|deliveries/resend)$"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409"]
+"#;
 
 /// A program that has something to tell: deliveries that were made, that wait and that are dead.
 async fn busy() -> (Home, Program, [Receiver; 2]) {
@@ -40,12 +47,14 @@ async fn schemathesis_finds_nothing_that_is_not_as_the_document_says() {
     let (home, program, _receivers) = busy().await;
     let python = SCHEMATHESIS.python().await;
     let examples = std::env::var("HIKYAKU_SCHEMATHESIS_EXAMPLES").unwrap_or_else(|_| EXAMPLES.to_owned());
+    home.write("schemathesis.toml", SETTINGS);
     let mut command = Command::new(python.with_file_name("schemathesis"));
     command.arg("run").arg(format!("{}/openapi.json", program.address));
     command.args(["--header", &format!("Authorization: Bearer {TOKEN}")]);
     command.args(["--checks", "all", "--phases", "examples,coverage,fuzzing", "--max-examples", &examples]);
     // The same each time, so that what it finds is found again.
-    command.args(["--seed", "7", "--continue-on-failure", "--exclude-path", ENDLESS]);
+    command.args(["--seed", "7", "--continue-on-failure"]);
+    command.args(NOT_ASKED.iter().flat_map(|path| ["--exclude-path", path]));
     command.args(["--warnings", "off", "--no-color", "--generation-database", "none"]);
     command.current_dir(home.path("")).env("NO_COLOR", "1").kill_on_drop(true);
     let limit = if examples == EXAMPLES { LONGEST } else { Duration::from_secs(3600) };
@@ -58,7 +67,7 @@ async fn schemathesis_finds_nothing_that_is_not_as_the_document_says() {
     let count = document["paths"].as_object().map_or(0, |paths| {
         paths
             .iter()
-            .filter(|(path, _)| *path != ENDLESS)
+            .filter(|(path, _)| !NOT_ASKED.contains(&path.as_str()))
             .flat_map(|(_, item)| item.as_object())
             .map(|item| item.len())
             .sum()

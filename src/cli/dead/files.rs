@@ -1,0 +1,152 @@
+//! `hikyaku dead export` and `import`: dead letters as NDJSON, to keep, to look through, or to bring to another hikyaku.
+//!
+//! An export to a file is written beside it and then put in its place, so that a file is whole or as it was.
+
+use std::path::Path;
+
+use serde_json::json;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+
+use super::counted;
+use crate::cli::{CliError, Output};
+use crate::operate::{Exporting, Imported, Importing, Operations};
+use crate::record::Filter;
+
+/// Bytes read at a time.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// Writes what `filter` lets through to `file`, or to standard output; tells whether every letter could be read.
+///
+/// # Errors
+/// When the store cannot be read, or the file not be written; a file of that name is then as it was.
+pub(super) async fn export(
+    operations: &Operations,
+    filter: Filter,
+    file: Option<&Path>,
+    output: &mut Output,
+) -> Result<bool, CliError> {
+    let mut exporting = Exporting::of(operations.clone(), filter);
+    let mut to = match file {
+        Some(file) => Some(Writing::begin(file).await?),
+        None => None,
+    };
+    let (mut count, mut is_whole) = (0, true);
+    while let Some(exported) = exporting.next().await? {
+        count += exported.count;
+        is_whole &= exported.problems.is_empty();
+        exported.problems.iter().for_each(|problem| output.note(problem));
+        match &mut to {
+            Some(writing) => writing.write(exported.lines.as_bytes()).await?,
+            None => exported.lines.lines().try_for_each(|line| output.line(line))?,
+        }
+    }
+    if let Some(writing) = to {
+        writing.end().await?;
+    }
+    output.note(&format!("{} exported", counted(count)));
+    Ok(is_whole)
+}
+
+/// A file that is being written, in the end in the place of another.
+struct Writing<'a> {
+    place: &'a Path,
+    temporary: tempfile::TempPath,
+    file: tokio::fs::File,
+}
+
+impl<'a> Writing<'a> {
+    async fn begin(place: &'a Path) -> Result<Self, CliError> {
+        let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        // Readable by its owner only: it holds what people wrote.
+        let made = tempfile::NamedTempFile::new_in(folder).map_err(|error| failed(place, error))?;
+        let (file, temporary) = made.into_parts();
+        Ok(Self { place, temporary, file: tokio::fs::File::from_std(file) })
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), CliError> {
+        self.file.write_all(bytes).await.map_err(|error| failed(self.place, error))
+    }
+
+    async fn end(mut self) -> Result<(), CliError> {
+        let synced = async {
+            self.file.flush().await?;
+            self.file.sync_all().await
+        };
+        synced.await.map_err(|error| failed(self.place, error))?;
+        self.temporary.persist(self.place).map_err(|error| failed(self.place, error.error))
+    }
+}
+
+fn failed(place: &Path, error: std::io::Error) -> CliError {
+    CliError::Io { what: format!("the file {} cannot be written", place.display()), error }
+}
+
+/// What to import.
+pub(super) struct Import<'a> {
+    /// The file; none: standard input.
+    pub(super) file: Option<&'a Path>,
+    /// Whether it is only looked at.
+    pub(super) is_dry: bool,
+    /// Whether what came of it is told as JSON.
+    pub(super) json: bool,
+}
+
+/// Imports letters; tells whether every line was one.
+///
+/// # Errors
+/// When the file cannot be read, or the store does not do it; what was stored before stays so.
+pub(super) async fn import(
+    operations: &Operations,
+    import: &Import<'_>,
+    event_bytes_max: usize,
+    output: &mut Output,
+) -> Result<bool, CliError> {
+    let name = import.file.map_or_else(|| "standard input".to_owned(), |file| file.display().to_string());
+    let cannot = |error| CliError::Io { what: format!("{name} cannot be read"), error };
+    let mut from: Box<dyn AsyncRead + Unpin + Send> = match import.file {
+        Some(file) => Box::new(tokio::fs::File::open(file).await.map_err(cannot)?),
+        None => Box::new(tokio::io::stdin()),
+    };
+    let mut importing = Importing::new(operations.clone(), event_bytes_max, import.is_dry);
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        let read = from.read(&mut piece).await.map_err(cannot)?;
+        if read == 0 {
+            break;
+        }
+        importing.push(&piece[..read]).await?;
+    }
+    let imported = importing.finish().await?;
+    tell(&imported, import, &name, output)?;
+    Ok(imported.refused == 0)
+}
+
+fn tell(imported: &Imported, import: &Import<'_>, name: &str, output: &mut Output) -> Result<(), CliError> {
+    let Imported { added, present, refused, errors } = imported;
+    if import.json {
+        let errors: Vec<_> =
+            errors.iter().map(|refused| json!({"line": refused.line, "error": refused.error})).collect();
+        let told = json!({
+            "added": added, "present": present, "refused": refused, "errors": errors, "dryRun": import.is_dry,
+        });
+        return output.line(&told.to_string());
+    }
+    for error in errors {
+        output.note(&format!("{name} line {}: {}", error.line, error.error));
+    }
+    let left = refused.saturating_sub(errors.len() as u64);
+    if left > 0 {
+        output.note(&format!("and {left} lines more that are no dead letters"));
+    }
+    let lines = if *refused == 1 { "1 line".to_owned() } else { format!("{refused} lines") };
+    if import.is_dry {
+        return output.line(&format!(
+            "{} would be imported, those that are here already among them; {lines} refused",
+            counted(*added)
+        ));
+    }
+    output.line(&format!(
+        "{} imported, {present} here already or put back to work since; {lines} refused",
+        counted(*added)
+    ))
+}

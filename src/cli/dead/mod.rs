@@ -1,0 +1,131 @@
+//! `hikyaku dead ...`: dead letters, for a person at a shell.
+//!
+//! What changes something goes in steps ([`crate::operate`]): interrupted at any moment, nothing is lost, and doing it again
+//! does the rest. Letters come by pages, so a million cost no memory.
+
+mod files;
+mod showing;
+
+use std::fmt::Display;
+
+use super::delivery_args::FilterArgs;
+use super::{CliError, DeadCommand, Output, operator};
+use crate::clock::SharedClock;
+use crate::model::{DeathReason, DeliveryId, EventId, EventType, Timestamp, WebhookId};
+use crate::operate::{Operations, Run, Until};
+use crate::record::{Filter, HistoryReader};
+
+/// What the command works on.
+#[derive(Debug)]
+pub struct DeadParts {
+    /// The dead letters and the queue.
+    pub operations: Operations,
+    /// What became of deliveries.
+    pub history: HistoryReader,
+    /// Bytes that an event may have.
+    pub event_bytes_max: usize,
+}
+
+/// Does what `command` says, and tells whether all of it went well.
+///
+/// # Errors
+/// When an argument is not allowed, or the store or the queue does not do it. What was done before stays done.
+pub async fn dead(command: DeadCommand, parts: &DeadParts, output: &mut Output) -> Result<bool, CliError> {
+    let DeadParts { operations, history, event_bytes_max } = parts;
+    let clock = &operations.clock;
+    match command {
+        DeadCommand::List { filter, limit, json } => {
+            showing::list(&operations.letters, &filter_of(&filter, clock)?, limit, json, output).await?;
+        }
+        DeadCommand::Show { id, json } => {
+            showing::show(&operations.letters, history, &delivery_id(&id)?, json, output).await?;
+        }
+        DeadCommand::Replay { filter, all, dry_run } => {
+            let filter = operations.as_of_now(&chosen(&filter, all, clock)?);
+            if dry_run {
+                tell_count(operations, &filter, "would be replayed", output).await?;
+                return Ok(true);
+            }
+            let run = operations.replay(&filter, &operator(), Until::DONE, |_| {}).await?;
+            return ended(&run, "put back to work", output);
+        }
+        DeadCommand::Purge { filter, all, dry_run } => {
+            let filter = operations.as_of_now(&chosen(&filter, all, clock)?);
+            if dry_run {
+                tell_count(operations, &filter, "would be deleted", output).await?;
+                return Ok(true);
+            }
+            let run = operations.purge(&filter, Until::DONE, |_| {}).await?;
+            return ended(&run, "deleted", output);
+        }
+        DeadCommand::Export { filter, output: to } => {
+            return files::export(operations, filter_of(&filter, clock)?, to.as_deref(), output).await;
+        }
+        DeadCommand::Import { file, dry_run, json } => {
+            let import = files::Import { file: file.as_deref(), is_dry: dry_run, json };
+            return files::import(operations, &import, *event_bytes_max, output).await;
+        }
+    }
+    Ok(true)
+}
+
+fn counted(count: u64) -> String {
+    if count == 1 { "1 dead letter".to_owned() } else { format!("{count} dead letters") }
+}
+
+async fn tell_count(operations: &Operations, filter: &Filter, what: &str, output: &mut Output) -> Result<(), CliError> {
+    let count = operations.letters.count(filter).await?;
+    output.line(&format!("{} {what}", counted(count)))
+}
+
+/// Tells what was done, and whether all was.
+fn ended(run: &Run, what: &str, output: &mut Output) -> Result<bool, CliError> {
+    run.problems.iter().for_each(|problem| output.note(problem));
+    output.line(&format!("{} {what}", counted(run.count)))?;
+    Ok(run.problems.is_empty())
+}
+
+pub(super) fn usage(flag: &str, why: &dyn Display) -> CliError {
+    CliError::Usage(format!("{flag}: {why}"))
+}
+
+pub(super) fn delivery_id(text: &str) -> Result<DeliveryId, CliError> {
+    DeliveryId::from_text(text).map_err(|error| usage("delivery id", &error))
+}
+
+/// The filter of a command that changes things: it says which, or `--all`.
+fn chosen(args: &FilterArgs, all: bool, clock: &SharedClock) -> Result<Filter, CliError> {
+    let filter = filter_of(args, clock)?;
+    match (filter == Filter::default(), all) {
+        (false, true) => Err(CliError::Usage("give either --all or which dead letters, not both".to_owned())),
+        (true, false) => Err(CliError::Usage(
+            "say which dead letters (--webhook, --event, --type, --reason, --status, --since, --until, --id), or --all"
+                .to_owned(),
+        )),
+        _ => Ok(filter),
+    }
+}
+
+fn filter_of(args: &FilterArgs, clock: &SharedClock) -> Result<Filter, CliError> {
+    let reason = args.reason.as_deref().map(|text| {
+        let names = || DeathReason::ALL.iter().map(|reason| reason.as_str()).collect::<Vec<_>>().join(", ");
+        DeathReason::from_name(text).ok_or_else(|| usage("--reason", &format!("{text:?} is none of {}", names())))
+    });
+    Ok(Filter {
+        webhook: args.webhook.as_deref().map(WebhookId::new).transpose().map_err(|error| usage("--webhook", &error))?,
+        event: args.event.as_deref().map(EventId::new).transpose().map_err(|error| usage("--event", &error))?,
+        kind: args.kind.as_deref().map(EventType::new).transpose().map_err(|error| usage("--type", &error))?,
+        reason: reason.transpose()?,
+        status: args.status,
+        since: args.since.as_deref().map(|text| moment("--since", text, clock)).transpose()?,
+        until: args.until.as_deref().map(|text| moment("--until", text, clock)).transpose()?,
+        ids: args.id.iter().map(|id| delivery_id(id)).collect::<Result<_, _>>()?,
+    })
+}
+
+/// A moment: RFC 3339, or an age such as `2h`.
+pub(super) fn moment(flag: &str, text: &str, clock: &SharedClock) -> Result<Timestamp, CliError> {
+    Timestamp::parse(text, clock.now()).ok_or_else(|| {
+        usage(flag, &format!("{text:?} is neither a moment like 2026-11-22T10:00:00Z nor an age like 2h"))
+    })
+}

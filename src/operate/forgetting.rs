@@ -1,0 +1,82 @@
+//! Erases a person: webhooks, history with its bodies, dead letters; now, and for what is still queued as it comes by.
+//!
+//! First it is noted that the person is forgotten, so that workers drop what they take up of events that came before, and note
+//! nothing of it. When they know it, what is there is removed. Done again, it removes what is left.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{OperateError, Operations};
+use crate::model::{Owner, Source, UserId, WebhookId};
+use crate::record::{Erased, HistoryReader, Latest};
+use crate::registry::{Filter, Registry, RegistryError};
+
+/// How long workers may take until they know who is forgotten, and have written what they noted before.
+const KNOWN_WITHIN: Duration = Duration::from_secs(3);
+
+/// What was erased.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ForgetReport {
+    /// Webhooks that were deleted.
+    pub webhooks: u64,
+    /// Webhooks that the settings file declares, which is for a person to change.
+    pub declared: Vec<WebhookId>,
+    /// What the history had.
+    pub history: Erased,
+    /// Dead letters.
+    pub dead_letters: u64,
+}
+
+impl ForgetReport {
+    /// What was erased of `user` of `source`, as the API and the command line tell it.
+    pub fn to_json(&self, source: &Source, user: &UserId) -> Value {
+        let Erased { deliveries, attempts, bodies } = self.history;
+        json!({
+            "user": user, "source": source, "webhooks": self.webhooks, "declaredWebhooks": self.declared,
+            "deliveries": deliveries, "attempts": attempts, "bodies": bodies, "deadLetters": self.dead_letters,
+        })
+    }
+}
+
+/// Where a person is to be found beside the dead letters.
+#[derive(Clone, Copy, Debug)]
+pub struct ForgetPlaces<'a> {
+    /// The webhooks.
+    pub registry: &'a Registry,
+    /// Their latest attempts.
+    pub latest: &'a Latest,
+    /// The history.
+    pub history: &'a HistoryReader,
+}
+
+impl Operations {
+    /// Erases the user `user` of `source`, and tells what there was.
+    ///
+    /// # Errors
+    /// When registry, history or store do not do it. The person is forgotten for what comes by, and doing it again does the rest.
+    pub async fn forget(
+        &self,
+        places: ForgetPlaces<'_>,
+        source: &Source,
+        user: &UserId,
+    ) -> Result<ForgetReport, OperateError> {
+        self.letters.note_forgotten(source, user).await?;
+        let mut report = ForgetReport::default();
+        let filter = Filter { source: Some(source.clone()), owner: Some(Owner::User(user.clone())) };
+        for webhook in places.registry.list(&filter) {
+            match places.registry.delete(&webhook.id).await {
+                Ok(()) => report.webhooks += 1,
+                Err(RegistryError::Declared { id }) => report.declared.push(id),
+                // Somebody else was quicker.
+                Err(RegistryError::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+            places.latest.forget(&webhook.id).await?;
+        }
+        tokio::time::sleep(KNOWN_WITHIN).await;
+        report.history = places.history.forget(source, user).await?;
+        report.dead_letters = self.letters.forget(source, user).await?;
+        Ok(report)
+    }
+}

@@ -1,0 +1,70 @@
+//! Removes what the history has of a person, in steps. There is no index by person: it would cost each delivery that is noted, for
+//! what is asked once in a while.
+
+use std::time::Duration;
+
+use super::natural;
+use crate::model::{Source, UserId};
+use crate::postgres::{PostgresError, Session};
+use crate::record::history::Erased;
+
+/// Rows removed in one transaction at most.
+const STEP_ROWS: i64 = 1000;
+/// How long the walk over a million rows may take.
+const WALK_MAX: Duration = Duration::from_secs(120);
+
+const DELIVERIES: &str = "
+    WITH chosen AS MATERIALIZED (
+        SELECT number FROM deliveries WHERE user_id = $1 AND source = $2 ORDER BY delivery_id LIMIT $3 FOR UPDATE
+    ), gone_attempts AS (
+        DELETE FROM attempts WHERE delivery IN (SELECT number FROM chosen) RETURNING 1
+    ), gone AS (
+        DELETE FROM deliveries WHERE number IN (SELECT number FROM chosen) RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM gone_attempts)
+";
+
+const BODIES: &str = "
+    WITH chosen AS MATERIALIZED (
+        SELECT event_id FROM bodies WHERE user_id = $1 AND source = $2 ORDER BY event_id LIMIT $3 FOR UPDATE
+    ), gone AS (
+        DELETE FROM bodies WHERE event_id IN (SELECT event_id FROM chosen) RETURNING octet_length(body) AS bytes
+    )
+    SELECT count(*), coalesce(sum(bytes), 0)::BIGINT FROM gone
+";
+
+const COUNT: &str =
+    "UPDATE history_rows SET deliveries = greatest(deliveries - $1, 0), attempts = greatest(attempts - $2, 0),
+    body_bytes = greatest(body_bytes - $3, 0)";
+
+/// Removes it, and tells how much there was.
+pub(super) async fn forget(session: &mut Session, source: &Source, user: &UserId) -> Result<Erased, PostgresError> {
+    session.allow(WALK_MAX).await?;
+    let mut erased = Erased::default();
+    loop {
+        let (deliveries, attempts) = step(session, DELIVERIES, source, user).await?;
+        erased.deliveries += natural(deliveries);
+        erased.attempts += natural(attempts);
+        if deliveries < STEP_ROWS {
+            break;
+        }
+    }
+    loop {
+        let (bodies, _bytes) = step(session, BODIES, source, user).await?;
+        erased.bodies += natural(bodies);
+        if bodies < STEP_ROWS {
+            return Ok(erased);
+        }
+    }
+}
+
+/// A step of either; the second number is of attempts, or of bytes.
+async fn step(session: &mut Session, sql: &str, source: &Source, user: &UserId) -> Result<(i64, i64), PostgresError> {
+    let mut transaction = session.transaction().await?;
+    let row = transaction.query_opt(sql, &[&user.as_str(), &source.as_str(), &STEP_ROWS]).await?;
+    let (gone, other): (i64, i64) = row.map_or((0, 0), |row| (row.get(0), row.get(1)));
+    let (deliveries, attempts, bytes) = if sql == DELIVERIES { (gone, other, 0) } else { (0, 0, other) };
+    transaction.execute(COUNT, &[&deliveries, &attempts, &bytes]).await?;
+    transaction.commit().await?;
+    Ok((gone, other))
+}

@@ -1,0 +1,110 @@
+//! Bodies of events, in a table of their own: what a delivery can be sent again with.
+//!
+//! A body is written with the first entry that has it, and the deliveries of that event name its row. Rows are added at the end and
+//! removed from the front, so that none costs a search; a delivery whose body is gone names a row that is none, or another
+//! event's, which tells itself by the event's id.
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+
+use crate::model::{Body, Event, Timestamp};
+use crate::record::history::sink::STEP_ROWS;
+use crate::record::history::{Entry, KeptBody, KeptDelivery};
+use crate::sqlite::columns::{read_column, read_moment};
+
+/// The step of the schema. `body` of a delivery is the number of a row here.
+pub(super) const STEP: &str = "
+    ALTER TABLE deliveries ADD COLUMN body INTEGER;
+    CREATE TABLE bodies (
+        number INTEGER PRIMARY KEY,
+        event_id TEXT NOT NULL,
+        user_id TEXT,
+        source TEXT NOT NULL,
+        server TEXT,
+        created_at INTEGER NOT NULL,
+        kept_at INTEGER NOT NULL,
+        body BLOB NOT NULL -- last, so that the other columns are read without walking over it
+    ) STRICT;
+    ALTER TABLE history_rows ADD COLUMN body_bytes INTEGER NOT NULL DEFAULT 0;
+";
+
+/// What a row takes beside its body, about.
+pub(super) const ROW_BYTES: u64 = 150;
+
+/// Writes the entry's body, and tells its number and the bytes that it takes.
+pub(super) fn put_body(transaction: &Transaction<'_>, entry: &Entry, body: &KeptBody) -> rusqlite::Result<(i64, u64)> {
+    let sql = "INSERT INTO bodies (event_id, user_id, source, server, created_at, kept_at, body)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    transaction.prepare_cached(sql)?.execute(params![
+        entry.event.as_str(),
+        entry.user.as_ref().map(|user| user.as_str()),
+        entry.source.as_str(),
+        body.server,
+        body.created_at.as_millis(),
+        entry.changed_at.as_millis(),
+        body.bytes,
+    ])?;
+    Ok((transaction.last_insert_rowid(), body.bytes.len() as u64 + ROW_BYTES))
+}
+
+/// Adds to the bytes that bodies take.
+pub(super) fn add_bytes(transaction: &Transaction<'_>, bytes: u64) -> rusqlite::Result<()> {
+    transaction.prepare_cached("UPDATE history_rows SET body_bytes = body_bytes + ?1")?.execute([bytes])?;
+    Ok(())
+}
+
+/// Removes of the oldest bodies at most [`STEP_ROWS`]: those from before `oldest`, and while all take more than `bytes_max`.
+/// Tells how many.
+pub(super) fn prune_step(connection: &mut Connection, oldest: Timestamp, bytes_max: u64) -> rusqlite::Result<u64> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut held: u64 = transaction.query_row("SELECT max(body_bytes, 0) FROM history_rows", [], |row| row.get(0))?;
+    let sql = "SELECT number, kept_at, length(body) FROM bodies ORDER BY number LIMIT ?1";
+    let candidates: Vec<(i64, i64, u64)> = transaction
+        .prepare_cached(sql)?
+        .query_map([STEP_ROWS], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    let (mut gone, mut last) = (0, None);
+    for (number, kept_at, bytes) in candidates {
+        if kept_at >= oldest.as_millis() && held <= bytes_max {
+            break;
+        }
+        held = held.saturating_sub(bytes + ROW_BYTES);
+        (gone, last) = (gone + 1, Some(number));
+    }
+    if let Some(last) = last {
+        transaction.prepare_cached("DELETE FROM bodies WHERE number <= ?1")?.execute([last])?;
+        transaction.execute("UPDATE history_rows SET body_bytes = ?1", [held])?;
+    }
+    transaction.commit()?;
+    Ok(gone)
+}
+
+/// The event of the delivery in the row of that number, with its body if that is still there.
+pub(super) fn event_of(connection: &Connection, number: i64, kept: &KeptDelivery) -> Result<Option<Event>, String> {
+    let sql = "SELECT b.server, b.created_at, b.body FROM deliveries d JOIN bodies b ON b.number = d.body
+        WHERE d.number = ?1 AND b.event_id = d.event_id";
+    // Others of its event may name it where this does not, since they were written apart.
+    let of_others = "SELECT b.server, b.created_at, b.body FROM deliveries d JOIN bodies b ON b.number = d.body
+        WHERE d.event_id = ?1 AND b.event_id = d.event_id LIMIT 1";
+    let read = |row: &Row<'_>| Ok(read_event(row, kept));
+    let found = || -> rusqlite::Result<Option<Result<Event, String>>> {
+        match connection.prepare_cached(sql)?.query_row([number], read).optional()? {
+            Some(found) => Ok(Some(found)),
+            None => connection.prepare_cached(of_others)?.query_row([kept.event.as_str()], read).optional(),
+        }
+    };
+    found().map_err(|error| format!("its body: {error}"))?.transpose()
+}
+
+fn read_event(row: &Row<'_>, kept: &KeptDelivery) -> Result<Event, String> {
+    Ok(Event {
+        id: kept.event.clone(),
+        kind: kept.kind.clone(),
+        user: kept.user.clone(),
+        source: kept.source.clone(),
+        server: read_column(row, 0)?,
+        created_at: read_moment(row, 1)?,
+        accepted_at: kept.accepted_at,
+        body: Body::from_checked(Bytes::from(read_column::<Vec<u8>>(row, 2)?)),
+    })
+}

@@ -1,0 +1,93 @@
+//! Removes what the history has of a person, in the file that another may be writing.
+//!
+//! There is no index by person: it would cost each delivery that is noted, for what is asked once in a while. The tables are walked
+//! by their numbers instead, some rows in a transaction.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, TransactionBehavior, params};
+
+use super::schema::open_to_write;
+use crate::model::{Source, UserId};
+use crate::record::history::Erased;
+use crate::sqlite::SqliteError;
+
+/// Rows that are looked at in one transaction.
+const STEP_ROWS: i64 = 5_000;
+/// How long a step waits for whoever writes.
+const BUSY_MAX: Duration = Duration::from_secs(30);
+
+/// Removes it, and leaves nothing of it in the file's pages. Nothing when there is no file.
+pub(super) fn forget(path: &Path, source: &Source, user: &UserId) -> Result<Erased, SqliteError> {
+    // Opening would make it.
+    if !path.exists() {
+        return Ok(Erased::default());
+    }
+    let mut connection = open_to_write(path)?;
+    let mut run = || -> rusqlite::Result<Erased> {
+        connection.busy_timeout(BUSY_MAX)?;
+        // What is deleted is overwritten with zeros (sqlite.org/pragma.html#pragma_secure_delete).
+        connection.pragma_update(None, "secure_delete", true)?;
+        let mut erased = Erased::default();
+        for table in ["deliveries", "bodies"] {
+            let last = format!("SELECT coalesce(max(number), 0) FROM {table}");
+            let last: i64 = connection.query_row(&last, [], |row| row.get(0))?;
+            let mut after = 0;
+            while after < last {
+                if table == "deliveries" {
+                    deliveries(&mut connection, after, source, user, &mut erased)?;
+                } else {
+                    bodies(&mut connection, after, source, user, &mut erased)?;
+                }
+                after += STEP_ROWS;
+            }
+        }
+        // The log holds what was; a reader that keeps it there leaves that to the next one.
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        Ok(erased)
+    };
+    run().map_err(|error| SqliteError::new(path, error))
+}
+
+fn deliveries(
+    connection: &mut Connection,
+    after: i64,
+    source: &Source,
+    user: &UserId,
+    erased: &mut Erased,
+) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let which = "number > ?1 AND number <= ?2 AND user_id = ?3 AND source = ?4";
+    let values = params![after, after + STEP_ROWS, user.as_str(), source.as_str()];
+    let of_them = format!("DELETE FROM attempts WHERE delivery IN (SELECT number FROM deliveries WHERE {which})");
+    let attempts = transaction.prepare_cached(&of_them)?.execute(values)? as u64;
+    let deliveries =
+        transaction.prepare_cached(&format!("DELETE FROM deliveries WHERE {which}"))?.execute(values)? as u64;
+    let counted = "UPDATE history_rows SET deliveries = max(deliveries - ?1, 0), attempts = max(attempts - ?2, 0)";
+    transaction.execute(counted, (deliveries, attempts))?;
+    transaction.commit()?;
+    erased.deliveries += deliveries;
+    erased.attempts += attempts;
+    Ok(())
+}
+
+fn bodies(
+    connection: &mut Connection,
+    after: i64,
+    source: &Source,
+    user: &UserId,
+    erased: &mut Erased,
+) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let which = "number > ?1 AND number <= ?2 AND user_id = ?3 AND source = ?4";
+    let values = params![after, after + STEP_ROWS, user.as_str(), source.as_str()];
+    let bytes =
+        format!("SELECT coalesce(sum(length(body) + {}), 0) FROM bodies WHERE {which}", super::bodies::ROW_BYTES);
+    let bytes: u64 = transaction.prepare_cached(&bytes)?.query_row(values, |row| row.get(0))?;
+    let gone = transaction.prepare_cached(&format!("DELETE FROM bodies WHERE {which}"))?.execute(values)? as u64;
+    transaction.execute("UPDATE history_rows SET body_bytes = max(body_bytes - ?1, 0)", [bytes])?;
+    transaction.commit()?;
+    erased.bodies += gone;
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! A person is forgotten: nothing of them is left in the files, and what was still queued is dropped as it comes by.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::json;
+
+use super::dead_letters::until_dead;
+use crate::support::journey_receiver::{Behaviour, Receiver};
+use crate::support::program::{Home, Program, until};
+
+const USER: &str = "9ks5o1w5k3x90001";
+/// Stands in the person's events, and nowhere else.
+const CANARY: &str = "what-only-this-person-wrote";
+
+fn event(user: &str, id: &str, words: &str) -> String {
+    format!("{{\"type\":\"note\",\"userId\":\"{user}\",\"eventId\":\"{id}\",\"body\":{{\"text\":\"{words}\"}}}}\n")
+}
+
+/// A server with webhooks of the person and of another, at receivers that deliver, refuse, and fail.
+struct World {
+    well: Receiver,
+    _bad: Receiver,
+    failing: Receiver,
+    home: Home,
+    program: Program,
+}
+
+impl World {
+    async fn new() -> Self {
+        let well = Receiver::start(Behaviour::Answer(200)).await;
+        let bad = Receiver::start(Behaviour::Answer(404)).await;
+        let failing = Receiver::start(Behaviour::Answer(503)).await;
+        let home = Home::new("delivery.retry_schedule_s = [3, 3, 3, 3, 3, 3, 3, 3]\ndelivery.breaker_failures = 0\n");
+        for (user, receiver) in [(USER, &well), (USER, &bad), (USER, &failing), ("another", &well), ("another", &bad)] {
+            home.cli(&["webhooks", "create", "--url", &receiver.url("/"), "--on", "note", "--user", user]).await.ok();
+        }
+        let program = home.serve().await;
+        let events = event(USER, "e1", CANARY) + &event(USER, "e2", CANARY) + &event("another", "e3", "words");
+        assert_eq!(program.post(events).await.0, 200);
+        until_dead(&home, 3).await;
+        failing.until("the failing one was tried", |book| book.arrived.len() >= 2).await;
+        let world = Self { well, _bad: bad, failing, home, program };
+        until("the history has all of them", async || (world.known().await == 8).then_some(())).await;
+        world
+    }
+
+    /// How many deliveries the history has.
+    async fn known(&self) -> usize {
+        let (_, page) = self.program.operate("/v1/deliveries?limit=1000").await;
+        page["deliveries"].as_array().map_or(0, Vec::len)
+    }
+
+    /// The files in which the person's words stand.
+    fn files_with(&self, words: &str) -> Vec<String> {
+        let files =
+            std::fs::read_dir(self.home.path("")).expect("a folder").map(|entry| entry.expect("an entry").path());
+        let has = |bytes: &[u8]| bytes.windows(words.len()).any(|window| window == words.as_bytes());
+        let found = files.filter(|path| path.is_file() && has(&std::fs::read(path).expect("read")));
+        found.map(|path| path.file_name().expect("a name").to_string_lossy().into_owned()).collect()
+    }
+
+    /// Checks that what is left is the other person's.
+    async fn check(self) {
+        let tried = self.failing.book().arrived.len();
+        self.program.metric_is("hikyaku_queue_depth{queue=\"delay\"}", 0.0).await;
+        assert_eq!(self.failing.book().arrived.len(), tried, "what was still queued is dropped");
+        assert_eq!(self.program.metric("hikyaku_deliveries_total{result=\"dropped\"}").await, 2.0);
+        assert_eq!(self.known().await, 2);
+        assert_eq!(until_dead(&self.home, 1).await[0]["userId"], "another");
+        assert!(!self.home.cli(&["webhooks", "list", "--json"]).await.ok().contains(USER));
+
+        // What comes afterwards is another life's.
+        let url = self.well.url("/again");
+        self.home.cli(&["webhooks", "create", "--url", &url, "--on", "note", "--user", USER]).await.ok();
+        until("the new webhook gets its events", async || {
+            assert_eq!(self.program.post(event(USER, "later", "words")).await.0, 200);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            self.well.book().arrived.iter().any(|arrived| arrived.path == "/again").then_some(())
+        })
+        .await;
+        self.program.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn whoever_is_forgotten_by_command_is_in_no_file_of_store_and_history_and_what_was_queued_is_dropped() {
+    let world = World::new().await;
+    let told = world.home.cli(&["forget", "--user", USER, "--json"]).await.json();
+    let expected = json!({
+        "user": USER, "source": "default", "webhooks": 3, "declaredWebhooks": [], "deliveries": 6,
+        "attempts": told["attempts"], "bodies": 2, "deadLetters": 2,
+    });
+    assert_eq!(told, expected);
+    assert!(told["attempts"].as_u64().expect("a number") >= 6, "{told}");
+    let left = world.files_with(CANARY);
+    let is_queue = |name: &String| name.starts_with("queue.db");
+    assert!(left.iter().all(is_queue), "{left:?}");
+    let again = world.home.cli(&["forget", "--user", USER]).await.ok();
+    assert!(again.contains("0 dead letters") && again.contains("  0 webhooks"), "{again}");
+    world.home.cli(&["forget", "--user", ""]).await.failed(2, &["--user"]);
+    world.check().await;
+}
+
+#[tokio::test]
+async fn whoever_is_forgotten_by_api_is_gone_and_others_stay() {
+    let world = World::new().await;
+    let (status, problem) = world.program.operate_by(Method::POST, "/v1/forget", "").await;
+    assert_eq!((status, &problem["errors"][0]["parameter"]), (400, &json!("user")), "{problem}");
+    let (status, told) = world.program.operate_by(Method::POST, &format!("/v1/forget?user={USER}"), "").await;
+    assert_eq!((status, &told["webhooks"], &told["deadLetters"]), (200, &json!(3), &json!(2)), "{told}");
+    world.check().await;
+}

@@ -1,0 +1,71 @@
+//! Many dead letters put back to work by filter, with the process killed twice in between: each is delivered, none is lost.
+//!
+//! `HIKYAKU_TEST_LETTERS=100000` does it with so many; by default they are 6,000.
+
+use std::time::Duration;
+
+use crate::support::journey_receiver::{Behaviour, Receiver};
+use crate::support::program::{Home, Program, declared, events, until};
+
+/// Letters that a step puts back to work: after a kill, those may be sent twice.
+const STEP: usize = 500;
+/// The least that the settings allow, so that few are in hand when the server is killed.
+const PREFETCH: usize = 64;
+/// How long all of it may take on a busy machine, and for each thousand letters more.
+const LONGEST: Duration = Duration::from_secs(120);
+const LONGEST_PER_THOUSAND: Duration = Duration::from_secs(10);
+
+fn letters() -> usize {
+    std::env::var("HIKYAKU_TEST_LETTERS").map_or(6_000, |count| count.parse().expect("a number"))
+}
+
+/// How many dead letters of the webhook there are.
+async fn left(home: &Home, webhook: &str) -> usize {
+    let told = home.cli(&["dead", "replay", "--webhook", webhook, "--dry-run"]).await.ok();
+    told.split_whitespace().next().and_then(|count| count.parse().ok()).expect("a number")
+}
+
+/// Kills the replay, and the server too, once `at` letters at most are left.
+async fn kill_amid(home: &Home, server: Program, at: usize) {
+    let replay = home.start(&["dead", "replay", "--webhook", "hook", "--reason", "refused"]);
+    until(&format!("{at} letters at most are left"), async || (left(home, "hook").await <= at).then_some(())).await;
+    replay.kill().await;
+    server.kill().await;
+    assert!(left(home, "hook").await > 0, "it was killed too late to matter");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_letters_replayed_by_filter_with_everything_killed_twice_are_each_delivered_and_none_is_lost() {
+    let count = letters();
+    let longest = LONGEST + LONGEST_PER_THOUSAND * u32::try_from(count / 1000).expect("few");
+    let (receiver, other) =
+        (Receiver::start(Behaviour::Answer(404)).await, Receiver::start(Behaviour::Answer(404)).await);
+    let webhooks = declared("hook", &receiver.url("/"), "note") + &declared("other", &other.url("/"), "mention");
+    let home = Home::new(&format!("queue.prefetch = {PREFETCH}\ndelivery.concurrency = {PREFETCH}\n{webhooks}"));
+    let file = home.write("events.ndjson", &(events("note", "e", count) + &events("mention", "o", 10)));
+    home.cli(&["publish", file]).await.ok();
+    let server = home.serve().await;
+    receiver.until_within(longest, "all were refused", |book| book.distinct() == count).await;
+    server.metric_is("hikyaku_queue_depth{queue=\"dead\"}", 0.0).await;
+    until("all are dead letters", async || (left(&home, "hook").await == count).then_some(())).await;
+    let refused = receiver.book().arrived.len();
+
+    receiver.behave(Behaviour::Answer(200));
+    kill_amid(&home, server, count - count / 4).await;
+    kill_amid(&home, home.serve().await, count / 2).await;
+    let server = home.serve().await;
+    home.cli(&["dead", "replay", "--webhook", "hook", "--reason", "refused"]).await.ok();
+    assert_eq!(left(&home, "hook").await, 0);
+    receiver
+        .until_within(longest, "each arrives again", |book| {
+            let again: std::collections::HashSet<&str> =
+                book.arrived[refused..].iter().map(|arrived| arrived.id()).collect();
+            again.len() == count
+        })
+        .await;
+    server.metric_is("hikyaku_queue_depth{queue=\"delay\"}", 0.0).await;
+    assert_eq!((left(&home, "hook").await, left(&home, "other").await), (0, 10), "only those that were meant");
+    server.stop().await;
+    let repeats = receiver.book().arrived.len() - refused - count;
+    assert!(repeats <= 2 * (STEP + 4 * PREFETCH), "{repeats} repeats over two kills");
+}

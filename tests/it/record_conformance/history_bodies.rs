@@ -1,0 +1,114 @@
+//! What the history keeps of events' bodies, for how long, and that nothing of a person stays who is forgotten.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use hikyaku::model::{Body, Event, Source, UserId};
+use hikyaku::record::{BodiesPolicy, Erased, HistoryFilter, HistoryPolicy};
+
+use super::backend::Backend;
+use super::history_samples::{DAY, START, World, delivered, event, id, policy};
+
+fn keeping_bodies(age: Duration, bytes_max: u64) -> HistoryPolicy {
+    HistoryPolicy { bodies: Some(BodiesPolicy { age, bytes_max }), ..policy() }
+}
+
+fn with_body(number: u32, text: &str) -> Event {
+    Event {
+        server: Some("https://misskey.example".to_owned()),
+        created_at: START.minus(DAY),
+        body: Body::from_checked(Bytes::from(text.to_owned())),
+        ..event(number)
+    }
+}
+
+/// The events whose bodies are there, of the deliveries from 0 to `count`.
+async fn known<B: Backend>(world: &World<B>, count: u32) -> Vec<u32> {
+    let mut known = Vec::new();
+    for number in 0..count {
+        let (_, event) = world.reader.with_event(&id(number)).await.expect("read").expect("it is there");
+        known.extend(event.map(|_| number));
+    }
+    known
+}
+
+pub(super) async fn an_event_is_read_back_with_its_bytes_and_one_without_a_body_is_told<B: Backend>() {
+    let world = World::<B>::keeping(keeping_bodies(7 * DAY, 1 << 30)).await;
+    let whole = with_body(0, r#"{ "lone":"\ud800", "n":1e400}"#);
+    world.history().note(delivered(0, START).with_body(&whole));
+    world.history().note(delivered(1, START));
+    world.history().note(delivered(0, START));
+    world.written().await;
+    let (kept, event) = world.reader.with_event(&id(0)).await.expect("read").expect("it is there");
+    assert_eq!((kept.id, event.as_ref()), (id(0), Some(&whole)));
+    let page = world.reader.read(&HistoryFilter::default(), 10, None).await.expect("read");
+    let events: Vec<_> = page.deliveries.into_iter().map(|(kept, event)| (kept.id, event)).collect();
+    assert_eq!(events.len(), 2);
+    assert!(events.contains(&(id(0), Some(whole))) && events.contains(&(id(1), None)), "{events:?}");
+}
+
+pub(super) async fn a_page_with_bodies_ends_when_they_grow_large_and_leads_on<B: Backend>() {
+    let world = World::<B>::keeping(keeping_bodies(7 * DAY, 1 << 30)).await;
+    let large = format!("{{\"text\":\"{}\"}}", "x".repeat(3 << 20));
+    for number in 0..8 {
+        world.history().note(delivered(number, START).with_body(&with_body(number, &large)));
+        world.written().await;
+    }
+    let (mut found, mut pages, mut after) = (0, 0, None);
+    loop {
+        let page = world.reader.read(&HistoryFilter::default(), 100, after).await.expect("read");
+        assert!(page.deliveries.len() < 8, "more than 16 MiB in a page");
+        found += page.deliveries.iter().filter(|(_, event)| event.is_some()).count();
+        pages += 1;
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert!(found == 8 && pages >= 2, "{found} bodies on {pages} pages");
+}
+
+pub(super) async fn bodies_go_with_age_beyond_their_bytes_and_when_none_are_kept_any_more<B: Backend>() {
+    let mut world = World::<B>::keeping(keeping_bodies(DAY, 5_000)).await;
+    let text = format!("{{\"text\":\"{}\"}}", "x".repeat(800));
+    for number in 0..10 {
+        let at = START.plus(Duration::from_millis(u64::from(number)));
+        world.history().note(delivered(number, at).with_body(&with_body(number, &text)));
+    }
+    world.written().await;
+    world.until("those that were written first are gone", async || known(&world, 10).await.len() <= 6).await;
+    let left = known(&world, 10).await;
+    assert!(left.len() >= 4 && left.ends_with(&[9]), "{left:?}");
+
+    world.clock.advance(2 * DAY);
+    world.history().note(delivered(10, world.clock_now()).with_body(&with_body(10, &text)));
+    world.written().await;
+    world.until("those that are old are gone", async || known(&world, 11).await == [10]).await;
+
+    world.history = None;
+    world.history =
+        Some(world.store.history(policy(), world.clock.clone(), world.telemetry.clone()).await.expect("opens again"));
+    world.history().note(delivered(11, world.clock_now()));
+    world.written().await;
+    world.until("none is kept any more", async || known(&world, 12).await.is_empty()).await;
+    assert_eq!(world.count("deliveries").await, 12, "the deliveries stay");
+}
+
+pub(super) async fn of_somebody_who_is_forgotten_nothing_is_left_and_of_others_all<B: Backend>() {
+    let world = World::<B>::keeping(keeping_bodies(7 * DAY, 1 << 30)).await;
+    for number in 0..1200 {
+        world.history().note(delivered(number, START).with_body(&with_body(number, "{}")));
+    }
+    world.written().await;
+    let (source, user) = (Source::default(), UserId::new("u1").expect("an id"));
+    let nobody = UserId::new("u2").expect("an id");
+    assert_eq!(world.reader.forget(&source, &nobody).await.expect("erased"), Erased::default());
+    let erased = world.reader.forget(&source, &user).await.expect("erased");
+    assert_eq!(erased, Erased { deliveries: 1200, attempts: 1200, bodies: 1200 });
+    for table in ["deliveries", "attempts", "bodies"] {
+        assert_eq!(world.count(table).await, 0, "{table}");
+    }
+    world.history().note(delivered(1, START));
+    world.written().await;
+    assert_eq!(world.list(HistoryFilter::default()).await.len(), 1, "it is written as before");
+}
