@@ -38,6 +38,7 @@ macro_rules! on_every_store {
 }
 
 mod announced;
+mod locked;
 mod sealed;
 mod signing;
 
