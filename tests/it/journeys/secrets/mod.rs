@@ -312,7 +312,7 @@ async fn bad_settings(scene: &Scene) {
         format!("queue.url = \"amqp://me:{}@here:port/\"\n", wrong("a broker's password")),
         format!("queue.url = \"amqps://me:{}@here?cacertfil=x\"\n", wrong("a broker's password")),
         format!("queue.url = \"http://me:{}@here\"\n", wrong("a broker's password")),
-        format!("store.url = \"postgres://me:{}@here\"\n", wrong("a database's password")),
+        format!("store.url = \"postgres://me:{}@here:port/\"\n", wrong("a database's password")),
         format!("outbound.proxy = \"https://me:{}@here\"\n", wrong("a proxy's password")),
         format!("outbound.proxy = \"http://me:{}@here/there\"\n", wrong("a proxy's password")),
         format!("outbound.proxy = \"http://me:{}%zz@here\"\n", wrong("a proxy's password")),
