@@ -47,5 +47,6 @@ mod secrets;
 mod served;
 mod started;
 mod stopped;
+mod stored_in_postgresql;
 mod verified;
 mod webhooks_by_command;

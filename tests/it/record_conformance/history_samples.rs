@@ -15,7 +15,7 @@ use hikyaku::record::{
 use hikyaku::telemetry::{SharedTelemetry, Telemetry};
 
 use super::backend::{Backend, Part};
-use crate::support::patience::LONGEST;
+use crate::support::patience::{LONGEST, soon};
 
 pub(super) const START: Timestamp = Timestamp::from_millis(1_774_960_496_789);
 pub(super) const DAY: Duration = Duration::from_secs(86_400);
@@ -61,7 +61,7 @@ impl<B: Backend> World<B> {
     }
 
     pub(super) async fn written(&self) {
-        self.history().flush().await.expect("written");
+        until_written(self.history()).await;
     }
 
     pub(super) async fn list(&self, filter: HistoryFilter) -> Vec<KeptDelivery> {
@@ -93,6 +93,16 @@ impl<B: Backend> World<B> {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
+}
+
+/// Waits until what was noted is written, which on a busy machine may not be at the first try.
+pub(super) async fn until_written(history: &History) {
+    soon("what was noted is written", async {
+        while history.flush().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
 }
 
 pub(super) fn event(number: u32) -> Event {

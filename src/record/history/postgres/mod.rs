@@ -45,7 +45,7 @@ const FIRST_STEP: &str = r#"
         due_at BIGINT
     );
     CREATE INDEX deliveries_by_time ON deliveries (accepted_at, number);
-    CREATE INDEX deliveries_by_event ON deliveries (event_id, accepted_at, number);
+    CREATE INDEX deliveries_by_event ON deliveries (event_id);
     CREATE INDEX deliveries_by_webhook ON deliveries (webhook, accepted_at, number);
     CREATE INDEX deliveries_by_type ON deliveries (type, accepted_at, number);
     CREATE INDEX deliveries_by_state ON deliveries (state, accepted_at, number) WHERE state <> 'delivered';
@@ -71,11 +71,9 @@ const FIRST_STEP: &str = r#"
     INSERT INTO history_rows VALUES (1, 0, 0);
 "#;
 
-/// How every transaction of ours begins. A crash of the server may cost the latest seconds, so nobody waits for its disk; and
-/// nobody of ours waits long for what another has locked, since what waits is in memory. Thousands of rows are found one by one by
-/// their index, though the planner may think it better to read the whole table.
-const BEGIN: &str = "SET LOCAL synchronous_commit = off; SET LOCAL lock_timeout = 1000; \
-    SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
+/// How every transaction of ours begins. Nobody of ours waits long for what another has locked, since what waits is in memory.
+/// Thousands of rows are found one by one by their index, though the planner may think it better to read the whole table.
+const BEGIN: &str = "SET LOCAL lock_timeout = 1000; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
 
 /// The tables of the history.
 fn tables(postgres: &Postgres) -> Tables {

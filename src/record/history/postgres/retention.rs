@@ -44,6 +44,8 @@ pub(super) async fn prune_step(
 ) -> Result<Pruned, PostgresError> {
     let mut transaction = session.transaction().await?;
     transaction.batch(BEGIN).await?;
+    // What a crash of the server brings back is removed again, so nobody waits for its disk.
+    transaction.batch("SET LOCAL synchronous_commit = off").await?;
     let row = transaction.query_opt(TURN, &[]).await?;
     let (is_our_turn, deliveries, attempts) = row.map_or((false, 0, 0), |row| (row.get(0), row.get(1), row.get(2)));
     let mut pruned =

@@ -6,15 +6,19 @@ use super::{SECRET, USER, ingest, small, webhook};
 use crate::support::broker::{Broker, own_prefix, shared_url};
 use crate::support::journey_receiver::{Behaviour, Receiver};
 use crate::support::misskey_wire::{Agent, post, request};
+use crate::support::postgres::database;
 use crate::support::program::{Home, Program};
 
 const DUPLICATES: &str = "hikyaku_ingest_duplicates_total";
 const ACCEPTED: &str = "hikyaku_events_accepted_total{source=\"default\"}";
 
 fn home(url: &str, receiver: &Receiver) -> Home {
-    let prefix = own_prefix();
+    home_with(url, &own_prefix(), "queue.single_host = true", receiver)
+}
+
+fn home_with(url: &str, prefix: &str, more: &str, receiver: &Receiver) -> Home {
     Home::new(&format!(
-        "queue.url = \"{url}\"\nqueue.prefix = \"{prefix}\"\nqueue.single_host = true\n{}{}",
+        "queue.url = \"{url}\"\nqueue.prefix = \"{prefix}\"\n{more}\n{}{}",
         ingest("default", SECRET, "any"),
         webhook("user", USER, "default", &receiver.url("/user")),
     ))
@@ -117,4 +121,35 @@ async fn a_store_that_does_not_answer_keeps_no_event_out_and_is_told_of() {
     program.metric_is(DUPLICATES, 1.0).await;
     program.metric_is("hikyaku_ingest_unremembered_total", 1.0).await;
     program.stop().await;
+}
+
+/// How many events it has accepted; there is no metric of it before the first.
+async fn accepted(program: &Program) -> f64 {
+    let (_, text) = program.get("/metrics").await;
+    let value = text.lines().find_map(|line| line.strip_prefix(ACCEPTED));
+    value.map_or(0.0, |value| value.trim().parse().expect("a number"))
+}
+
+#[tokio::test]
+async fn what_two_machines_are_sent_while_the_broker_confirms_nothing_is_taken_in_once() {
+    let node = Broker::start().await;
+    let receiver = Receiver::start(Behaviour::Answer(200)).await;
+    let (prefix, store) = (own_prefix(), format!("store.url = \"{}\"", database()));
+    let homes = [(); 2].map(|()| home_with(&node.url(), &prefix, &store, &receiver));
+    let (one, other) = (serve(&homes[0]).await, serve(&homes[1]).await);
+    let event = small("note", USER, "e1");
+    node.freeze();
+    post(&one.address, "/ingest/misskey", SECRET, &event).await.refused(503, &["not known to be stored"]);
+    post(&other.address, "/ingest/misskey", SECRET, &event).await.refused(503, &["not known to be stored"]);
+    node.thaw();
+
+    // Whoever has it under way waits for that.
+    sent(&other, &event).await;
+    sent(&one, &event).await;
+
+    receiver.until_distinct(1).await;
+    let accepted = accepted(&one).await + accepted(&other).await;
+    assert!((accepted - 1.0).abs() < f64::EPSILON, "it was published {accepted} times");
+    one.stop().await;
+    other.stop().await;
 }
