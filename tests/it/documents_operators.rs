@@ -22,15 +22,19 @@ const LOOKED_AT: [&str; 10] = [
     "hikyaku webhooks",
 ];
 
-/// Each block of shell, and the block of JSON that shows what it answers, if one follows.
+/// Each block of shell, and the block of JSON that shows what it answers, if one follows in its section.
 fn examples(page: &str) -> Vec<(String, Option<Value>)> {
     let mut examples: Vec<(String, Option<Value>)> = Vec::new();
-    for block in page.split("\n```").skip(1).step_by(2) {
-        let (kind, content) = block.split_once('\n').expect("a kind");
-        match (kind, examples.last_mut()) {
-            ("sh", _) => examples.push((content.to_owned(), None)),
-            ("json", Some((_, shown @ None))) => *shown = serde_json::from_str(content).ok(),
-            _ => {}
+    for section in page.split("\n## ") {
+        let before = examples.len();
+        for block in section.split("\n```").skip(1).step_by(2) {
+            let (kind, content) = block.split_once('\n').expect("a kind");
+            let is_of_section = examples.len() > before;
+            match (kind, examples.last_mut().filter(|_| is_of_section)) {
+                ("sh", _) => examples.push((content.to_owned(), None)),
+                ("json", Some((_, shown @ None))) => *shown = serde_json::from_str(content).ok(),
+                _ => {}
+            }
         }
     }
     examples
