@@ -53,6 +53,9 @@ impl Roles {
     pub(super) const ALL: Self = Self { ingest: true, worker: true };
 }
 
+/// Bytes of events' bodies that the history takes in a second.
+const BODY_BYTES_PER_SECOND: usize = 2 * 1024 * 1024;
+
 /// A running sidecar.
 pub(super) struct Service {
     pub(super) ingest: Ingest,
@@ -188,9 +191,11 @@ async fn history(
         age: history.retention,
         count_max: history.count_max,
         response_bytes_max: history.response_bytes_max,
-        bodies: history
-            .bodies
-            .then_some(BodiesPolicy { age: history.bodies_retention, bytes_max: history.bodies_bytes_max }),
+        bodies: history.bodies.then_some(BodiesPolicy {
+            age: history.bodies_retention,
+            bytes_max: history.bodies_bytes_max,
+            bytes_per_second: BODY_BYTES_PER_SECOND,
+        }),
         worker: worker_name(),
     };
     let history = open_history(settings, store, policy, Arc::clone(clock), telemetry.clone()).await?;

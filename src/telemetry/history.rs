@@ -31,6 +31,11 @@ impl Telemetry {
         self.metrics.history.attempts.set(to_i64(attempts));
     }
 
+    /// What happened was noted without the event's body, since too many came.
+    pub fn history_body_left_out(&self) {
+        self.metrics.history.bodies_left_out.inc();
+    }
+
     /// Deliveries were removed from the history because they were too old or too many.
     pub fn history_pruned(&self, deliveries: u64) {
         self.metrics.history.pruned.inc_by(deliveries);

@@ -80,6 +80,7 @@ pub(super) struct HistoryMetrics {
     pub(super) deliveries: IntGauge,
     pub(super) attempts: IntGauge,
     pub(super) pruned: IntCounter,
+    pub(super) bodies_left_out: IntCounter,
 }
 
 pub(super) struct PartMetrics {
@@ -312,6 +313,10 @@ impl HistoryMetrics {
             pruned: make.counter(
                 "history_pruned_total",
                 "Deliveries removed from the history because they were too old or too many.",
+            )?,
+            bodies_left_out: make.counter(
+                "history_bodies_left_out_total",
+                "Events whose body is not in the history because more came than are kept in a second.",
             )?,
         })
     }

@@ -42,7 +42,7 @@ pub use writer::WRITE_EVERY;
 use self::postgres::PostgresSink;
 use self::sink::Sink;
 use self::sqlite::SqliteSink;
-use self::waiting::Waiting;
+use self::waiting::{Put, Waiting};
 use self::writer::Writer;
 use super::RecordError;
 use crate::clock::SharedClock;
@@ -75,6 +75,9 @@ pub struct BodiesPolicy {
     pub age: Duration,
     /// Bytes that all take; of more, those that were written first go.
     pub bytes_max: u64,
+    /// Bytes that are taken in a second on the average, twice as many at once after a rest. A body is written as a whole, where what
+    /// happened is some hundred bytes, and deliveries need the disk and the processor more.
+    pub bytes_per_second: usize,
 }
 
 /// The history that this process writes. See the module's head for what it promises.
@@ -149,7 +152,11 @@ impl History {
         if let Some(attempt) = &mut entry.attempt {
             attempt.response.truncate(attempt.response.floor_char_boundary(self.response_bytes_max));
         }
-        let Err(is_first) = self.waiting.put(entry) else { return };
+        let is_first = match self.waiting.put(entry) {
+            Ok(Put::Whole) => return,
+            Ok(Put::WithoutBody) => return self.telemetry.history_body_left_out(),
+            Err(is_first) => is_first,
+        };
         self.telemetry.record_dropped(1);
         if is_first {
             self.telemetry.history_behind(&self.place, "deliveries are made faster than they can be written");

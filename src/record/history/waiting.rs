@@ -21,7 +21,7 @@ const BODIES_BYTES: usize = WAITING_BYTES_MAX / 2;
 pub(super) type Flush = oneshot::Sender<Result<(), RecordError>>;
 
 /// The entries that wait.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Waiting {
     held: Mutex<Held>,
     /// Told when there is something for the writer.
@@ -37,6 +37,24 @@ struct Held {
     flushes: Vec<Flush>,
     gap: Option<Gap>,
     closed: bool,
+    bodies: Bodies,
+}
+
+/// How many bytes of bodies may be put now.
+#[derive(Debug, Default)]
+struct Bodies {
+    per_second: usize,
+    /// Bytes that were put and do not count as written yet, as of the moment.
+    owed: usize,
+    as_of: Option<Instant>,
+}
+
+/// How an entry was put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Put {
+    Whole,
+    /// There was no room for its body.
+    WithoutBody,
 }
 
 /// Entries are missing, or may soon be.
@@ -57,10 +75,18 @@ pub(super) struct Call {
 }
 
 impl Waiting {
+    /// Nothing yet; of bodies so many bytes a second are taken.
+    pub(super) fn taking_bodies(per_second: usize) -> Self {
+        let held = Held { bodies: Bodies { per_second, ..Bodies::default() }, ..Held::default() };
+        Self { held: Mutex::new(held), called: Condvar::new() }
+    }
+
     /// Adds an entry. When there is no room it is missing: `Err` tells whether it is the first that is.
-    pub(super) fn put(&self, mut entry: Entry) -> Result<(), bool> {
+    pub(super) fn put(&self, mut entry: Entry) -> Result<Put, bool> {
         let mut held = self.held();
-        if held.bytes >= BODIES_BYTES {
+        let body = entry.body.as_ref().map(|body| body.bytes.len());
+        let has_room = body.is_none_or(|bytes| held.bytes < BODIES_BYTES && held.bodies.take(bytes, Instant::now()));
+        if !has_room {
             entry.body = None;
         }
         let bytes = entry.bytes();
@@ -78,7 +104,7 @@ impl Waiting {
         if was_empty || is_much {
             self.called.notify_one();
         }
-        Ok(())
+        Ok(if has_room { Put::Whole } else { Put::WithoutBody })
     }
 
     /// Asks for what was put so far to be written, and told when it is; nothing is told when nobody writes any more.
@@ -156,5 +182,61 @@ impl Waiting {
 
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Bodies {
+    /// Takes room for a body of so many bytes, if there is any. One that is larger than all the room has to itself what there is.
+    fn take(&mut self, bytes: usize, now: Instant) -> bool {
+        let passed = self.as_of.map_or(Duration::ZERO, |as_of| now.saturating_duration_since(as_of));
+        let written = passed.as_nanos().saturating_mul(self.per_second as u128) / 1_000_000_000;
+        self.owed = self.owed.saturating_sub(usize::try_from(written).unwrap_or(usize::MAX));
+        self.as_of = Some(now);
+        if self.owed > 0 && self.owed + bytes > 2 * self.per_second {
+            return false;
+        }
+        self.owed += bytes;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PER_SECOND: usize = 2 << 20;
+    const AT_ONCE: usize = 2 * PER_SECOND;
+
+    fn bodies() -> Bodies {
+        Bodies { per_second: PER_SECOND, ..Bodies::default() }
+    }
+
+    #[test]
+    fn of_bodies_so_many_bytes_are_put_at_once_and_then_so_many_a_second() {
+        let (mut bodies, start) = (bodies(), Instant::now());
+        let mut taken_at = |seconds| {
+            let now = start + Duration::from_secs(seconds);
+            (0..10_000).filter(|_| bodies.take(1024, now)).count() * 1024
+        };
+        assert_eq!(taken_at(0), AT_ONCE);
+        assert_eq!(taken_at(1), PER_SECOND);
+        assert_eq!(taken_at(60), AT_ONCE, "after a rest");
+    }
+
+    #[test]
+    fn bodies_that_come_close_behind_each_other_are_put_as_fast_as_on_the_average() {
+        let (mut bodies, start) = (bodies(), Instant::now());
+        // 40,000 a second.
+        let taken = (0..80_000_u64).filter(|turn| bodies.take(1024, start + Duration::from_micros(25 * turn))).count();
+        let expected = (AT_ONCE + 2 * PER_SECOND) / 1024;
+        assert!(taken.abs_diff(expected) < expected / 50, "{taken} of {expected}");
+    }
+
+    #[test]
+    fn a_body_that_is_larger_than_all_the_room_is_put_when_no_other_was_lately() {
+        let (mut bodies, start) = (bodies(), Instant::now());
+        assert!(bodies.take(3 * AT_ONCE, start));
+        assert!(!bodies.take(1, start + Duration::from_secs(1)));
+        assert!(bodies.take(3 * AT_ONCE, start + Duration::from_secs(60)));
     }
 }

@@ -53,13 +53,14 @@ impl Writer {
         clock: SharedClock,
         telemetry: SharedTelemetry,
     ) -> Self {
+        let waiting = Arc::new(Waiting::taking_bodies(policy.bodies.map_or(0, |bodies| bodies.bytes_per_second)));
         Self {
             sink,
             place,
             policy,
             clock,
             telemetry,
-            waiting: Arc::default(),
+            waiting,
             batch: Vec::new(),
             rows: Rows::default(),
             more_to_prune: false,

@@ -31,6 +31,7 @@ const NAMES: &[(&str, &str)] = &[
     ("history_deliveries", "gauge"),
     ("history_attempts", "gauge"),
     ("history_pruned_total", "counter"),
+    ("history_bodies_left_out_total", "counter"),
 ];
 
 /// A page of Prometheus' text format 0.0.4, read strictly.

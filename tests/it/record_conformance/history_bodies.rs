@@ -10,7 +10,7 @@ use super::backend::Backend;
 use super::history_samples::{DAY, START, World, delivered, event, id, policy};
 
 fn keeping_bodies(age: Duration, bytes_max: u64) -> HistoryPolicy {
-    HistoryPolicy { bodies: Some(BodiesPolicy { age, bytes_max }), ..policy() }
+    HistoryPolicy { bodies: Some(BodiesPolicy { age, bytes_max, bytes_per_second: 1 << 30 }), ..policy() }
 }
 
 fn with_body(number: u32, text: &str) -> Event {
