@@ -1,6 +1,5 @@
-//! What operators do to deliveries: put dead letters back to work, delete, export and import them, send again what was sent, and erase
-//! persons. The same for the operators'
-//! API and the command line, which read what is asked for and tell what came of it.
+//! What operators do to deliveries: put dead letters back to work, delete, export and import them, send again what was sent, and
+//! erase persons. The same for the operators' API and the command line, which read what is asked for and tell what came of it.
 //!
 //! Everything goes in steps of bounded size, and memory is bounded by the step. Each step leaves the world so that nothing is
 //! lost and doing the whole again does what is left: it can be killed at any moment. A step that puts deliveries back to work

@@ -94,6 +94,18 @@ pub(super) async fn bodies_go_with_age_beyond_their_bytes_and_when_none_are_kept
     assert_eq!(world.count("deliveries").await, 12, "the deliveries stay");
 }
 
+pub(super) async fn bodies_that_come_too_fast_are_left_out_and_counted_and_their_deliveries_are_not<B: Backend>() {
+    let slowly = BodiesPolicy { age: 7 * DAY, bytes_max: 1 << 30, bytes_per_second: 1 };
+    let world = World::<B>::keeping(HistoryPolicy { bodies: Some(slowly), ..policy() }).await;
+    for number in 0..3 {
+        world.history().note(delivered(number, START).with_body(&with_body(number, &"1".repeat(10_000))));
+    }
+    world.written().await;
+    assert_eq!(known(&world, 3).await, [0], "the first one, though it alone is more than a second may bring");
+    assert_eq!(world.metric("hikyaku_history_bodies_left_out_total"), 2);
+    assert_eq!((world.count("deliveries").await, world.count("attempts").await), (3, 3));
+}
+
 pub(super) async fn of_somebody_who_is_forgotten_nothing_is_left_and_of_others_all<B: Backend>() {
     let world = World::<B>::keeping(keeping_bodies(7 * DAY, 1 << 30)).await;
     for number in 0..1200 {

@@ -49,6 +49,7 @@ macro_rules! every_backend {
             history_bodies {
                 an_event_is_read_back_with_its_bytes_and_one_without_a_body_is_told,
                 a_page_with_bodies_ends_when_they_grow_large_and_leads_on,
+                bodies_that_come_too_fast_are_left_out_and_counted_and_their_deliveries_are_not,
                 bodies_go_with_age_beyond_their_bytes_and_when_none_are_kept_any_more,
                 of_somebody_who_is_forgotten_nothing_is_left_and_of_others_all,
             }

@@ -93,11 +93,7 @@ pub(in crate::api::operators) async fn replay(
     by: By,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let meant = Meant::read(query.as_deref(), parts.clock.now())?;
-    on_its_own(act(parts, Action::Replay, by.name(), meant))
-        .await?
-        .map(|came| found(&came))
-        .map_err(|error| failed(&error))
+    do_to_many(parts, Action::Replay, &by, query.as_deref()).await
 }
 
 /// Deletes dead letters for good, those that are meant.
@@ -114,11 +110,17 @@ pub(in crate::api::operators) async fn purge(
     by: By,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let meant = Meant::read(query.as_deref(), parts.clock.now())?;
-    on_its_own(act(parts, Action::Purge, by.name(), meant))
-        .await?
-        .map(|came| found(&came))
-        .map_err(|error| failed(&error))
+    do_to_many(parts, Action::Purge, &by, query.as_deref()).await
+}
+
+async fn do_to_many(
+    parts: Arc<OperatorsParts>,
+    action: Action,
+    by: &By,
+    query: Option<&str>,
+) -> Result<Response, Problem> {
+    let meant = Meant::read(query, parts.clock.now())?;
+    on_its_own(act(parts, action, by.name(), meant)).await?.map(|came| found(&came)).map_err(|error| failed(&error))
 }
 
 /// Does it for as long as may be, unless only the number is asked for.

@@ -1,5 +1,6 @@
 //! Pages of dead letters in PostgreSQL. A listing walks one of the indexes, all of which end in the order of the listing.
 
+use super::removal::{End, remove_first};
 use crate::model::{DeliveryId, Timestamp};
 use crate::postgres::{PostgresError, Row, Statements, ToSql};
 use crate::record::dead_letters::page::Bounds;
@@ -175,28 +176,9 @@ pub(super) async fn page<T>(
     Ok(page)
 }
 
-/// Removes at most `rows` letters of the walk, those first that a page would have first. What was changed meanwhile is another
-/// letter, and stays.
+/// Removes at most `rows` letters of the walk, those first that a page would have first.
 pub(super) async fn purge_page(statements: &mut Statements, walk: &Walk, rows: u32) -> Result<Purged, PostgresError> {
-    let sql = format!(
-        "WITH chosen AS MATERIALIZED (
-            SELECT number, died_at, delivery_id FROM dead_letters WHERE {} ORDER BY died_at DESC, delivery_id DESC LIMIT {rows}
-        ), held AS MATERIALIZED (
-            SELECT number, delivery_id FROM dead_letters WHERE delivery_id IN (SELECT delivery_id FROM chosen)
-            ORDER BY delivery_id FOR UPDATE
-        ), removed AS (
-            DELETE FROM dead_letters USING held, chosen WHERE dead_letters.delivery_id = held.delivery_id
-                AND held.number = chosen.number AND dead_letters.number = chosen.number RETURNING 1
-        )
-        SELECT (SELECT count(*) FROM chosen), (SELECT count(*) FROM removed), died_at, delivery_id
-        FROM chosen ORDER BY died_at, delivery_id LIMIT 1",
-        walk.terms.sql()
-    );
-    let Some(row) = statements.query_opt(&sql, &walk.terms.values()).await? else {
-        return Ok(Purged { removed: 0, next: walk.end.clone() });
-    };
-    let (chosen, removed): (i64, i64) = (row.get(0), row.get(1));
-    let last = Cursor { died_at: Timestamp::from_millis(row.get(2)), id: row.get(3) };
-    let next = if chosen < i64::from(rows) { walk.end.clone() } else { Some(last) };
-    Ok(Purged { removed: u64::try_from(removed).unwrap_or(0), next })
+    let step = remove_first(statements, &walk.terms, End::Newest, u64::from(rows)).await?;
+    let next = if step.chosen < u64::from(rows) { walk.end.clone() } else { step.last };
+    Ok(Purged { removed: step.removed, next })
 }

@@ -7,12 +7,14 @@
 
 mod forgetting;
 mod listing;
+mod removal;
 mod replays;
 mod row;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use self::listing::{Terms, Walk, page, purge_page};
+use self::removal::{End, Step, natural, remove_first};
 use super::page::Bounds;
 use super::{Cursor, DeadLetter, Filter, Held, Page, Purged, ReplayTurn, STEP_ROWS, Summary};
 use crate::model::{DeliveryId, Timestamp};
@@ -86,13 +88,6 @@ pub(super) struct PostgresDeadLetters {
 struct Total {
     letters: u64,
     changes: i64,
-}
-
-/// What a step of a large removal did.
-struct Step {
-    chosen: u64,
-    removed: u64,
-    last: Option<Cursor>,
 }
 
 impl PostgresDeadLetters {
@@ -255,29 +250,5 @@ async fn remove_step(
     if let Some(after) = after {
         terms.add("(died_at, delivery_id) > (?, ?)", [Box::new(after.died_at.as_millis()), Box::new(after.id.clone())]);
     }
-    let sql = format!(
-        "WITH chosen AS MATERIALIZED (
-            SELECT number, died_at, delivery_id FROM dead_letters WHERE {} ORDER BY died_at, delivery_id LIMIT {rows}
-        ), held AS MATERIALIZED (
-            SELECT number, delivery_id FROM dead_letters WHERE delivery_id IN (SELECT delivery_id FROM chosen)
-            ORDER BY delivery_id FOR UPDATE
-        ), removed AS (
-            DELETE FROM dead_letters USING held, chosen WHERE dead_letters.delivery_id = held.delivery_id
-                AND held.number = chosen.number AND dead_letters.number = chosen.number RETURNING 1
-        )
-        SELECT (SELECT count(*) FROM chosen), (SELECT count(*) FROM removed), died_at, delivery_id
-        FROM chosen ORDER BY died_at DESC, delivery_id DESC LIMIT 1",
-        terms.sql()
-    );
-    let row = session.query_opt(&sql, &terms.values()).await?;
-    Ok(row.map_or(Step { chosen: 0, removed: 0, last: None }, |row| Step {
-        chosen: natural(row.get(0)),
-        removed: natural(row.get(1)),
-        last: Some(Cursor { died_at: Timestamp::from_millis(row.get(2)), id: row.get(3) }),
-    }))
-}
-
-/// A count of PostgreSQL's.
-fn natural(count: i64) -> u64 {
-    u64::try_from(count).unwrap_or(0)
+    remove_first(session, &terms, End::Oldest, rows).await
 }
