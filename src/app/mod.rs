@@ -3,6 +3,7 @@
 //! This is the outermost layer: it may import everything, and nobody imports it but `main`.
 
 mod bench;
+mod check;
 mod commands;
 mod delivering;
 pub mod demo;
@@ -63,6 +64,9 @@ async fn run(args: Args, output: &mut Output) -> anyhow::Result<ExitCode> {
     // Not `vars()`, which panics at a variable that is no Unicode; ours are.
     let variables =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    if let Command::Check(check) = args.command {
+        return check::run(args.config.as_deref(), variables, &check, output).await;
+    }
     let settings = Settings::load(args.config.as_deref(), variables)?;
     match args.command {
         Command::Serve(serve) => serve::run(settings, &serve).await,
@@ -81,7 +85,7 @@ async fn run(args: Args, output: &mut Output) -> anyhow::Result<ExitCode> {
         Command::Status(args) => status::status(&settings, &args, output).await,
         Command::Rejected(command) => commands::rejected(&settings, command, output).await,
         Command::Misskey(command) => commands::misskey(settings, command, output).await,
-        Command::Demo(_) | Command::Bench(_) => Ok(ExitCode::SUCCESS),
+        Command::Demo(_) | Command::Bench(_) | Command::Check(_) => Ok(ExitCode::SUCCESS),
     }
 }
 

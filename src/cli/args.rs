@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use super::types::AnyTypeArgs;
 use super::{
-    BenchArgs, DeadCommand, DeliveriesCommand, ForgetArgs, Managing, MisskeyCommand, OptionArgs, Reading,
+    BenchArgs, CheckArgs, DeadCommand, DeliveriesCommand, ForgetArgs, Managing, MisskeyCommand, OptionArgs, Reading,
     ReconcileArgs, StatusArgs, TestArgs,
 };
 
@@ -41,6 +41,8 @@ pub enum Command {
     Deliveries(Reading<DeliveriesCommand>),
     /// How it is: queue, store, workers, webhooks that fail, dead letters; exit code 1 when something is wrong
     Status(StatusArgs),
+    /// Whether a hikyaku that runs here is alive, or ready
+    Check(CheckArgs),
     /// What was published to RabbitMQ and was no event, or poison
     #[command(subcommand)]
     Rejected(RejectedCommand),

@@ -3,6 +3,7 @@
 
 mod args;
 mod bench_args;
+mod check;
 mod client_certificate;
 mod connect;
 mod dead;
@@ -32,6 +33,7 @@ mod webhooks;
 
 pub use args::{Args, Command, DemoArgs, PublishArgs, RejectedArgs, RejectedCommand, Role, ServeArgs, WebhooksCommand};
 pub use bench_args::BenchArgs;
+pub use check::CheckArgs;
 pub use connect::{Choices, ConnectArgs, Connecting, connect};
 pub use dead::{DeadParts, dead};
 pub use deliveries::deliveries;

@@ -1,0 +1,6 @@
+//! What operators do with the program: look whether it is well. The real binary, real servers; nothing of the library
+//! is linked, so that this is built in seconds.
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test stops where something is not as it should be")]
+
+mod health;
+mod support;
