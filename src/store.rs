@@ -9,6 +9,10 @@ use std::path::PathBuf;
 use crate::postgres::{Postgres, PostgresError};
 use crate::sqlite::SqliteError;
 
+/// The channel of PostgreSQL's by which processes tell each other of changes, whatever of the store they concern; of a file it is
+/// [`crate::sqlite::ring_all`]. Its name is what it told of at first.
+pub const CHANGES: &str = "registry";
+
 /// A store, as the parts that keep something in it open it.
 #[derive(Clone, Debug)]
 pub enum Store {

@@ -3,10 +3,11 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::reconcile::reconciler;
 use super::service::{credentials, ingest_of, open_queue, remembering_ingest_of};
-use super::store::{history_reader, store_of};
+use super::store::{history_reader, store_of_a_command};
 use super::{FAILED, logging, management};
 use crate::cli::{
     self, Allowed, Choices, CliError, ConnectArgs, Connecting, DeadCommand, DeadParts, DeliveriesCommand, ForgetArgs,
@@ -21,7 +22,10 @@ use crate::queue::{Access, QueueError};
 use crate::record::{DeadLetters, HistoryReader, Latest, Retention};
 use crate::registry::{Registry, RegistryError};
 use crate::store::Store;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Telemetry, chain};
+
+/// How long `forget` waits to hear whether the queue is there, which it does not need.
+const QUEUE_LOOK_MAX: Duration = Duration::from_secs(5);
 
 /// `hikyaku publish`.
 pub(super) async fn publish(settings: &Settings, args: &PublishArgs, output: &mut Output) -> anyhow::Result<ExitCode> {
@@ -50,7 +54,7 @@ pub(super) async fn webhooks(
 ) -> anyhow::Result<ExitCode> {
     log_errors(&settings);
     let (clock, telemetry) = (SystemClock::shared(), Telemetry::shared()?);
-    let store = store_of(&settings, &telemetry);
+    let store = store_of_a_command(&settings);
     // Deleting is the way out when the settings file declares what the store has too, so it must not fail for that.
     let deleted = match &command {
         WebhooksCommand::Delete { id } => settings.webhooks.iter().find(|webhook| webhook.id.as_str() == id),
@@ -81,7 +85,7 @@ pub(super) async fn webhooks(
 pub(super) async fn dead(settings: &Settings, command: DeadCommand, output: &mut Output) -> anyhow::Result<ExitCode> {
     log_errors(settings);
     let (clock, telemetry) = (SystemClock::shared(), Telemetry::shared()?);
-    let store = store_of(settings, &telemetry);
+    let store = store_of_a_command(settings);
     let letters = Arc::new(open_letters(settings, &store, &clock).await?);
     let queue = open_queue(settings, &settings.queue.url, Access::Producer, &clock, &telemetry).await?;
     let parts = DeadParts {
@@ -106,7 +110,7 @@ pub(super) async fn deliveries(
     output: &mut Output,
 ) -> anyhow::Result<ExitCode> {
     log_errors(settings);
-    let store = store_of(settings, &Telemetry::shared()?);
+    let store = store_of_a_command(settings);
     let history = history_reader(settings, &store);
     let clock = SystemClock::shared();
     if let DeliveriesCommand::Resend(args) = &command {
@@ -130,7 +134,7 @@ async fn resend(
     output: &mut Output,
 ) -> anyhow::Result<ExitCode> {
     let telemetry = Telemetry::shared()?;
-    let letters = Arc::new(open_letters(settings, &store_of(settings, &telemetry), &clock).await?);
+    let letters = Arc::new(open_letters(settings, &store_of_a_command(settings), &clock).await?);
     let queue = open_queue(settings, &settings.queue.url, Access::Producer, &clock, &telemetry).await?;
     let operations = Operations { letters, queue: queue.clone(), clock };
     let done = cli::resend(args, &operations, history, output).await;
@@ -142,18 +146,25 @@ async fn resend(
 pub(super) async fn forget(settings: Settings, args: &ForgetArgs, output: &mut Output) -> anyhow::Result<ExitCode> {
     log_errors(&settings);
     let (clock, telemetry) = (SystemClock::shared(), Telemetry::shared()?);
-    let store = store_of(&settings, &telemetry);
-    let letters = Arc::new(open_letters(&settings, &store, &clock).await?);
+    let store = store_of_a_command(&settings);
+    let letters = open_letters(&settings, &store, &clock).await?;
     let latest = Latest::in_store(&store).await?;
     let history = history_reader(&settings, &store);
-    let queue = open_queue(&settings, &settings.queue.url, Access::Producer, &clock, &telemetry).await?;
     let seals = settings.store.seals.clone();
     let registry = Registry::open(&store, seals, settings.webhooks.clone(), Arc::clone(&clock)).await?;
-    let operations = Operations { letters, queue: queue.clone(), clock };
-    let places = ForgetPlaces { registry: &registry, latest: &latest, history: &history };
-    let done = cli::forget(args, &operations, places, output).await;
-    queue.close().await;
-    done?;
+    let places = ForgetPlaces { letters: &letters, registry: &registry, latest: &latest, history: &history };
+    let queue_trouble = async {
+        let opening = open_queue(&settings, &settings.queue.url, Access::Producer, &clock, &telemetry);
+        match tokio::time::timeout(QUEUE_LOOK_MAX, opening).await {
+            Ok(Ok(queue)) => {
+                queue.close().await;
+                None
+            }
+            Ok(Err(error)) => Some(chain(&error)),
+            Err(_) => Some(format!("{} has not answered within {} s", settings.queue.url, QUEUE_LOOK_MAX.as_secs())),
+        }
+    };
+    cli::forget(args, places, queue_trouble, output).await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -192,7 +203,7 @@ pub(super) async fn reconcile(
     })?;
     let (clock, telemetry) = (SystemClock::shared(), Telemetry::shared()?);
     let queue = open_queue(settings, &settings.queue.url, Access::Producer, &clock, &telemetry).await?;
-    let ingest = remembering_ingest_of(settings, &store_of(settings, &telemetry), &queue, &clock, &telemetry).await?;
+    let ingest = remembering_ingest_of(settings, &store_of_a_command(settings), &queue, &clock, &telemetry).await?;
     cli::reconcile(args, &reconciler(settings, token, ingest)?, output).await?;
     queue.close().await;
     Ok(ExitCode::SUCCESS)
@@ -224,7 +235,7 @@ async fn connect(settings: Settings, args: &ConnectArgs, output: &mut Output) ->
         here.ok_or_else(|| missing("misskey.ingest_url is not set, the address under which Misskey reaches hikyaku"))?;
     let misskey = Misskey::new(url, &settings.outbound.authorities)?;
     let registry = Registry::open(
-        &store_of(&settings, &Telemetry::shared()?),
+        &store_of_a_command(&settings),
         settings.store.seals.clone(),
         settings.webhooks.clone(),
         SystemClock::shared(),

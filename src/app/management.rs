@@ -13,7 +13,7 @@ use crate::incoming::Proxies;
 use crate::misskey::{Misskey, People};
 use crate::model::Subscribable;
 use crate::outbound::ClientError;
-use crate::record::Latest;
+use crate::record::{Forgotten, Latest};
 use crate::registry::Registry;
 use crate::telemetry::SharedTelemetry;
 
@@ -22,6 +22,7 @@ pub(super) fn router(
     settings: &Settings,
     registry: &Arc<Registry>,
     latest: &Arc<Latest>,
+    forgotten: &Forgotten,
     clock: &SharedClock,
     telemetry: &SharedTelemetry,
 ) -> Result<Router, ClientError> {
@@ -30,7 +31,7 @@ pub(super) fn router(
     let tester = tester(settings, &latest, &clock, &telemetry)?;
     let misskey =
         settings.misskey.url.as_ref().map(|url| Misskey::new(url, &settings.outbound.authorities)).transpose()?;
-    let people = misskey.map(|misskey| People::new(misskey, Arc::clone(&clock)));
+    let people = misskey.map(|misskey| People::new(misskey, Arc::clone(&clock)).forgetting(forgotten));
     let policy = ManagementPolicy {
         tokens: settings.server.operators(),
         types: Subscribable::with(settings.misskey.extra_types.clone()),

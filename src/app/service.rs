@@ -71,6 +71,8 @@ pub(super) struct Service {
     live: Arc<Live>,
     delivering: Option<Delivering>,
     reconciling: Option<Reconciling>,
+    /// Who is forgotten, for as long as this is there.
+    _forgotten: Arc<Forgotten>,
     servers: JoinSet<()>,
     stop_servers: watch::Sender<bool>,
 }
@@ -103,13 +105,14 @@ impl Service {
         let access = if roles.worker { Access::Worker } else { Access::Ingest };
         let queue = open_queue(&settings, &settings.queue.url, access, &clock, &telemetry).await?;
         let registry = Arc::new(registry);
+        let forgotten = Arc::new(Forgotten::following(Arc::clone(&letters), registry.heard()).await);
         let delivering = if roles.worker {
             let parts = Parts {
                 queue: queue.clone(),
                 registry: Arc::clone(&registry),
                 latest: Arc::clone(&latest),
                 history: history(&settings, &store, &clock, &telemetry).await?,
-                forgotten: Arc::new(Forgotten::watching(Arc::clone(&letters))),
+                forgotten: Arc::clone(&forgotten),
                 client: client(&settings)?,
                 clock: Arc::clone(&clock),
                 telemetry: telemetry.clone(),
@@ -129,7 +132,7 @@ impl Service {
         let watched = Watched { endpoints, workers, readiness: Arc::clone(&readiness), live: Arc::clone(&live) };
         let mut events = operating::router(&settings, &store, &known, watched, &clock, &telemetry);
         if roles.ingest {
-            let management = management::router(&settings, &registry, &latest, &clock, &telemetry)?;
+            let management = management::router(&settings, &registry, &latest, &forgotten, &clock, &telemetry)?;
             events = events.merge(ways_in(&settings, &ingest)).merge(management);
         }
         let (servers, stop_servers) = listeners.serve(events, api::router(Arc::clone(&readiness), telemetry.clone()));
@@ -146,6 +149,7 @@ impl Service {
             live,
             delivering,
             reconciling,
+            _forgotten: forgotten,
             servers,
             stop_servers,
         })

@@ -8,7 +8,7 @@ use super::FAILED;
 use super::commands::log_errors;
 use super::operating::places;
 use super::service::open_queue;
-use super::store::store_of;
+use super::store::store_of_a_command;
 use crate::cli::{self, CliError, Output, Remote, RemoteArgs, StatusArgs, TOKEN_VARIABLE};
 use crate::clock::SystemClock;
 use crate::config::Settings;
@@ -39,7 +39,7 @@ pub(super) fn remote(settings: &Settings, args: &RemoteArgs, output: &mut Output
 async fn looked(settings: &Settings) -> anyhow::Result<StatusShape> {
     [settings.queue.url.file(), settings.store.url.file()].into_iter().flatten().try_for_each(must_be_there)?;
     let (clock, telemetry) = (SystemClock::shared(), Telemetry::shared()?);
-    let store = store_of(settings, &telemetry);
+    let store = store_of_a_command(settings);
     let (seals, declared) = (settings.store.seals.clone(), settings.webhooks.clone());
     let registry = Registry::open(&store, seals, declared, Arc::clone(&clock)).await?;
     let retention = Retention { age: settings.dead_letters.retention, count_max: settings.dead_letters.count_max };

@@ -15,6 +15,14 @@ pub(super) fn store_of(settings: &Settings, telemetry: &SharedTelemetry) -> Stor
     }
 }
 
+/// The same for a command that ends with its first error, which alone says what is wrong.
+pub(super) fn store_of_a_command(settings: &Settings) -> Store {
+    match &settings.store.url {
+        StoreUrl::Sqlite(path) => Store::Sqlite(path.clone()),
+        StoreUrl::Postgres(url) => Store::Postgres(Postgres::for_a_command(url.clone())),
+    }
+}
+
 /// Who reads the history of `settings`, which lies in `store` or, of a file, beside it.
 pub(super) fn history_reader(settings: &Settings, store: &Store) -> HistoryReader {
     match store {

@@ -1,41 +1,57 @@
 //! `hikyaku forget --user ID`: erases a person, and tells what there was.
 
+use serde_json::Value;
+
 use super::dead::usage;
 use super::{CliError, ForgetArgs, Output};
 use crate::model::{Source, UserId};
-use crate::operate::{ForgetPlaces, ForgetReport, Operations};
+use crate::operate::{ForgetPlaces, forget as erase};
 
-/// Does it.
+/// Does it, by what is kept here; `queue_trouble` tells why the queue cannot be reached, if it cannot.
 ///
 /// # Errors
 /// When an argument is not allowed, or registry, history or store do not do it; typed again, it does the rest.
 pub async fn forget(
     args: &ForgetArgs,
-    operations: &Operations,
     places: ForgetPlaces<'_>,
+    queue_trouble: impl Future<Output = Option<String>>,
     output: &mut Output,
 ) -> Result<(), CliError> {
+    let (source, user) = whom(args)?;
+    let (report, queue_trouble) = tokio::join!(erase(places, &source, &user), queue_trouble);
+    let mut report = report?;
+    report.queue_trouble = queue_trouble;
+    tell(&report.to_json(&source, &user), args.json, output)
+}
+
+fn whom(args: &ForgetArgs) -> Result<(Source, UserId), CliError> {
     let user = UserId::new(&args.user).map_err(|error| usage("--user", &error))?;
     let source = Source::new(&args.source).map_err(|error| usage("--source", &error))?;
-    let report = operations.forget(places, &source, &user).await?;
-    if args.json {
-        return output.line(&report.to_json(&source, &user).to_string());
+    Ok((source, user))
+}
+
+fn tell(report: &Value, json: bool, output: &mut Output) -> Result<(), CliError> {
+    if json {
+        return output.line(&report.to_string());
     }
-    let ForgetReport { webhooks, declared, history, dead_letters } = &report;
-    output.line(&format!("the user {user} of {source} is forgotten; erased were"))?;
-    for (count, what) in [
-        (*webhooks, "webhooks"),
-        (history.deliveries, "deliveries of the history"),
-        (history.attempts, "attempts of the history"),
-        (history.bodies, "events' bodies of the history"),
-        (*dead_letters, "dead letters"),
+    let text = |name: &str| report[name].as_str().unwrap_or_default();
+    output.line(&format!("the user {} of {} is forgotten; erased were", text("user"), text("source")))?;
+    for (name, what) in [
+        ("webhooks", "webhooks"),
+        ("deliveries", "deliveries of the history"),
+        ("attempts", "attempts of the history"),
+        ("bodies", "events' bodies of the history"),
+        ("deadLetters", "dead letters"),
     ] {
-        output.line(&format!("  {count} {what}"))?;
+        output.line(&format!("  {} {what}", report[name]))?;
     }
-    for webhook in declared {
+    for webhook in report["declaredWebhooks"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         output.line(&format!(
             "the webhook {webhook} is declared in the settings file: take it out there, and start hikyaku again"
         ))?;
+    }
+    if let Some(trouble) = report["queueTrouble"].as_str() {
+        output.line(&format!("the queue cannot be reached now, and need not be: {trouble}"))?;
     }
     output.line("what is still in the queue is dropped as it comes by, and counted")
 }

@@ -1,15 +1,16 @@
 //! Erases a person: webhooks, history with its bodies, dead letters; now, and for what is still queued as it comes by.
 //!
 //! First it is noted that the person is forgotten, so that workers drop what they take up of events that came before, and note
-//! nothing of it. When they know it, what is there is removed. Done again, it removes what is left.
+//! nothing of it, and nobody remembers the person's tokens. When they know it, what is there is removed. Done again, it removes
+//! what is left. The queue is not needed: what lies in it is dropped as it comes by, whenever that is.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{OperateError, Operations};
+use super::OperateError;
 use crate::model::{Owner, Source, UserId, WebhookId};
-use crate::record::{Erased, HistoryReader, Latest};
+use crate::record::{DeadLetters, Erased, HistoryReader, Latest};
 use crate::registry::{Filter, Registry, RegistryError};
 
 /// How long workers may take until they know who is forgotten, and have written what they noted before.
@@ -26,6 +27,8 @@ pub struct ForgetReport {
     pub history: Erased,
     /// Dead letters.
     pub dead_letters: u64,
+    /// Why the queue cannot be reached now, if it cannot.
+    pub queue_trouble: Option<String>,
 }
 
 impl ForgetReport {
@@ -35,13 +38,16 @@ impl ForgetReport {
         json!({
             "user": user, "source": source, "webhooks": self.webhooks, "declaredWebhooks": self.declared,
             "deliveries": deliveries, "attempts": attempts, "bodies": bodies, "deadLetters": self.dead_letters,
+            "queueTrouble": self.queue_trouble,
         })
     }
 }
 
-/// Where a person is to be found beside the dead letters.
+/// Where a person is to be found.
 #[derive(Clone, Copy, Debug)]
 pub struct ForgetPlaces<'a> {
+    /// The dead letters, and who is forgotten.
+    pub letters: &'a DeadLetters,
     /// The webhooks.
     pub registry: &'a Registry,
     /// Their latest attempts.
@@ -50,33 +56,40 @@ pub struct ForgetPlaces<'a> {
     pub history: &'a HistoryReader,
 }
 
-impl Operations {
-    /// Erases the user `user` of `source`, and tells what there was.
-    ///
-    /// # Errors
-    /// When registry, history or store do not do it. The person is forgotten for what comes by, and doing it again does the rest.
-    pub async fn forget(
-        &self,
-        places: ForgetPlaces<'_>,
-        source: &Source,
-        user: &UserId,
-    ) -> Result<ForgetReport, OperateError> {
-        self.letters.note_forgotten(source, user).await?;
-        let mut report = ForgetReport::default();
-        let filter = Filter { source: Some(source.clone()), owner: Some(Owner::User(user.clone())) };
-        for webhook in places.registry.list(&filter) {
-            match places.registry.delete(&webhook.id).await {
-                Ok(()) => report.webhooks += 1,
-                Err(RegistryError::Declared { id }) => report.declared.push(id),
-                // Somebody else was quicker.
-                Err(RegistryError::NotFound { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-            places.latest.forget(&webhook.id).await?;
+/// Erases the user `user` of `source`, and tells what there was.
+///
+/// # Errors
+/// When registry, history or store do not do it. The person is forgotten for what comes by, and doing it again does the rest.
+pub async fn forget(places: ForgetPlaces<'_>, source: &Source, user: &UserId) -> Result<ForgetReport, OperateError> {
+    places.letters.note_forgotten(source, user).await?;
+    let mut report = ForgetReport::default();
+    delete_webhooks(places, source, user, &mut report).await?;
+    tokio::time::sleep(KNOWN_WITHIN).await;
+    // Made meanwhile with a token that was remembered still.
+    delete_webhooks(places, source, user, &mut report).await?;
+    report.history = places.history.forget(source, user).await?;
+    report.dead_letters = places.letters.forget(source, user).await?;
+    Ok(report)
+}
+
+async fn delete_webhooks(
+    places: ForgetPlaces<'_>,
+    source: &Source,
+    user: &UserId,
+    report: &mut ForgetReport,
+) -> Result<(), OperateError> {
+    let filter = Filter { source: Some(source.clone()), owner: Some(Owner::User(user.clone())) };
+    report.declared.clear();
+    places.registry.refresh().await;
+    for webhook in places.registry.list(&filter) {
+        match places.registry.delete(&webhook.id).await {
+            Ok(()) => report.webhooks += 1,
+            Err(RegistryError::Declared { id }) => report.declared.push(id),
+            // Somebody else was quicker.
+            Err(RegistryError::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
         }
-        tokio::time::sleep(KNOWN_WITHIN).await;
-        report.history = places.history.forget(source, user).await?;
-        report.dead_letters = self.letters.forget(source, user).await?;
-        Ok(report)
+        places.latest.forget(&webhook.id).await?;
     }
+    Ok(())
 }

@@ -23,7 +23,7 @@ use crate::record::{DeadLetters, Filter, RecordError, ReplayTurn};
 use crate::registry::RegistryError;
 
 pub use exporting::{Exported, Exporting};
-pub use forgetting::{ForgetPlaces, ForgetReport};
+pub use forgetting::{ForgetPlaces, ForgetReport, forget};
 pub use importing::{Imported, Importing, RefusedLine};
 pub use lines::{Line, Lines};
 pub use resending::{Resend, Resent, ResentOne};

@@ -1,7 +1,7 @@
 //! LISTEN on a connection of its own: who waits for a change hears of it when it is committed.
 //!
-//! What is notified while the connection is down is not heard. So the listener is also told after each new connection, and
-//! whoever must not miss anything looks by itself now and then.
+//! What is notified while the connection is down is not heard. So the listener is also told when it is lost, and after each new
+//! one; whoever must not miss anything looks by itself now and then.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +21,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 pub struct Listening(JoinHandle<()>);
 
 impl Postgres {
-    /// Calls `heard` at each NOTIFY of `channel` in this database, and after each new connection, since something may have been
-    /// missed. `channel` is a name of ours, lower-case letters, digits and `_`.
+    /// Calls `heard` at each NOTIFY of `channel` in this database, when the connection is lost, and after each new one, since
+    /// something may have been missed. `channel` is a name of ours, lower-case letters, digits and `_`.
     pub fn listen(&self, channel: &str, heard: impl Fn() + Send + Sync + 'static) -> Listening {
         let (url, channel, heard) = (self.url().clone(), channel.to_owned(), Arc::new(heard));
         Listening(tokio::spawn(async move {
@@ -33,6 +33,7 @@ impl Postgres {
                     waits.reset();
                     heard();
                     stay(&mut connection).await;
+                    heard();
                 }
                 tokio::time::sleep(waits.next_wait()).await;
             }
@@ -52,8 +53,7 @@ async fn open(
 
 /// Waits until the connection is lost.
 async fn stay(connection: &mut Statements) {
-    loop {
-        tokio::time::sleep(LOOK_EVERY).await;
+    while tokio::time::timeout(LOOK_EVERY, connection.closed()).await.is_err() {
         if connection.batch("SELECT 1").await.is_err() {
             return;
         }

@@ -62,7 +62,8 @@ pub struct Postgres(Arc<Pool>);
 #[derive(Debug)]
 struct Pool {
     url: PostgresUrl,
-    telemetry: SharedTelemetry,
+    /// Who is told that it is away; nobody, where whoever asks says so.
+    telemetry: Option<SharedTelemetry>,
     trouble: Arc<Trouble>,
     /// As many may be in use as it has permits.
     free: Arc<Semaphore>,
@@ -82,7 +83,12 @@ impl Postgres {
     /// The database at `url`. Connects to nothing yet.
     pub fn new(url: PostgresUrl, telemetry: SharedTelemetry) -> Self {
         let trouble = Trouble::none("PostgreSQL cannot be used; it is tried again, and deliveries go on meanwhile");
-        Self::telling(url, telemetry, Arc::new(trouble))
+        Self::telling(url, Some(telemetry), Arc::new(trouble))
+    }
+
+    /// The same for a command that ends with its first error: that it is away stands there, and in no log besides.
+    pub fn for_a_command(url: PostgresUrl) -> Self {
+        Self::telling(url, None, Arc::new(Trouble::none("PostgreSQL cannot be used")))
     }
 
     /// The same database by connections of its own: for one who works on a runtime of his own, since a connection stands still
@@ -92,7 +98,7 @@ impl Postgres {
         Self::telling(url.clone(), telemetry.clone(), Arc::clone(trouble))
     }
 
-    fn telling(url: PostgresUrl, telemetry: SharedTelemetry, trouble: Arc<Trouble>) -> Self {
+    fn telling(url: PostgresUrl, telemetry: Option<SharedTelemetry>, trouble: Arc<Trouble>) -> Self {
         Self(Arc::new(Pool {
             url,
             telemetry,
@@ -159,14 +165,18 @@ impl Pool {
                 gate.waits.reset();
                 gate.closed = None;
                 drop(gate);
-                self.trouble.succeeded(&self.telemetry);
+                if let Some(telemetry) = &self.telemetry {
+                    self.trouble.succeeded(telemetry);
+                }
                 Ok(connected)
             }
             Err(error) => {
                 let wait = gate.waits.next_wait();
                 gate.closed = Some((Instant::now() + wait, error.clone()));
                 drop(gate);
-                self.trouble.failed_by_the_clock(&error, &self.telemetry);
+                if let Some(telemetry) = &self.telemetry {
+                    self.trouble.failed_by_the_clock(&error, telemetry);
+                }
                 Err(error)
             }
         }

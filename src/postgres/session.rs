@@ -33,13 +33,18 @@ pub struct Statements {
     /// Something is under way, or was left so.
     unfinished: bool,
     /// Closes the socket when this is dropped.
-    _socket: tokio::task::JoinSet<()>,
+    socket: tokio::task::JoinSet<()>,
 }
 
 impl Statements {
     pub(super) fn new(client: Client, place: &str, socket: tokio::task::JoinSet<()>) -> Self {
         let (prepared, limit) = (HashMap::new(), STATEMENT_WAIT_MAX);
-        Self { client, prepared, place: Arc::from(place), limit, unfinished: false, _socket: socket }
+        Self { client, prepared, place: Arc::from(place), limit, unfinished: false, socket }
+    }
+
+    /// Ends when the connection does.
+    pub(super) async fn closed(&mut self) {
+        let _however_it_ended = self.socket.join_next().await;
     }
 
     pub(super) fn is_usable(&self) -> bool {

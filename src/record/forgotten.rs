@@ -1,21 +1,17 @@
-//! Who is forgotten, as a worker knows it: asked for every event that it takes up, from memory.
+//! Who is forgotten, as a process knows it: asked for every event that a worker takes up, from memory.
 //!
-//! [`DeadLetters`] has the table, and each process looks there every [`LOOK_EVERY`]. While the store is away, the set last known
-//! counts. It names nobody: persons are told apart by a hash.
+//! [`DeadLetters`] has the table. It is read at the start and whenever somebody tells that the store has changed
+//! (`Registry::heard`), so a process knows within a second who was forgotten by another; nothing is read besides. While the store
+//! is away, the set last known counts. It names nobody: persons are told apart by a hash.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
 
 use super::DeadLetters;
-use crate::model::{Event, Person, Timestamp};
-
-/// How often it is looked whether somebody was forgotten: a worker knows it within a second.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+use crate::model::{Event, Person, Source, Timestamp, UserId};
 
 /// Persons, and when each was forgotten.
 pub(super) type Persons = HashMap<Person, Timestamp>;
@@ -24,26 +20,25 @@ pub(super) type Persons = HashMap<Person, Timestamp>;
 #[derive(Debug)]
 pub struct Forgotten {
     known: watch::Receiver<Arc<Persons>>,
-    /// The task that looks, if any; it ends with this.
-    _looking: JoinSet<()>,
+    /// The task that reads, if any; it ends with this.
+    _reading: JoinSet<()>,
 }
 
 impl Forgotten {
     /// Nobody.
     pub fn nobody() -> Self {
         let (_, known) = watch::channel(Arc::default());
-        Self { known, _looking: JoinSet::new() }
+        Self { known, _reading: JoinSet::new() }
     }
 
-    /// Those of `letters`, followed in a task that ends with this.
-    pub fn watching(letters: Arc<DeadLetters>) -> Self {
-        let (tell, known) = watch::channel(Arc::default());
-        let mut looking = JoinSet::new();
-        looking.spawn(async move {
-            let mut ticks = tokio::time::interval(LOOK_EVERY);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            loop {
-                ticks.tick().await;
+    /// Those of `letters`, known when this returns unless the store is away, and read anew when `heard` tells that something has
+    /// changed, in a task that ends with this.
+    pub async fn following(letters: Arc<DeadLetters>, mut heard: watch::Receiver<()>) -> Self {
+        heard.mark_unchanged();
+        let (tell, known) = watch::channel(Arc::new(letters.forgotten().await.unwrap_or_default()));
+        let mut reading = JoinSet::new();
+        reading.spawn(async move {
+            while heard.changed().await.is_ok() {
                 if let Ok(persons) = letters.forgotten().await {
                     tell.send_if_modified(|known: &mut Arc<Persons>| {
                         let differs = **known != persons;
@@ -53,7 +48,7 @@ impl Forgotten {
                 }
             }
         });
-        Self { known, _looking: looking }
+        Self { known, _reading: reading }
     }
 
     /// Whether `event` is of somebody who was forgotten after it was taken in.
@@ -61,5 +56,26 @@ impl Forgotten {
         let known = self.known.borrow();
         let Some(user) = event.user.as_ref().filter(|_| !known.is_empty()) else { return false };
         known.get(&Person::of(&event.source, user)).is_some_and(|at| event.accepted_at <= *at)
+    }
+
+    /// Tells of each change, for as long as this is there.
+    pub fn changes(&self) -> ForgottenChanges {
+        ForgottenChanges(self.known.clone())
+    }
+}
+
+/// Follows who is forgotten.
+#[derive(Debug)]
+pub struct ForgottenChanges(watch::Receiver<Arc<Persons>>);
+
+impl ForgottenChanges {
+    /// Waits until somebody more is forgotten, or is not any more; false when nobody is going to tell.
+    pub async fn next(&mut self) -> bool {
+        self.0.changed().await.is_ok()
+    }
+
+    /// Whether the user `user` of `source` is among them.
+    pub fn names(&self, source: &Source, user: &UserId) -> bool {
+        self.0.borrow().contains_key(&Person::of(source, user))
     }
 }

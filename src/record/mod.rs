@@ -31,7 +31,7 @@ pub use dead_letters::{
     BodySize, Cursor, CursorError, DeadLetter, DeadLetters, Filter, LetterError, LetterShape, PAGE_MAX, Page, Pruned,
     Purged, ReplayMark, ReplayTurn, Replayed, ReplayedShape, Retention, STEP_ROWS, Summary, rest,
 };
-pub use forgotten::Forgotten;
+pub use forgotten::{Forgotten, ForgottenChanges};
 pub use history::{
     ATTEMPTS_MAX, AttemptShape, Attempted, BodiesPolicy, DeliveryLineShape, DeliveryShape, Entry, Erased,
     HISTORY_PAGE_MAX, History, HistoryCursor, HistoryCursorError, HistoryFilter, HistoryPage, HistoryPolicy,

@@ -7,6 +7,7 @@ use tokio::sync::OnceCell;
 
 use crate::model::{Event, EventId, EventType, IdError, LastFailure, Outcome, Source, Timestamp, UserId};
 use crate::postgres::{FromSql, Postgres, PostgresError, Row, Session};
+use crate::store::CHANGES;
 
 /// How many columns an event is: its id, type, user, source, server, when it was created, when it was accepted, and its body.
 pub(super) const EVENT_COLUMNS: usize = 8;
@@ -72,6 +73,11 @@ impl Tables {
     /// Where they are, without the password.
     pub(super) fn place(&self) -> String {
         self.postgres.url().to_string()
+    }
+
+    /// The channel by which processes tell each other of changes.
+    pub(super) fn channel(&self) -> String {
+        self.postgres.channel(CHANGES)
     }
 
     /// The schema that they are in.

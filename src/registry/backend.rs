@@ -113,18 +113,11 @@ impl Backend {
         ask!(self => announced(told))
     }
 
-    /// Calls `heard` when another process has changed something. Not every change may be heard.
+    /// Calls `heard` when a process has changed something, this one too. What changed while nobody could tell is not heard.
     pub(super) fn hear(&self, heard: impl Fn() + Send + Sync + 'static) -> Option<Hearing> {
         match self {
-            Self::Sqlite(store) => Bell::hang(store.path(), heard).ok().map(Hearing::Bell),
+            Self::Sqlite(store) => Bell::hang_among(store.path(), heard).ok().map(Hearing::Bell),
             Self::Postgres(store) => Some(Hearing::Listening(store.listen(heard))),
-        }
-    }
-
-    /// Tells other processes of a change of ours, where the change itself has not.
-    pub(super) fn tell(&self) {
-        if let Self::Sqlite(store) = self {
-            crate::sqlite::ring(store.path());
         }
     }
 }

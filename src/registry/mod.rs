@@ -7,7 +7,9 @@
 //! - What a call changed is on the disk, and in the snapshot, before the call returns `Ok`. After an `Err` nothing of it
 //!   was changed, unless the error says that this is not known ([`PostgresError::InDoubt`]). A caller that goes away midway may
 //!   have changed it; then, as in doubt, a watching registry has it within a second.
-//! - With [`Registry::watch`], what another process changed is in the snapshot within a second.
+//! - With [`Registry::watch`], what another process changed is in the snapshot within a second: it tells, by the store's
+//!   [`CHANGES`] or the bells of its file. What nobody could tell of (a process killed before it did, a connection that was
+//!   lost unnoticed) is found within [`LOOK_EVERY`]. Without a change, nothing is done more often.
 //! - While the store cannot be read the last snapshot stays, and [`Registry::health`] says so.
 //! - A row that cannot be read costs that webhook only; [`Snapshot::problems`] names it.
 //! - A deleted webhook's id is known as deleted, and cannot be used again, for [`TOMBSTONE_AGE_MAX`].
@@ -19,6 +21,7 @@
 //! - With a key, secrets, options and URLs lie in the store sealed, and nothing of their clear text stays in it. A store that
 //!   another key has sealed is not opened; if that happens under way, the last snapshot stays.
 //!
+//! [`CHANGES`]: crate::store::CHANGES
 //! [`PostgresError::InDoubt`]: crate::postgres::PostgresError::InDoubt
 //!
 //! Without a key they lie there in clear text. They are never printed. This module sends nothing and decides nothing about
@@ -62,9 +65,10 @@ pub use signing::{made_signing_key, made_signing_secret};
 pub const TOMBSTONE_AGE_MAX: Duration = Duration::from_secs(TOMBSTONE_DAYS * 24 * 60 * 60);
 const TOMBSTONE_DAYS: u64 = 90;
 
-/// How often a watching registry looks whether another process has changed something of which it did not hear; thrice in
-/// the second promised.
-const POLL_EVERY: Duration = Duration::from_millis(300);
+/// How often a watching registry looks whether another process has changed something of which it did not hear.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// The same, where it cannot hear; thrice in the second promised.
+const UNHEARD_LOOK_EVERY: Duration = Duration::from_millis(300);
 
 /// Characters of an id made here: 60 random bits, as long as Misskey's own.
 const ID_CHARS: usize = 16;
@@ -84,6 +88,8 @@ struct Shared {
     clock: SharedClock,
     snapshot: watch::Sender<Arc<Snapshot>>,
     trouble: watch::Sender<Option<String>>,
+    /// Told each time that something in the store may have changed.
+    heard: watch::Sender<()>,
     /// Held from the store's answer until the snapshot has it, so that an older reading cannot replace a newer one.
     turn: Mutex<()>,
 }
@@ -111,26 +117,27 @@ impl Registry {
         }
         check_apart(&declared, &loaded)?;
         let snapshot = watch::Sender::new(Arc::new(Snapshot::new(&declared, loaded)));
-        let (trouble, turn) = (watch::Sender::new(None), Mutex::new(()));
-        let shared = Shared { store, declared, clock, snapshot, trouble, turn };
+        let (trouble, heard, turn) = (watch::Sender::new(None), watch::Sender::new(()), Mutex::new(()));
+        let shared = Shared { store, declared, clock, snapshot, trouble, heard, turn };
         Ok(Self { shared: Arc::new(shared), watcher: JoinSet::new() })
     }
 
     /// Follows what other processes change, in a task that ends when the registry is dropped.
     #[must_use]
     pub fn watch(self) -> Self {
-        self.watch_every(POLL_EVERY)
+        self.watch_every(LOOK_EVERY)
     }
 
-    /// As [`Self::watch`], looking each `every` besides listening for the bell.
-    fn watch_every(mut self, every: Duration) -> Self {
+    /// As [`Self::watch`], looking each `every` behind what is heard.
+    #[must_use]
+    pub fn watch_every(mut self, every: Duration) -> Self {
         let shared = Arc::clone(&self.shared);
         self.watcher.abort_all();
         self.watcher.spawn(async move {
             let rung = Arc::new(Notify::new());
             let ringer = Arc::clone(&rung);
-            // Without a bell the ticks alone keep the promise of a second.
-            let _hearing = shared.store.hear(move || ringer.notify_one());
+            let hearing = shared.store.hear(move || ringer.notify_one());
+            let every = if hearing.is_some() { every } else { every.min(UNHEARD_LOOK_EVERY) };
             let mut ticks = tokio::time::interval(every);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
@@ -138,10 +145,22 @@ impl Registry {
                     _ = ticks.tick() => {}
                     () = rung.notified() => {}
                 }
+                shared.heard.send_replace(());
                 shared.poll().await;
             }
         });
         self
+    }
+
+    /// Tells each time that something in the store may have changed, by whichever process and of whichever part; with
+    /// [`Self::watch`].
+    pub fn heard(&self) -> watch::Receiver<()> {
+        self.shared.heard.subscribe()
+    }
+
+    /// Reads what has changed in the store, for whoever needs all of now; what keeps it from that, [`Self::health`] says.
+    pub async fn refresh(&self) {
+        self.shared.poll().await;
     }
 
     /// The webhooks as they are now, from memory.
@@ -267,7 +286,6 @@ impl Shared {
         change(&mut next);
         next.follow(step);
         self.snapshot.send_replace(Arc::new(next));
-        self.store.tell();
     }
 
     /// Looks whether the store has changed, and if so reads it.

@@ -75,7 +75,9 @@ impl SqliteStore {
     pub(super) fn open(path: &Path, seals: Seals) -> Result<Self, SqliteError> {
         let mut writer = sqlite::open(path)?;
         sqlite::migrate(&mut writer, path, "registry", STEPS)?;
-        sealing::seal_all_anew(&mut writer, &seals).map_err(|error| SqliteError::new(path, error))?;
+        if sealing::seal_all_anew(&mut writer, &seals).map_err(|error| SqliteError::new(path, error))? {
+            sqlite::ring_all(path);
+        }
         let seals = Arc::new(seals);
         let reader = sqlite::open(path)?;
         Ok(Self {
@@ -85,6 +87,16 @@ impl SqliteStore {
             seals,
             path: path.to_owned(),
         })
+    }
+
+    /// Does `job`, which is a transaction, and tells every process of it; also when whoever asked for it has gone.
+    async fn change<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, SqliteError> {
+        let path = self.path.clone();
+        let job = move |connection: &mut Connection| job(connection).inspect(|_| sqlite::ring_all(&path));
+        self.writer.write(job).await
     }
 
     /// The file.
@@ -123,7 +135,7 @@ impl SqliteStore {
             }
             transaction.commit()
         };
-        self.writer.write(job).await
+        self.change(job).await
     }
 
     pub(super) async fn create(&self, webhook: Arc<Webhook>, max: usize) -> Result<Created, SqliteError> {
@@ -147,7 +159,7 @@ impl SqliteStore {
             transaction.commit()?;
             Ok(Created::Done(step))
         };
-        self.writer.write(job).await
+        self.change(job).await
     }
 
     pub(super) async fn update(&self, id: &WebhookId, change: Change, now: Timestamp) -> Result<Updated, SqliteError> {
@@ -171,7 +183,7 @@ impl SqliteStore {
             transaction.commit()?;
             Ok(Updated::Done(webhook, stopped, step))
         };
-        self.writer.write(job).await
+        self.change(job).await
     }
 
     pub(super) async fn delete(&self, id: &WebhookId, now: Timestamp) -> Result<Option<Step>, SqliteError> {
@@ -188,7 +200,7 @@ impl SqliteStore {
             transaction.commit()?;
             Ok(Some(step))
         };
-        self.writer.write(job).await
+        self.change(job).await
     }
 }
 

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-pub use bell::{Bell, ring};
+pub use bell::{Bell, ring, ring_all};
 pub use error::SqliteError;
 pub use identity::FileIdentity;
 pub use lock::FileLock;

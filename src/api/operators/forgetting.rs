@@ -5,7 +5,7 @@
 //! | `user` | the user's id at Misskey; needed |
 //! | `source` | which Misskey; default `default` |
 //!
-//! 200: `{"user":"..","source":"default","webhooks":2,"declaredWebhooks":[],"deliveries":120,"attempts":130,"bodies":110,"deadLetters":4}`.
+//! 200: `{"user":"..","source":"default","webhooks":2,"declaredWebhooks":[],"deliveries":120,"attempts":130,"bodies":110,"deadLetters":4,"queueTrouble":null}`.
 //! It works on when whoever sent the request has gone; asked again, it erases what is left.
 
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use super::params::{Params, in_query};
 use super::problem::{Mistake, Problem};
 use super::{OperatorsParts, found, on_its_own};
 use crate::model::{Source, UserId, described};
-use crate::operate::ForgetPlaces;
+use crate::operate::{self, ForgetPlaces};
 
 /// The parameters, as the document has them.
 pub(super) struct ForgetParams;
@@ -59,6 +59,9 @@ struct ForgottenShape {
     bodies: u64,
     /// Dead letters.
     dead_letters: u64,
+    /// Why the queue cannot be reached now; null when it can. What lies in it is dropped as it comes by all the same.
+    #[schema(required)]
+    queue_trouble: Option<String>,
 }
 
 fn read(query: Option<&str>) -> Result<(Source, UserId), Problem> {
@@ -77,7 +80,7 @@ fn read(query: Option<&str>) -> Result<(Source, UserId), Problem> {
     post, path = "/v1/forget", tag = "people", operation_id = "forget", params(ForgetParams),
     responses((status = 200, description = "What was erased.", body = ForgottenShape, example = json!({
         "user": "9ks5o1w5k3x90001", "source": "default", "webhooks": 2, "declaredWebhooks": [], "deliveries": 120,
-        "attempts": 130, "bodies": 110, "deadLetters": 4
+        "attempts": 130, "bodies": 110, "deadLetters": 4, "queueTrouble": null
     })))
 )]
 pub(super) async fn forget(
@@ -87,9 +90,10 @@ pub(super) async fn forget(
 ) -> Result<Response, Problem> {
     let (source, user) = read(query.as_deref())?;
     let work = async move {
-        let OperatorsParts { registry, latest, stored_history, .. } = &*parts;
-        let places = ForgetPlaces { registry, latest, history: stored_history };
-        let report = parts.operations.forget(places, &source, &user).await.map_err(|error| failed(&error))?;
+        let OperatorsParts { registry, latest, stored_history, operations, .. } = &*parts;
+        let places = ForgetPlaces { letters: &operations.letters, registry, latest, history: stored_history };
+        let mut report = operate::forget(places, &source, &user).await.map_err(|error| failed(&error))?;
+        report.queue_trouble = Some(parts.queue.health().join("; ")).filter(|words| !words.is_empty());
         // Not whom: the log outlives what is erased.
         parts.telemetry.lifecycle(&format!("{} has had a person forgotten", by.name()));
         parts.telemetry.dead_letters_held(parts.operations.letters.total());

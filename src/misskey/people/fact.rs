@@ -25,6 +25,15 @@ impl<T> Default for Fact<T> {
 }
 
 impl<T: Clone> Fact<T> {
+    /// Whether it is known to be something that `fits`; also while it is being asked, since nobody knows what comes.
+    pub(super) fn may_be(&self, fits: impl FnOnce(&T) -> bool) -> bool {
+        match self.0.try_lock().as_deref() {
+            Ok(Some((_, Ok(said)))) => fits(said),
+            Ok(Some((_, Err(_))) | None) => false,
+            Err(_) => true,
+        }
+    }
+
     /// What is believed, or else what `ask` comes to. Who gives up waiting leaves the asking to the next.
     pub(super) async fn get(
         &self,

@@ -26,6 +26,13 @@ impl<T: Default> Memory<T> {
         Self { halves: Mutex::new(Halves { young: HashMap::new(), old: HashMap::new() }), half_max: (max / 2).max(1) }
     }
 
+    /// Forgets all that `keeps` does not want kept.
+    pub(super) fn retain(&self, keeps: impl Fn(&T) -> bool) {
+        let mut halves = self.halves.lock().unwrap_or_else(PoisonError::into_inner);
+        halves.young.retain(|_, known| keeps(known));
+        halves.old.retain(|_, known| keeps(known));
+    }
+
     /// What is known under `hash`.
     pub(super) fn of(&self, hash: Hash) -> Arc<T> {
         let mut halves = self.halves.lock().unwrap_or_else(PoisonError::into_inner);
@@ -49,6 +56,21 @@ mod tests {
         let mut hash = Hash::default();
         hash[..4].copy_from_slice(&number.to_be_bytes());
         hash
+    }
+
+    #[test]
+    fn what_is_not_to_be_kept_is_gone_from_both_halves() {
+        let memory = Memory::<Mutex<u32>>::new(10);
+        for number in 1..=8 {
+            *memory.of(hash(number)).lock().expect("whole") = number;
+        }
+        memory.retain(|number| number.lock().expect("whole").is_multiple_of(2));
+        let halves = memory.halves.lock().expect("whole");
+        let mut left: Vec<u32> =
+            halves.young.values().chain(halves.old.values()).map(|number| *number.lock().expect("whole")).collect();
+        left.sort_unstable();
+        assert_eq!(left, [2, 4, 6, 8]);
+        assert!(!halves.young.is_empty() && !halves.old.is_empty(), "both were asked");
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //!
 //! What Misskey has said is remembered under the token's SHA-256; the token itself is dropped with the request that brought
 //! it, and is neither stored nor logged. So a token that is taken back on Misskey works here for at most a minute more. A no is
-//! remembered for less, and that Misskey is away for a moment only. Checks of one token at the same time wait for one answer.
+//! remembered for less, and nothing once its person is forgotten ([`People::forgetting`]). That Misskey is away for a moment only. Checks of one token at the same time wait for one answer.
 //!
 //! Everything is bounded: tokens that are remembered ([`TOKENS_MAX`]), calls to Misskey under way, of one peer and of all
 //! ([`turns`]), the wait for one of those. Slowing down whoever guesses tokens is left to the caller, who knows where a request came from.
@@ -26,7 +26,8 @@ use super::account::Account;
 use super::client::Misskey;
 use super::error::{MisskeyError, Refusal};
 use crate::clock::SharedClock;
-use crate::model::{Peer, Secret};
+use crate::model::{Peer, Secret, Source};
+use crate::record::Forgotten;
 use fact::Fact;
 use memory::Memory;
 use turns::Turns;
@@ -98,6 +99,22 @@ impl People {
     /// Checks tokens of `misskey`; answers grow old by `clock`.
     pub fn new(misskey: Misskey, clock: SharedClock) -> Self {
         Self(Arc::new(Inner { misskey, clock, memory: Memory::new(TOKENS_MAX), turns: Turns::new() }))
+    }
+
+    /// Forgets what is known of the tokens of whoever is forgotten from now on, as soon as `forgotten` has them.
+    #[must_use]
+    pub fn forgetting(self, forgotten: &Forgotten) -> Self {
+        let (mut changes, people) = (forgotten.changes(), Arc::downgrade(&self.0));
+        // It ends with `forgotten`.
+        tokio::spawn(async move {
+            while changes.next().await {
+                let Some(people) = people.upgrade() else { return };
+                // People's tokens are those of the Misskey beside us, whose source has the name that nothing else has.
+                let is_forgotten = |account: &Account| changes.names(&Source::default(), &account.id);
+                people.memory.retain(|token| !token.account.may_be(is_forgotten));
+            }
+        });
+        self
     }
 
     /// Whose `token` is, which `peer` came with, after making sure that it is good for `need`. `Ok` promises that Misskey has said both within the

@@ -281,8 +281,8 @@ impl DeadLetters {
         ask!(self.store => purge_page(filter.clone(), after))
     }
 
-    /// Notes that a person is forgotten from now on: letters of events that were taken in before are not kept any more. It is known
-    /// for [`FORGOTTEN_FOR`], longer than a delivery lives.
+    /// Notes that a person is forgotten from now on, and tells every process that follows the store: letters of events that were
+    /// taken in before are not kept any more. It is known for [`FORGOTTEN_FOR`], longer than a delivery lives.
     ///
     /// # Errors
     /// What the store says; it is not noted.

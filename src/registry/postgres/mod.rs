@@ -16,7 +16,7 @@ use super::row::{self, Columns};
 use super::seal::Seals;
 use crate::model::{Timestamp, Webhook, WebhookId};
 use crate::postgres::{FromSql, Listening, Postgres, Row, Session, Statements, Transaction};
-use crate::store::StoreError;
+use crate::store::{CHANGES, StoreError};
 
 const STEPS: &[&str] = &[r#"
     CREATE TABLE webhooks (
@@ -52,9 +52,6 @@ const STEPS: &[&str] = &[r#"
     INSERT INTO registry_revision VALUES (true, 0);
 "#];
 
-/// What the channel that tells of changes is called, after the schema.
-const CHANNEL: &str = "registry";
-
 /// The tables in a database.
 #[derive(Debug)]
 pub(super) struct PostgresRegistry {
@@ -71,7 +68,7 @@ impl PostgresRegistry {
 
     /// Calls `heard` at each change that is committed, of whichever process.
     pub(super) fn listen(&self, heard: impl Fn() + Send + Sync + 'static) -> Listening {
-        self.postgres.listen(&self.postgres.channel(CHANNEL), heard)
+        self.postgres.listen(&self.postgres.channel(CHANGES), heard)
     }
 
     pub(super) async fn load_unless(&self, known: Option<i64>) -> Result<Option<Loaded>, StoreError> {
@@ -119,7 +116,7 @@ impl<'a> Changing<'a> {
     async fn finish(mut self, postgres: &Postgres) -> Result<Step, StoreError> {
         let after = self.before.wrapping_add(1);
         self.transaction.execute("UPDATE registry_revision SET revision = $1", &[&after]).await?;
-        self.transaction.query("SELECT pg_notify($1, '')", &[&postgres.channel(CHANNEL)]).await?;
+        self.transaction.query("SELECT pg_notify($1, '')", &[&postgres.channel(CHANGES)]).await?;
         self.transaction.commit().await?;
         Ok(Step { before: self.before, after })
     }

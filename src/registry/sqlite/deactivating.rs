@@ -57,7 +57,7 @@ impl SqliteStore {
             transaction.commit()?;
             Ok(Some(step))
         };
-        self.writer.write(job).await
+        self.change(job).await
     }
 
     /// Forgets that we stopped a webhook; nothing when we had not.
@@ -72,7 +72,7 @@ impl SqliteStore {
             transaction.commit()?;
             Ok(Some(step))
         };
-        self.writer.write(job).await
+        self.change(job).await
     }
 
     /// What is still to be told, the oldest first, at most `max`.

@@ -20,8 +20,8 @@ pub(super) fn keys_missing(connection: &Connection, seals: &Seals) -> rusqlite::
 }
 
 /// Seals everything with the key of now, or with none when there is none, and leaves nothing of the old texts in the file.
-/// What no key here opens is left as it is.
-pub(super) fn seal_all_anew(connection: &mut Connection, seals: &Seals) -> rusqlite::Result<()> {
+/// What no key here opens is left as it is. Tells whether anything was changed.
+pub(super) fn seal_all_anew(connection: &mut Connection, seals: &Seals) -> rusqlite::Result<bool> {
     // What is overwritten or deleted from now on is overwritten with zeros (sqlite.org/pragma.html#pragma_secure_delete).
     connection.pragma_update(None, "secure_delete", true)?;
     let transaction = immediate(connection)?;
@@ -32,7 +32,7 @@ pub(super) fn seal_all_anew(connection: &mut Connection, seals: &Seals) -> rusql
         .collect::<Result<_, _>>()?;
     let others: Vec<_> = others.into_iter().filter(|(_, by)| seals.can_open(by.as_deref())).collect();
     if others.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     for (id, _) in &others {
         seal_anew(&transaction, id, seals)?;
@@ -43,7 +43,7 @@ pub(super) fn seal_all_anew(connection: &mut Connection, seals: &Seals) -> rusql
         // Pages that were free before hold what was there in clear text, and so does the log.
         connection.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);")?;
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Seals one webhook's texts with the key of now, unless they are already. A text that cannot be opened is left as it is, and

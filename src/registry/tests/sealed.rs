@@ -128,7 +128,7 @@ async fn a_store_that_another_key_has_sealed_is_not_opened_and_stays_as_it_is(wo
 
 async fn while_another_process_seals_with_a_key_that_is_not_here_the_last_snapshot_stays(world: World) {
     let world = world.sealing(Some(1), &[]);
-    let registry = world.open().await.watch();
+    let registry = world.open().await.watch_every(UNHEARD_LOOK_EVERY);
     registry.create(secretive("wh1")).await.expect("creates");
     let seals = Seals { current: Some(key(2)), previous: vec![key(1)] };
     let store = world.store();
@@ -149,7 +149,9 @@ async fn while_another_process_seals_with_a_key_that_is_not_here_the_last_snapsh
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(3 * POLL_EVERY, well_again).await.expect_err("said no more, though nothing has changed");
+    tokio::time::timeout(3 * UNHEARD_LOOK_EVERY, well_again)
+        .await
+        .expect_err("said no more, though nothing has changed");
 }
 
 async fn a_sealed_text_that_was_altered_is_told_and_costs_that_webhook_only(world: World) {

@@ -89,7 +89,7 @@ async fn whoever_is_forgotten_by_command_is_in_no_file_of_store_and_history_and_
     let told = world.home.cli(&["forget", "--user", USER, "--json"]).await.json();
     let expected = json!({
         "user": USER, "source": "default", "webhooks": 3, "declaredWebhooks": [], "deliveries": 6,
-        "attempts": told["attempts"], "bodies": 2, "deadLetters": 2,
+        "attempts": told["attempts"], "bodies": 2, "deadLetters": 2, "queueTrouble": null,
     });
     assert_eq!(told, expected);
     assert!(told["attempts"].as_u64().expect("a number") >= 6, "{told}");
@@ -110,4 +110,16 @@ async fn whoever_is_forgotten_by_api_is_gone_and_others_stay() {
     let (status, told) = world.program.operate_by(Method::POST, &format!("/v1/forget?user={USER}"), "").await;
     assert_eq!((status, &told["webhooks"], &told["deadLetters"]), (200, &json!(3), &json!(2)), "{told}");
     world.check().await;
+}
+
+#[tokio::test]
+async fn while_the_queue_is_away_a_person_is_forgotten_in_all_that_is_kept_and_that_is_told() {
+    // Port 1 of this machine: nobody listens.
+    let queue = "queue.url = \"amqp://127.0.0.1:1/%2f\"\nqueue.single_host = true\n";
+    let home = Home::new(queue);
+    home.cli(&["webhooks", "create", "--url", "https://bot.example/", "--on", "note", "--user", USER]).await.ok();
+    let told = home.cli(&["forget", "--user", USER]).await.ok();
+    assert!(told.contains("  1 webhooks\n"), "{told}");
+    assert!(told.contains("the queue cannot be reached now") && told.contains("dropped as it comes by"), "{told}");
+    assert_eq!(home.cli(&["webhooks", "list", "--json"]).await.ok().trim(), "[]");
 }

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use hikyaku::clock::{ManualClock, SharedClock};
 use hikyaku::misskey::{Need, People, PeopleError};
-use hikyaku::model::{Peer, Timestamp};
+use hikyaku::model::{Peer, Source, Timestamp, UserId};
+use hikyaku::record::{DeadLetters, Forgotten, Retention};
 use tokio::task::JoinSet;
 
 use super::{ALICE, client, secret};
 use crate::support::misskey::{Misskey, Mood};
 use crate::support::patience::never;
+use crate::support::program::until;
 
 struct World {
     misskey: Misskey,
@@ -246,4 +248,35 @@ async fn a_stranger_with_many_tokens_at_a_slow_misskey_leaves_room_for_others() 
     world.misskey.release();
     assert!(hers.await.expect("it ends").is_ok());
     strange.abort_all();
+}
+
+#[tokio::test]
+async fn a_token_whose_person_is_forgotten_is_asked_about_anew_and_those_of_others_are_not() {
+    let World { misskey, clock, people, native } = world().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let retention = Retention { age: Duration::from_secs(86_400), count_max: 1000 };
+    let letters =
+        DeadLetters::open(&folder.path().join("store.db"), retention, Arc::clone(&clock) as SharedClock).await;
+    let letters = Arc::new(letters.expect("opens"));
+    let (tell, heard) = tokio::sync::watch::channel(());
+    let forgotten = Forgotten::following(Arc::clone(&letters), heard).await;
+    let people = people.forgetting(&forgotten);
+    let world = World { misskey, clock, people, native };
+    let bobs = world.misskey.world(|world| world.person("9ks5o1w5k3x90002", "bob"));
+    for token in [&world.native, &bobs, &world.native, &bobs] {
+        world.check(token, Need::Identity).await.expect("theirs");
+    }
+    assert_eq!(world.misskey.count("i"), 2, "each is believed");
+
+    world.misskey.world(|misskey| misskey.revoke(&world.native));
+    let alice = UserId::new(ALICE).expect("an id");
+    letters.note_forgotten(&Source::default(), &alice).await.expect("noted");
+    tell.send(()).expect("heard");
+    until("hers is asked about", async || {
+        let said = world.check(&world.native, Need::Identity).await;
+        (said == Err(PeopleError::WrongToken)).then_some(())
+    })
+    .await;
+    assert_eq!(world.check(&bobs, Need::Identity).await.as_deref(), Ok("9ks5o1w5k3x90002"));
+    assert_eq!(world.misskey.count("i"), 3, "his is believed still");
 }

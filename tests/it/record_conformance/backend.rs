@@ -31,6 +31,9 @@ pub(super) trait Backend: Sized + Sync {
 
     async fn new() -> Self;
 
+    /// It, as one more process opens it.
+    fn store(&self) -> Store;
+
     async fn letters(&self, retention: Retention, clock: SharedClock) -> DeadLetters;
 
     async fn latest(&self) -> Latest;
@@ -107,6 +110,10 @@ impl Backend for Sqlite {
 
     async fn new() -> Self {
         Self(tempfile::tempdir().expect("a folder"))
+    }
+
+    fn store(&self) -> Store {
+        Store::Sqlite(self.path(Part::Store))
     }
 
     async fn letters(&self, retention: Retention, clock: SharedClock) -> DeadLetters {
@@ -187,10 +194,6 @@ impl PostgreSql {
         Postgres::new(url, Telemetry::shared().expect("metrics"))
     }
 
-    fn store(&self) -> Store {
-        Store::Postgres(self.database())
-    }
-
     /// Someone else runs `sql`, on a thread that may wait for it.
     async fn ask(&self, sql: &str) -> String {
         let (url, sql) = (self.url.clone(), sql.to_owned());
@@ -213,6 +216,10 @@ impl Backend for PostgreSql {
 
     async fn new() -> Self {
         Self { url: tokio::task::spawn_blocking(postgres::database).await.expect("a database") }
+    }
+
+    fn store(&self) -> Store {
+        Store::Postgres(self.database())
     }
 
     async fn letters(&self, retention: Retention, clock: SharedClock) -> DeadLetters {

@@ -45,6 +45,7 @@ macro_rules! every_backend {
                 letters_are_found_by_event_and_by_the_status_of_their_last_attempt,
                 of_few_among_many_short_pages_lead_on_to_all_and_a_purge_finds_them_too,
                 of_somebody_who_is_forgotten_letters_go_and_what_was_taken_in_before_is_not_kept_any_more,
+                who_is_forgotten_by_one_process_is_known_to_all_that_follow_the_store_without_looking,
             }
             history_bodies {
                 an_event_is_read_back_with_its_bytes_and_one_without_a_body_is_told,

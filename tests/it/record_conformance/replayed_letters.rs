@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use hikyaku::clock::ManualClock;
 use hikyaku::model::{DeathReason, Event, ReplayKind, Source, Timestamp, UserId, WebhookId};
-use hikyaku::record::{DeadLetter, DeadLetters, Filter, ReplayMark, Replayed, Retention};
+use hikyaku::record::{DeadLetter, DeadLetters, Filter, Forgotten, ReplayMark, Replayed, Retention};
+use hikyaku::registry::{Registry, Seals};
 
 use super::backend::Backend;
 use super::dead_letters::letter;
@@ -148,4 +149,33 @@ pub(super) async fn of_somebody_who_is_forgotten_letters_go_and_what_was_taken_i
     clock.advance(91 * DAY);
     letters.note_forgotten(&source, &UserId::new("somebody").expect("an id")).await.expect("noted");
     assert_eq!(letters.forgotten().await.expect("read").len(), 1, "who was forgotten long ago is not known any more");
+}
+
+pub(super) async fn who_is_forgotten_by_one_process_is_known_to_all_that_follow_the_store_without_looking<
+    B: Backend,
+>() {
+    let store = B::new().await;
+    let clock = Arc::new(ManualClock::new(START, 0.5));
+    // A process looks once at its start, and not again for an hour.
+    let mut processes = Vec::new();
+    for _ in 0..2 {
+        let registry =
+            Registry::open(&store.store(), Seals::default(), Vec::new(), clock.clone()).await.expect("opens");
+        let registry = registry.watch_every(Duration::from_secs(3600));
+        let letters = Arc::new(letters(&store, 1_000_000).await.0);
+        let forgotten = Forgotten::following(letters, registry.heard()).await;
+        processes.push((registry, forgotten));
+    }
+    let other = letters(&store, 1_000_000).await.0;
+    for name in ["one", "other"] {
+        let (source, user) = (Source::default(), UserId::new(name).expect("an id"));
+        let mut known: Vec<_> = processes.iter().map(|(_, forgotten)| forgotten.changes()).collect();
+        other.note_forgotten(&source, &user).await.expect("noted");
+        for known in &mut known {
+            while !known.names(&source, &user) {
+                let told = tokio::time::timeout(Duration::from_secs(30), known.next()).await;
+                assert_eq!(told, Ok(true), "nobody told that {name} is forgotten");
+            }
+        }
+    }
 }

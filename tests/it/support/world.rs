@@ -203,7 +203,7 @@ impl World {
             registry: Arc::clone(&self.registry),
             latest: Arc::clone(&self.latest),
             history: Some(Arc::new(self.history())),
-            forgotten: Arc::new(Forgotten::watching(Arc::clone(&self.letters))),
+            forgotten: Arc::new(Forgotten::following(Arc::clone(&self.letters), self.registry.heard()).await),
             client: self.client(),
             clock: Arc::clone(&self.clock),
             telemetry: self.telemetry.clone(),

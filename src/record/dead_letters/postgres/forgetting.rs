@@ -29,6 +29,7 @@ impl PostgresDeadLetters {
             ON CONFLICT (person) DO UPDATE SET forgotten_at = greatest(kept.forgotten_at, excluded.forgotten_at)";
         session.execute(note, &[&person.bytes().as_slice(), &at.as_millis()]).await?;
         session.execute("DELETE FROM forgotten WHERE forgotten_at < $1", &[&oldest.as_millis()]).await?;
+        session.query("SELECT pg_notify($1, '')", &[&self.tables.channel()]).await?;
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use rusqlite::{Connection, Transaction, params};
 use super::SqliteDeadLetters;
 use crate::model::{Event, Person, Source, Timestamp, UserId};
 use crate::record::forgotten::Persons;
-use crate::sqlite::SqliteError;
+use crate::sqlite::{SqliteError, ring_all};
 
 /// The table's step of the schema.
 pub(super) const STEP: &str = "
@@ -32,7 +32,9 @@ impl SqliteDeadLetters {
             transaction.execute("DELETE FROM forgotten WHERE forgotten_at < ?1", [oldest.as_millis()])?;
             Ok(())
         };
-        self.write(job).await
+        self.write(job).await?;
+        ring_all(&self.path);
+        Ok(())
     }
 
     pub(in crate::record::dead_letters) async fn forgotten(&self) -> Result<Persons, SqliteError> {

@@ -53,3 +53,20 @@ async fn what_waiting_does_not_mend_ends_the_start_with_words() {
     let words = home.cli(&["serve"]).await.failed(1, &["does not let us in", "password authentication failed"]);
     assert!(!words.contains("hunter2"), "{words}");
 }
+
+#[tokio::test]
+async fn a_command_whose_store_is_away_says_so_once() {
+    // Port 1 of this machine: nobody listens.
+    let home = Home::new("store.url = \"postgres://hikyaku:hunter2@127.0.0.1:1/hikyaku\"\n");
+    for args in [
+        &["webhooks", "list"][..],
+        &["dead", "list"],
+        &["deliveries", "list"],
+        &["deliveries", "resend", "--all"],
+        &["forget", "--user", "u1"],
+    ] {
+        let words = home.cli(args).await.failed(1, &["error: ", "cannot be reached"]);
+        assert_eq!(words.matches("cannot be reached").count(), 1, "{args:?}: {words}");
+        assert!(!words.contains("ERROR") && !words.contains("hunter2"), "{args:?}: {words}");
+    }
+}
