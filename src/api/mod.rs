@@ -36,8 +36,8 @@ const RETRY_AFTER_S: &str = "5";
 
 /// The routes of health and metrics.
 pub fn router(readiness: Arc<Readiness>, telemetry: SharedTelemetry) -> Router {
+    let metrics = Router::new().route("/metrics", get(measured)).with_state((Arc::clone(&readiness), telemetry));
     let health = Router::new().route("/readyz", get(ready)).with_state(readiness);
-    let metrics = Router::new().route("/metrics", get(metrics)).with_state(telemetry);
     Router::new().route("/healthz", get(|| async { "ok\n" })).merge(health).merge(metrics)
 }
 
@@ -63,6 +63,11 @@ async fn ready(State(readiness): State<Arc<Readiness>>) -> Response {
     let mut words = reasons.join("\n");
     words.push('\n');
     (StatusCode::SERVICE_UNAVAILABLE, words).into_response()
+}
+
+async fn measured(State((readiness, telemetry)): State<(Arc<Readiness>, SharedTelemetry)>) -> Response {
+    readiness.tell(&telemetry);
+    metrics(State(telemetry)).await
 }
 
 async fn metrics(State(telemetry): State<SharedTelemetry>) -> Response {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::queue::Queue;
 use crate::record::Latest;
 use crate::registry::Registry;
-use crate::telemetry::Trouble;
+use crate::telemetry::{Part, Telemetry, Trouble};
 
 /// Asks every part how it is.
 #[derive(Debug)]
@@ -27,6 +27,19 @@ impl Readiness {
     /// From now on the process is on its way out.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Tells the metrics how it is at this moment.
+    pub fn tell(&self, telemetry: &Telemetry) {
+        let parts = [
+            (Part::Queue, !self.queue.health().is_empty()),
+            (Part::Webhooks, self.registry.health().is_some()),
+            (Part::Latest, self.latest.health().is_some()),
+            (Part::DeadLetters, self.drainer.words().is_some()),
+        ];
+        let failing: Vec<Part> = parts.into_iter().filter(|(_, fails)| *fails).map(|(part, _)| part).collect();
+        let is_ready = failing.is_empty() && !self.stopping.load(Ordering::Relaxed);
+        telemetry.stands(is_ready, &failing);
     }
 
     /// Why the process is not ready; empty when it is.

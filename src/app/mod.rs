@@ -15,6 +15,7 @@ mod reconcile;
 mod serve;
 mod service;
 mod signals;
+mod standing;
 mod status;
 mod store;
 mod waiting;

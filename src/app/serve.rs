@@ -40,15 +40,15 @@ pub(super) async fn run(mut settings: Settings, args: &ServeArgs) -> anyhow::Res
     let few_files = raise_file_limit(settings.delivery.concurrency);
     let mut signals = Signals::catch().context("signals cannot be caught")?;
     let (queue, store) = (settings.queue.url.clone(), settings.store.url.clone());
-    let doubts = doubtful_types(&settings);
+    let (doubts, roles) = (doubtful_types(&settings), roles(&args.role));
     tokio::select! {
-        waited = waiting::for_store(&settings) => waited?,
+        waited = waiting::for_store(&settings, roles) => waited?,
         signal = signals.next() => {
             Telemetry::shared()?.lifecycle(&format!("{signal}: stopped while waiting for the store; nothing was taken"));
             return Ok(ExitCode::SUCCESS);
         }
     }
-    let mut service = Service::start_as(roles(&args.role), settings, None).await?;
+    let mut service = Service::start_as(roles, settings, None).await?;
     let telemetry = service.telemetry.clone();
     for (webhook, why) in &doubts {
         telemetry.doubtful_type(webhook, why);

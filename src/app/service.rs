@@ -18,6 +18,7 @@ use super::delivering::{Delivering, Heart};
 use super::management;
 use super::operating::{self, Known, Watched};
 use super::reconcile::reconciler;
+use super::standing;
 use super::store::{open_history, store_of};
 use crate::api::{self, Limited, Limits, Readiness};
 use crate::clock::{SharedClock, SystemClock};
@@ -33,7 +34,7 @@ use crate::record::{
 };
 use crate::registry::Registry;
 use crate::store::Store;
-use crate::telemetry::{SharedTelemetry, Telemetry};
+use crate::telemetry::SharedTelemetry;
 
 /// How long HTTP requests to us may take at the end. With the worker's grace (15 s) and the drainer's end (5 s) this stays
 /// below the 30 s that Kubernetes waits by default.
@@ -90,7 +91,7 @@ impl Service {
         observer: Option<Arc<dyn Observer>>,
     ) -> anyhow::Result<Self> {
         let clock = SystemClock::shared();
-        let telemetry = Telemetry::shared()?;
+        let telemetry = standing::telemetry_of(&settings, roles)?;
         let listeners = Listeners::bind(&settings).await?;
         let store = store_of(&settings, &telemetry);
         let registry =

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::service::Listeners;
+use super::service::{Listeners, Roles};
+use super::standing;
 use super::store::store_of;
 use crate::api;
 use crate::config::Settings;
 use crate::postgres::{Postgres, PostgresError};
 use crate::store::Store;
-use crate::telemetry::{SharedTelemetry, Telemetry};
+use crate::telemetry::{Part, SharedTelemetry};
 
 /// How often it is asked; PostgreSQL itself is tried each 0.25 to 1.5 s.
 const ASK_EVERY: Duration = Duration::from_millis(100);
@@ -23,8 +24,9 @@ const ASK_EVERY: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// Why waiting would not help.
-pub(super) async fn for_store(settings: &Settings) -> anyhow::Result<()> {
-    let telemetry = Telemetry::shared()?;
+pub(super) async fn for_store(settings: &Settings, roles: Roles) -> anyhow::Result<()> {
+    let telemetry = standing::telemetry_of(settings, roles)?;
+    telemetry.stands(false, &[Part::Webhooks]);
     let Store::Postgres(postgres) = store_of(settings, &telemetry) else { return Ok(()) };
     match postgres.session().await {
         Ok(_) => Ok(()),

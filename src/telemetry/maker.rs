@@ -1,7 +1,8 @@
 //! Makes metrics, each with our prefix and with every label value at zero.
 
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    Counter, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry,
 };
 
 /// Makes metrics and registers them, with every label value at zero.
@@ -37,6 +38,26 @@ impl Maker {
 
     pub(super) fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
         self.register(IntGauge::with_opts(Self::opts(name, help))?)
+    }
+
+    /// The gauge that is always 1, and says by its labels what a process is.
+    pub(super) fn info(&self, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
+        self.register(IntGaugeVec::new(Self::opts("info", help), labels)?)
+    }
+
+    /// One of those that every process has, whose names are Prometheus' own.
+    pub(super) fn of_process_counter(&self, name: &str, help: &str) -> Result<Counter, prometheus::Error> {
+        self.register(Counter::new(format!("process_{name}"), help)?)
+    }
+
+    /// The same, of whole numbers that go up and down.
+    pub(super) fn of_process_gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+        self.register(IntGauge::new(format!("process_{name}"), help)?)
+    }
+
+    /// The same, of seconds.
+    pub(super) fn of_process_seconds(&self, name: &str, help: &str) -> Result<Gauge, prometheus::Error> {
+        self.register(Gauge::new(format!("process_{name}"), help)?)
     }
 
     pub(super) fn seconds(&self, name: &str, help: &str) -> Result<Gauge, prometheus::Error> {

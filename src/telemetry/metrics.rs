@@ -8,6 +8,7 @@ use prometheus::{
 };
 
 use super::maker::Maker;
+use super::standing::StandingMetrics;
 use crate::model::{DeactivationReason, DeathReason, IngestRefusal, Outcome, ParkReason};
 
 const REQUEST_SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
@@ -28,6 +29,7 @@ pub(super) struct Metrics {
     pub(super) endpoints: EndpointMetrics,
     pub(super) history: HistoryMetrics,
     pub(super) parts: PartMetrics,
+    pub(super) standing: StandingMetrics,
 }
 
 pub(super) struct IngestMetrics {
@@ -106,11 +108,13 @@ impl Metrics {
             endpoints: EndpointMetrics::new(&make)?,
             history: HistoryMetrics::new(&make)?,
             parts: PartMetrics::new(&make)?,
+            standing: StandingMetrics::new(&make)?,
             registry: make.0,
         })
     }
 
     pub(super) fn render(&self) -> String {
+        self.standing.look();
         let mut text = Vec::new();
         match TextEncoder::new().encode(&self.registry.gather(), &mut text) {
             Ok(()) => String::from_utf8(text).unwrap_or_default(),

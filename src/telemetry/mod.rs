@@ -13,7 +13,9 @@ mod ingest;
 mod line_limit;
 mod maker;
 mod metrics;
+mod process;
 mod request;
+mod standing;
 mod trouble;
 
 use std::collections::HashSet;
@@ -31,6 +33,7 @@ pub use ingest::Reconciliation;
 use line_limit::LineLimit;
 use metrics::Metrics;
 pub use request::{answered, of_request, of_same_request};
+pub use standing::{Identity, Part};
 pub use trouble::Trouble;
 
 /// Values that the label `source` may take; further ones are counted as `other`.

@@ -1,12 +1,12 @@
-//! What the documents say, held against the program: links lead somewhere, the runbook's metrics are those that there are,
-//! and its commands for RabbitMQ run.
+//! What the documents say, held against the program: links lead somewhere, and the runbook's commands for RabbitMQ run. Their
+//! metrics and alerts are held by `tests/deploy`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::journeys::producers;
 use crate::support::broker::Broker;
-use crate::support::program::{Home, event, until};
+use crate::support::program::{event, until};
 use crate::support::python::{Producer, repository};
 
 use tokio::io::AsyncWriteExt;
@@ -112,34 +112,6 @@ fn every_test_that_shows_a_promise_is_there() {
     }
     assert!(count > 60, "names of tests are found: {count}");
     assert!(missing.is_empty(), "tests that are named and not there:\n{}", missing.join("\n"));
-}
-
-#[tokio::test]
-async fn the_runbooks_metrics_are_those_of_the_program() {
-    let home = Home::new("");
-    let program = home.serve().await;
-    // The one metric whose labels are not known before.
-    assert_eq!(program.post(event("note", "e")).await.0, 200);
-    let (_, text) = program.get("/metrics").await;
-    let there: BTreeSet<String> = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("# TYPE hikyaku_")?.split(' ').next())
-        .map(str::to_owned)
-        .collect();
-    let runbook = read(&repository("docs/RUNBOOK.md"));
-    let (_, table) = runbook.split_once("\n## Metrics\n").expect("a section");
-    let rows = table
-        .lines()
-        .filter(|line| line.contains("| counter |") || line.contains("| gauge |") || line.contains("| histogram |"));
-    let name = |row: &str| row.trim_start_matches("| `").split(['`', '{']).next().unwrap_or_default().to_owned();
-    assert_eq!(rows.map(name).collect::<BTreeSet<_>>(), there, "the table of metrics");
-    for used in runbook.split("hikyaku_").skip(1) {
-        let used = used.split(|c: char| !c.is_ascii_lowercase() && c != '_').next().unwrap_or_default();
-        let is_there = there.iter().any(|name| name == used || used.strip_prefix(name.as_str()) == Some("_bucket"));
-        // Nothing more than that is the beginning of a pattern for grep.
-        assert!(used.is_empty() || is_there, "hikyaku_{used} is in the runbook, and there is no such metric");
-    }
-    program.stop().await;
 }
 
 #[tokio::test]

@@ -55,6 +55,11 @@ impl Bound {
         }
     }
 
+    /// The limit, if there is one.
+    pub(super) const fn bytes_max(&self) -> Option<u64> {
+        self.bytes_max
+    }
+
     /// How many receipts it may hold: a part of the limit, so that they leave room for events however long nobody prunes them.
     pub(super) fn receipts_max(&self) -> u64 {
         let room = self.bytes_max.map(|bytes_max| bytes_max / RECEIPTS_PART / RECEIPT_ROW_BYTES);

@@ -252,6 +252,7 @@ impl WriterThread {
 
     fn measured(&mut self, bytes: u64) {
         let change = self.bound.note(bytes);
+        self.telemetry.queue_file_measured(bytes, self.bound.bytes_max());
         match (change, self.bound.refusal()) {
             (Some(Change::Filled), Some(refusal)) => self.health.is_full(&refusal, &self.telemetry),
             (Some(Change::Freed), _) => self.health.has_room(&self.telemetry),

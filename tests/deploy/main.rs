@@ -1,0 +1,9 @@
+//! What lies in `deploy/` and the program as it is deployed, held by the tools that others will use on it.
+//!
+//! This binary does not link the library: it runs the program and tools, and is built in seconds.
+#![expect(clippy::expect_used, reason = "a test stops where something is not as it should be")]
+
+mod metrics;
+mod prometheus;
+mod served;
+mod support;

@@ -1,0 +1,87 @@
+//! The metrics of the running program as others see them: Prometheus' own tool reads them without a complaint, and the documents
+//! list the very ones that there are.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use crate::served::Served;
+use crate::support::{said, text};
+
+/// A scrape of a server that has taken an event in, so that the one label whose values are not known before is there too.
+pub(crate) fn scrape() -> String {
+    let served = Served::start("");
+    served.publish("{\"type\":\"note\",\"body\":{}}\n");
+    let (status, text) = served.get("/metrics");
+    assert_eq!(status, 200);
+    served.stop();
+    text
+}
+
+/// Names and types of the metrics of a scrape.
+pub(crate) fn families(scrape: &str) -> BTreeMap<String, String> {
+    let families = scrape.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    families.map(|(name, kind)| (name.to_owned(), kind.to_owned())).collect()
+}
+
+/// Every name that a series of these families may have.
+pub(crate) fn series(families: &BTreeMap<String, String>) -> BTreeSet<String> {
+    let names = |(name, kind): (&String, &String)| match kind.as_str() {
+        "histogram" => ["_bucket", "_sum", "_count"].map(|suffix| format!("{name}{suffix}")).to_vec(),
+        _ => vec![name.clone()],
+    };
+    families.iter().flat_map(names).collect()
+}
+
+/// The words of `text` that are names of metrics of ours, whole or, in a pattern for grep, in part.
+fn named(text: &str) -> BTreeSet<String> {
+    // A colon belongs to names of recorded series, which are others'.
+    let words = text.split(|c: char| !c.is_ascii_lowercase() && !c.is_ascii_digit() && c != '_' && c != ':');
+    let ours = |word: &&str| word.starts_with("hikyaku_") || word.starts_with("process_");
+    words.filter(ours).map(str::to_owned).filter(|word| word != "hikyaku_" && word != "process_").collect()
+}
+
+#[test]
+fn promtool_has_nothing_to_say_against_a_scrape() {
+    let mut check = Command::new("promtool");
+    check.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = check.spawn().expect("promtool; tests/run installs it");
+    let mut input = child.stdin.take().expect("piped");
+    input.write_all(scrape().as_bytes()).expect("read to the end");
+    drop(input);
+    let output = child.wait_with_output().expect("its end");
+    assert!(output.status.success() && said(&output).is_empty(), "{}", said(&output));
+}
+
+#[test]
+fn the_documented_metrics_are_those_of_the_program() {
+    let there = families(&scrape());
+    let page = text("docs/monitoring.md");
+    let (_, tables) = page.split_once("\n## Metrics\n").expect("a section");
+    let (tables, _) = tables.split_once("\n## ").expect("another section");
+    let row = |line: &str| {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let name = cells.get(1)?.strip_prefix('`')?.split(['`', '{']).next()?.to_owned();
+        Some((name, (*cells.get(2)?).to_owned()))
+    };
+    let documented: BTreeMap<String, String> = tables.lines().filter_map(row).collect();
+    assert_eq!(documented, there, "the tables of docs/monitoring.md, and the program");
+}
+
+#[test]
+fn every_metric_that_a_document_names_is_there() {
+    let families = families(&scrape());
+    let there = series(&families);
+    let mut missing = Vec::new();
+    for page in ["README.md", "docs/RUNBOOK.md", "docs/monitoring.md", "docs/wire-format.md", "docs/misskey.md"] {
+        for name in named(&text(page)) {
+            // What ends with `_` or is the beginning of several is a pattern for grep.
+            let is_there = there.contains(&name) || families.contains_key(&name);
+            let is_pattern = name.ends_with('_') && there.iter().any(|known| known.starts_with(&name));
+            if !is_there && !is_pattern {
+                missing.push(format!("{page}: {name}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "metrics that there are not:\n{}", missing.join("\n"));
+}
