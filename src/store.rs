@@ -31,6 +31,17 @@ impl fmt::Display for Store {
     }
 }
 
+/// Tables that are migrated together, in a file and in PostgreSQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SchemaPart {
+    /// Its name in `hikyaku_schema`.
+    pub name: &'static str,
+    /// Steps that this version knows for a file.
+    pub file_steps: usize,
+    /// Steps that it knows for PostgreSQL.
+    pub postgres_steps: usize,
+}
+
 /// A store that does not do what was asked.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {

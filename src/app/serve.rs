@@ -16,10 +16,15 @@ use crate::telemetry::Telemetry;
 /// File descriptors beside those of receivers: files, connections to us, the runtime's own.
 const OTHER_FILES: u64 = 1200;
 
+/// File descriptors that may be needed: a connection each for `concurrency` receivers, and the rest.
+pub(super) fn files_needed(concurrency: usize) -> u64 {
+    concurrency as u64 + OTHER_FILES
+}
+
 /// Asks the system for as many file descriptors as may be needed: a connection each for `concurrency` receivers. Many
 /// systems give a process 1,024 until it asks. Tells what is given and what is needed, when that is less.
 pub(super) fn raise_file_limit(concurrency: usize) -> Option<(u64, u64)> {
-    let needed = concurrency as u64 + OTHER_FILES;
+    let needed = files_needed(concurrency);
     let limit = rustix::process::getrlimit(Resource::Nofile);
     let current = limit.current.filter(|current| *current < needed)?;
     let raised = limit.maximum.map_or(needed, |maximum| maximum.min(needed));
@@ -89,7 +94,7 @@ fn roles(asked: &[Role]) -> Roles {
 
 /// Which declared webhooks ask for types that are not known, and what was probably meant. They are served all the same: a
 /// newer Misskey may send such events, and other producers any.
-fn doubtful_types(settings: &Settings) -> Vec<(WebhookId, String)> {
+pub(super) fn doubtful_types(settings: &Settings) -> Vec<(WebhookId, String)> {
     let types = Subscribable::with(settings.misskey.extra_types.clone());
     let doubts = |webhook: &Webhook| {
         let unknown = webhook.on.iter().map(EventType::as_str).filter(|kind| !types.has(&webhook.owner, kind));

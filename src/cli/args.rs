@@ -41,7 +41,7 @@ pub enum Command {
     Deliveries(Reading<DeliveriesCommand>),
     /// How it is: queue, store, workers, webhooks that fail, dead letters; exit code 1 when something is wrong
     Status(StatusArgs),
-    /// Whether a hikyaku that runs here is alive, or ready
+    /// What is wrong with settings, queue, store, Misskey and this machine, and how to mend it; exit code 1 for errors
     Check(CheckArgs),
     /// What was published to RabbitMQ and was no event, or poison
     #[command(subcommand)]

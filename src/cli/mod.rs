@@ -33,7 +33,7 @@ mod webhooks;
 
 pub use args::{Args, Command, DemoArgs, PublishArgs, RejectedArgs, RejectedCommand, Role, ServeArgs, WebhooksCommand};
 pub use bench_args::BenchArgs;
-pub use check::CheckArgs;
+pub use check::{CheckArgs, Finding, Level, check};
 pub use connect::{Choices, ConnectArgs, Connecting, connect};
 pub use dead::{DeadParts, dead};
 pub use deliveries::deliveries;

@@ -10,7 +10,7 @@ use url::Url;
 
 use super::error::MisskeyError;
 use crate::model::Secret;
-use crate::outbound::{Authorities, Caller, ClientError};
+use crate::outbound::{Authorities, Caller, ClientError, Reply};
 
 /// How long a call may take, all of it.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -77,6 +77,15 @@ impl Misskey {
             200..300 => Ok(reply.body),
             _ => Err(MisskeyError::of(&reply)),
         }
+    }
+
+    /// Posts `params` to `endpoint`: the whole answer, whatever it says.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(super) async fn post(&self, endpoint: &str, params: &Value) -> Result<Reply, MisskeyError> {
+        let address = self.address(&format!("api/{endpoint}"));
+        Ok(self.caller.post(&address, params.to_string().into(), ANSWER_BYTES_MAX).await?)
     }
 
     /// Calls `endpoint`, and reads the answer's JSON.

@@ -9,6 +9,7 @@
 //! Tokens are never stored nor logged. Facts about the API were read in Misskey 2026.3.2; calls give what they need and
 //! take what they know, so that other versions and forks work too.
 
+mod about;
 mod account;
 mod client;
 mod error;
@@ -18,6 +19,7 @@ mod people;
 mod permissions;
 mod webhooks;
 
+pub use about::About;
 pub use account::Account;
 pub use client::Misskey;
 pub use error::{MisskeyError, Refusal};

@@ -4,10 +4,10 @@
 //! answer means is the caller's word.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderValue};
 use reqwest::{Method, Request};
 use url::Url;
 
@@ -16,7 +16,7 @@ use super::failure::{ELSEWHERE, too_many_interim, words};
 use super::guard::{Guarded, NotAnswered};
 use super::names::{Names, SystemNames};
 use super::tls::{Authorities, Trust};
-use crate::model::Secret;
+use crate::model::{Secret, Timestamp};
 
 /// Makes calls. Clones share connections.
 #[derive(Clone, Debug)]
@@ -45,6 +45,8 @@ pub struct Reply {
     pub status: u16,
     /// The whole body.
     pub body: Bytes,
+    /// The header `Date`: the server's clock, in whole seconds.
+    pub date: Option<Timestamp>,
 }
 
 /// Why there is no answer.
@@ -120,6 +122,7 @@ impl Caller {
             NotAnswered::Forbidden(forbidden) => CallError::NoAnswer(forbidden.to_string()),
         })?;
         let status = response.status().as_u16();
+        let date = response.headers().get(DATE).and_then(|date| date.to_str().ok()).and_then(date_of);
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(no_answer)? {
             if body.len() + chunk.len() > answer_bytes_max {
@@ -127,6 +130,12 @@ impl Caller {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Reply { status, body: body.into() })
+        Ok(Reply { status, body: body.into(), date })
     }
+}
+
+/// The moment that an HTTP date names (RFC 9110, section 5.6.7).
+fn date_of(text: &str) -> Option<Timestamp> {
+    let since = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_millis()).ok().map(Timestamp::from_millis)
 }

@@ -16,6 +16,7 @@
 mod connect;
 mod error;
 mod listen;
+mod look;
 mod migrate;
 #[cfg(test)]
 #[path = "../../tests/it/support/postgres.rs"]
@@ -39,6 +40,7 @@ use crate::telemetry::{SharedTelemetry, Trouble};
 
 pub use error::PostgresError;
 pub use listen::Listening;
+pub use look::PostgresLook;
 pub use session::{Params, Session, Statements, Transaction};
 pub use tokio_postgres::Row;
 pub use tokio_postgres::types::{FromSql, ToSql};

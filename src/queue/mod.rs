@@ -37,10 +37,13 @@ use crate::telemetry::SharedTelemetry;
 pub use lease::{Death, Lease};
 #[cfg(any(test, fuzzing))]
 pub use rabbitmq::fuzzed;
-pub use rabbitmq::{BrokerError, BrokerOptions, BrokerUrl, UNACKNOWLEDGED_MAX};
+pub use rabbitmq::{BrokerError, BrokerLook, BrokerOptions, BrokerUrl, UNACKNOWLEDGED_MAX};
 pub use rejected::{Choice, RejectedMessage, Walked};
 
 use backend::Backend;
+
+/// What a queue file has been through, by the name of its part and the steps that this version knows.
+pub const FILE_SCHEMA: (&str, usize) = ("queue", sqlite::SCHEMA_STEPS);
 
 /// The streams that a worker takes from, each with a prefetch of its own, so that a returning wave cannot delay fresh events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -263,6 +266,14 @@ impl Queue {
     /// When RabbitMQ does not do it; some of it may be gone.
     pub async fn remove_rabbitmq(options: &BrokerOptions) -> Result<(), QueueError> {
         Ok(rabbitmq::remove(options).await?)
+    }
+
+    /// Looks at RabbitMQ with an eye to [`open_rabbitmq`](Self::open_rabbitmq) with `options`, and changes nothing there.
+    ///
+    /// # Errors
+    /// When it cannot be looked at.
+    pub async fn look_at_rabbitmq(options: &BrokerOptions) -> Result<BrokerLook, BrokerError> {
+        rabbitmq::look(options).await
     }
 
     /// Stores `messages`, all or none. A message with [`Target::One`](crate::model::Target::One) is due at once.

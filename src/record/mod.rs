@@ -46,7 +46,13 @@ use std::sync::Arc;
 use crate::model::DeliveryId;
 use crate::postgres::PostgresError;
 use crate::sqlite::SqliteError;
-use crate::store::StoreError;
+use crate::store::{SchemaPart, StoreError};
+
+/// What is in the store of it, part by part; in a file the history's has one of its own.
+pub const SCHEMA_PARTS: [SchemaPart; 4] =
+    [dead_letters::SCHEMA_PART, latest::SCHEMA_PART, receipts::SCHEMA_PART, workers::SCHEMA_PART];
+/// The history's.
+pub const HISTORY_SCHEMA_PART: SchemaPart = history::SCHEMA_PART;
 
 /// Why the record did not do what was asked.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -52,7 +52,7 @@ use self::backend::{Backend, Created, Updated};
 use self::cache::{Loaded, Step};
 use crate::clock::SharedClock;
 use crate::model::{Status, Webhook, WebhookId};
-use crate::store::Store;
+use crate::store::{SchemaPart, Store};
 
 pub use asked::{Change, Filter, NewWebhook};
 pub use cache::{Known, Snapshot};
@@ -60,6 +60,10 @@ pub use deactivating::Announcement;
 pub use error::RegistryError;
 pub use seal::{SealKey, Seals};
 pub use signing::{made_signing_key, made_signing_secret};
+
+/// Its tables, as they are migrated.
+pub const SCHEMA_PART: SchemaPart =
+    SchemaPart { name: "registry", file_steps: sqlite::STEPS.len(), postgres_steps: postgres::STEPS.len() };
 
 /// How long a deleted webhook's id stays known and taken: far longer than a delivery, or a dead letter by default, lives.
 pub const TOMBSTONE_AGE_MAX: Duration = Duration::from_secs(TOMBSTONE_DAYS * 24 * 60 * 60);

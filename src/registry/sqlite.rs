@@ -28,7 +28,7 @@ mod changing;
 mod deactivating;
 mod sealing;
 
-const STEPS: &[&str] = &[
+pub(super) const STEPS: &[&str] = &[
     r#"
     CREATE TABLE webhooks (
         id TEXT PRIMARY KEY,

@@ -76,7 +76,12 @@ pub(super) async fn look_for(channel: &Channel, exchange: Exchange) -> Result<()
 
 /// How many messages lie in `queue`, those that are being worked on not included.
 pub(super) async fn ready(channel: &Channel, queue: &str) -> Result<u64, BrokerError> {
+    within("counting messages", counted(channel, queue)).await
+}
+
+/// The same in lapin's words.
+pub(super) async fn counted(channel: &Channel, queue: &str) -> Result<u64, lapin::Error> {
     let options = QueueDeclareOptions { passive: true, durable: true, ..QueueDeclareOptions::default() };
     let asked = channel.queue_declare(queue.into(), options, FieldTable::default());
-    within("counting messages", asked).await.map(|queue| u64::from(queue.message_count()))
+    asked.await.map(|queue| u64::from(queue.message_count()))
 }

@@ -15,8 +15,11 @@
 //!
 //! lapin cuts bodies into frames of what it is told, so the larger one is only for connections on which nothing is
 //! published. It keeps 64 frames of memory for each connection: without an upper limit here, a `frame_max` of 0 would be
-//! 256 GiB. Below 8 KiB lapin takes 8 KiB all the same, and RabbitMQ would end the connection at the first body that needs
+//! 256 GiB. What it asks for at first hand is memory that costs nothing until it is used; what it adds when it is told of
+//! more it fills with zeros, which is 28 MiB of an idle worker. So it is given beforehand what it will be told. Below 8 KiB lapin takes 8 KiB all the same, and RabbitMQ would end the connection at the first body that needs
 //! more than one frame: there is no connecting to such a broker. Beyond the handshake nothing is looked at or changed.
+
+use std::sync::{Arc, OnceLock};
 
 /// RabbitMQ's default: more for a frame would be memory for nothing.
 const FRAME_BYTES_MAX: u32 = 128 * 1024;
@@ -39,6 +42,10 @@ const TUNING_HEAD: [u8; FRAME_HEAD_BYTES] = [1, 0, 0, 0, 0, 0, 12];
 /// Class and method of `connection.tune` and `connection.tune-ok`.
 const TUNE: [u8; 4] = [0, 10, 0, 30];
 const TUNE_OK: [u8; 4] = [0, 10, 0, 31];
+/// In a field table: a name of 7 bytes, and the kind of its value, a long string.
+const VERSION_FIELD: &[u8] = b"\x07versionS";
+/// Bytes of a version that are kept.
+const VERSION_BYTES_MAX: usize = 32;
 const FRAME_MAX_AT: std::ops::Range<usize> = 13..17;
 
 /// What a connection is for.
@@ -51,6 +58,16 @@ pub(super) enum Use {
 }
 
 impl Use {
+    /// What lapin is to make room for from the beginning: what it will be told, if that is known. `said` is what RabbitMQ has
+    /// said to another connection as its `frame_max`.
+    pub(super) fn room(self, said: Option<u32>) -> Option<u32> {
+        match self {
+            // Less is agreed on where RabbitMQ says less.
+            Self::Publish => Some(FRAME_BYTES_MAX),
+            Self::Consume => said.map(|said| self.for_lapin(said)),
+        }
+    }
+
     /// What lapin is told when RabbitMQ says `frame_max`.
     fn for_lapin(self, frame_max: u32) -> u32 {
         match (self, frame_max) {
@@ -68,28 +85,53 @@ fn for_rabbitmq(frame_max: u32) -> u32 {
     if frame_max == 0 { FRAME_BYTES_MAX } else { frame_max.min(FRAME_BYTES_MAX) }
 }
 
+/// What RabbitMQ has said of itself in a handshake.
+#[derive(Debug, Default)]
+pub(super) struct Greeting {
+    pub(super) version: OnceLock<String>,
+    pub(super) frame_max: OnceLock<u32>,
+}
+
 /// The handshake of one connection, both ways.
 #[derive(Debug)]
 pub(super) struct Handshake {
     purpose: Use,
     /// What RabbitMQ said, once it has.
     said: Option<u32>,
+    /// How RabbitMQ began, until its version has been seen in that.
+    beginning: Vec<u8>,
+    greeting: Arc<Greeting>,
     pub(super) to_lapin: Way,
     pub(super) to_rabbitmq: Way,
 }
 
 impl Handshake {
-    pub(super) fn new(purpose: Use) -> Self {
-        Self { purpose, said: None, to_lapin: Way::default(), to_rabbitmq: Way::default() }
+    /// A handshake that notes in `greeting` what RabbitMQ says.
+    pub(super) fn new(purpose: Use, greeting: Arc<Greeting>) -> Self {
+        let (to_lapin, to_rabbitmq) = (Way::default(), Way::default());
+        Self { purpose, said: None, beginning: Vec::new(), greeting, to_lapin, to_rabbitmq }
     }
 
     /// `bytes` came from RabbitMQ.
     pub(super) fn rabbitmq_sends(&mut self, bytes: &[u8]) {
-        let (purpose, said) = (self.purpose, &mut self.said);
+        self.look_for_the_version(bytes);
+        let (purpose, said, greeting) = (self.purpose, &mut self.said, &self.greeting);
         self.to_lapin.push(bytes, TUNE, |frame_max| {
             *said = Some(frame_max);
+            let _first_one = greeting.frame_max.set(frame_max);
             purpose.for_lapin(frame_max)
         });
+    }
+
+    /// RabbitMQ tells it among its properties, before it knows who asks.
+    fn look_for_the_version(&mut self, bytes: &[u8]) {
+        if self.greeting.version.get().is_none() && self.beginning.len() < HANDSHAKE_BYTES_MAX {
+            self.beginning.extend_from_slice(bytes);
+            if let Some(version) = version_in(&self.beginning) {
+                let _first_one = self.greeting.version.set(version);
+                self.beginning = Vec::new();
+            }
+        }
     }
 
     /// Why this broker cannot be worked with, if so.
@@ -109,6 +151,14 @@ impl Handshake {
             said.map_or(frame_max, |said| for_rabbitmq(said).min(for_rabbitmq(frame_max)))
         });
     }
+}
+
+/// The long string `version` of a field table that is among `bytes`, if it is there whole.
+fn version_in(bytes: &[u8]) -> Option<String> {
+    let at = bytes.windows(VERSION_FIELD.len()).position(|window| window == VERSION_FIELD)?;
+    let (size, rest) = bytes[at + VERSION_FIELD.len()..].split_first_chunk::<4>()?;
+    let version = rest.get(..usize::try_from(u32::from_be_bytes(*size)).ok()?.min(VERSION_BYTES_MAX))?;
+    Some(version.iter().copied().map(char::from).filter(char::is_ascii_graphic).collect())
 }
 
 /// What goes one way during the handshake: it is let go frame by frame, until the one that tunes has passed.
@@ -211,7 +261,7 @@ mod tests {
 
     /// What lapin and RabbitMQ read where RabbitMQ says `said` and lapin answers what it was told.
     fn agreed(purpose: Use, said: u32) -> (u32, u32) {
-        let mut handshake = Handshake::new(purpose);
+        let mut handshake = Handshake::new(purpose, Arc::default());
         let read =
             |way: &mut Way| u32::from_be_bytes(<[u8; 4]>::try_from(&gone(way)[FRAME_MAX_AT]).expect("four bytes"));
         handshake.rabbitmq_sends(&tuning(TUNE, said));
@@ -231,7 +281,7 @@ mod tests {
     #[test]
     fn a_broker_with_smaller_frames_than_lapin_makes_is_refused_in_words() {
         let problem = |said| {
-            let mut handshake = Handshake::new(Use::Publish);
+            let mut handshake = Handshake::new(Use::Publish, Arc::default());
             handshake.rabbitmq_sends(&tuning(TUNE, said));
             handshake.problem()
         };
@@ -255,7 +305,7 @@ mod tests {
         for words in
             [&b"AMQP\x00\x01\x00\x00"[..], b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x15\x03\x01\x00\x02\x02\x28"]
         {
-            let mut handshake = Handshake::new(Use::Consume);
+            let mut handshake = Handshake::new(Use::Consume, Arc::default());
             handshake.rabbitmq_sends(words);
             handshake.to_lapin.end();
             assert_eq!(gone(&mut handshake.to_lapin), words);
@@ -268,7 +318,7 @@ mod tests {
             let said = [start(), tuning(TUNE, 131_072), frame(1, 0, &[0, 10, 0, 41, 0]), tuning(TUNE, 7)].concat();
             let answered = [&b"AMQP\x00\x00\x09\x01"[..], &frame(1, 0, &[0, 10, 0, 11, 1, 2, 3]), &tuning(TUNE_OK, 327_680),
                 &frame(1, 0, &[0, 10, 0, 40]), &frame(3, 1, b"AMQP")].concat();
-            let mut handshake = Handshake::new(Use::Consume);
+            let mut handshake = Handshake::new(Use::Consume, Arc::default());
             let mut cuts = cuts.into_iter().cycle();
             let mut in_pieces = |mut bytes: &[u8], handshake: &mut Handshake, is_said: bool| {
                 let mut gone_on = Vec::new();
@@ -298,5 +348,30 @@ mod tests {
             prop_assert!(changed.iter().all(|at| (8 + 15 + 13..8 + 15 + 17).contains(at)), "{:?}", changed);
             prop_assert_eq!(&told[8 + 15 + 13..8 + 15 + 17], &131_072_u32.to_be_bytes()[..]);
         }
+    }
+
+    #[test]
+    fn rabbitmqs_version_is_seen_however_its_first_frame_is_cut() {
+        let properties = b"\x07productS\0\0\0\x08RabbitMQ\x07versionS\0\0\0\x063.10.8";
+        let start = frame(1, 0, &[&[0, 10, 0, 10, 0, 9][..], properties].concat());
+        for cut in 0..=start.len() {
+            let greeting = Arc::new(Greeting::default());
+            let mut handshake = Handshake::new(Use::Publish, Arc::clone(&greeting));
+            handshake.rabbitmq_sends(&start[..cut]);
+            handshake.rabbitmq_sends(&start[cut..]);
+            assert_eq!(greeting.version.get().map(String::as_str), Some("3.10.8"), "cut at {cut}");
+        }
+        let greeting = Arc::new(Greeting::default());
+        Handshake::new(Use::Publish, Arc::clone(&greeting)).rabbitmq_sends(b"\x07versionS\xff\xff\xff\xff9");
+        assert_eq!(greeting.version.get(), None, "no version of such a length");
+    }
+
+    #[test]
+    fn lapin_is_given_room_for_what_it_will_be_told() {
+        for said in [0, 8 * 1024, 128 * 1024, 512 * 1024, 16 << 20] {
+            assert_eq!(Use::Consume.room(Some(said)), Some(agreed(Use::Consume, said).0), "{said}");
+            assert!(Use::Publish.room(None) >= Some(agreed(Use::Publish, said).0), "{said}");
+        }
+        assert_eq!(Use::Consume.room(None), None, "more could not be agreed on later");
     }
 }

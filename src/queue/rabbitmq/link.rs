@@ -16,7 +16,7 @@ use lapin::uri::AMQPUri;
 use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties};
 
 use super::error::{self, BrokerError};
-use super::frame_max::Use;
+use super::frame_max::{Greeting, Use};
 use super::stream::{self, Stream};
 use super::tls;
 use super::url::BrokerUrl;
@@ -33,15 +33,40 @@ const CLOSE_WAIT_MAX: Duration = Duration::from_secs(2);
 pub(super) struct Link {
     pub(super) connection: Connection,
     socket: Socket,
+    greeting: Arc<Greeting>,
 }
 
 impl Link {
     /// Connects for `purpose` to the node at `index` of `url`, where operators see it as `name`.
     pub(super) async fn open(url: &BrokerUrl, index: usize, purpose: Use, name: &str) -> Result<Self, BrokerError> {
-        let socket = Socket::default();
-        let connecting = connect(url.node(index), tls::connector(url)?, purpose, name, socket.clone());
+        Self::open_with(url, index, purpose, name, None).await
+    }
+
+    /// The same beside this connection, whose handshake has told what the other's will.
+    pub(super) async fn another(
+        &self,
+        url: &BrokerUrl,
+        index: usize,
+        purpose: Use,
+        name: &str,
+    ) -> Result<Self, BrokerError> {
+        Self::open_with(url, index, purpose, name, self.greeting.frame_max.get().copied()).await
+    }
+
+    async fn open_with(
+        url: &BrokerUrl,
+        index: usize,
+        purpose: Use,
+        name: &str,
+        frame_max: Option<u32>,
+    ) -> Result<Self, BrokerError> {
+        let (socket, greeting) = (Socket::default(), Arc::new(Greeting::default()));
+        let held = (socket.clone(), Arc::clone(&greeting));
+        let mut uri = url.node(index);
+        uri.query.frame_max = purpose.room(frame_max);
+        let connecting = connect(uri, tls::connector(url)?, purpose, name, held);
         match tokio::time::timeout(CONNECT_WAIT_MAX, connecting).await {
-            Ok(connected) => Ok(Self { connection: connected?, socket }),
+            Ok(connected) => Ok(Self { connection: connected?, socket, greeting }),
             Err(_) => {
                 socket.cut();
                 let (node, limit_s) = (url.node_name(index), CONNECT_WAIT_MAX.as_secs());
@@ -60,6 +85,11 @@ impl Link {
             }
         }
         Err(last)
+    }
+
+    /// What RabbitMQ says its version is.
+    pub(super) fn version(&self) -> Option<&str> {
+        self.greeting.version.get().map(String::as_str)
     }
 
     /// A new channel.
@@ -102,7 +132,7 @@ async fn connect(
     tls: Option<RustlsConnector>,
     purpose: Use,
     name: &str,
-    socket: Socket,
+    (socket, greeting): (Socket, Arc<Greeting>),
 ) -> Result<Connection, BrokerError> {
     let (host, port) = (uri.authority.host.clone(), uri.authority.port);
     let away = |why: String| BrokerError::Away { why: format!("{host}:{port}: {why}") };
@@ -122,7 +152,7 @@ async fn connect(
             Some(tls) => stream.into_rustls(tls, &uri.authority.host).await?,
             None => stream,
         };
-        Ok(AsyncTcpStream::Plain(Stream::new(stream, purpose)))
+        Ok(AsyncTcpStream::Plain(Stream::new(stream, purpose, Arc::clone(&greeting))))
     };
     Connection::connector(uri, stream::runtime(), connector, properties).await.map_err(|error| {
         match BrokerError::of_connecting(&error) {

@@ -35,6 +35,7 @@ mod intake;
 mod joining;
 mod lane;
 mod link;
+mod look;
 mod publisher;
 mod reading;
 mod refused;
@@ -67,12 +68,14 @@ use crate::model::Message;
 use crate::telemetry::SharedTelemetry;
 
 pub use error::BrokerError;
+pub use look::BrokerLook;
 pub use url::BrokerUrl;
 
 use consumer::LaneTask;
 use frame_max::Use;
 use lane::{LaneState, Shared};
 use link::Link;
+pub(super) use look::look;
 use publisher::{Patience, Publisher};
 use reading::Reader;
 use session::Session;

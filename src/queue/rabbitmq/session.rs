@@ -53,7 +53,7 @@ impl Session {
         declare::declare(&publish, topology).await?;
         let confirm = confirm_channel(&publish).await?;
         let consume = match access {
-            Access::Worker => Some(Link::open(url, index, Use::Consume, "hikyaku consume").await?),
+            Access::Worker => Some(publish.another(url, index, Use::Consume, "hikyaku consume").await?),
             Access::Producer | Access::Ingest => None,
         };
         Ok(Self {

@@ -6,6 +6,7 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use async_rs::{Runtime, Tokio};
 use futures_io::{AsyncRead, AsyncWrite};
 use lapin::AsyncTcpStream;
 
-use super::frame_max::{Handshake, Use};
+use super::frame_max::{Greeting, Handshake, Use};
 
 /// Bytes that are read at once during the handshake.
 const READ_BYTES: usize = 1024;
@@ -39,8 +40,9 @@ pub(super) struct Stream {
 
 impl Stream {
     /// `inner`, at the very beginning of a connection for `purpose`.
-    pub(super) fn new(inner: Inner, purpose: Use) -> Self {
-        Self { inner, handshake: Some(Handshake::new(purpose)) }
+    /// What RabbitMQ says of itself is noted in `greeting`.
+    pub(super) fn new(inner: Inner, purpose: Use, greeting: Arc<Greeting>) -> Self {
+        Self { inner, handshake: Some(Handshake::new(purpose, greeting)) }
     }
 
     fn forget_the_handshake(&mut self) {
@@ -196,6 +198,6 @@ impl Reactor for OnTokio {
         address: SocketAddr,
     ) -> impl Future<Output = io::Result<Self::TcpStream>> + Send + 'static {
         let connecting = self.0.tcp_connect_addr(address);
-        async { Ok(Stream::new(AsyncTcpStream::Plain(connecting.await?), Use::Publish)) }
+        async { Ok(Stream::new(AsyncTcpStream::Plain(connecting.await?), Use::Publish, Arc::default())) }
     }
 }

@@ -32,6 +32,9 @@ use crate::sqlite::receipts::has_receipt;
 use crate::sqlite::{self, Bell, FileLock, SqliteError, SqliteThread};
 use crate::telemetry::SharedTelemetry;
 
+/// Steps that the file's tables, the part `queue`, go through.
+pub(super) const SCHEMA_STEPS: usize = rows::SCHEMA.len();
+
 use bound::Bound;
 use feeder::Feeder;
 use health::Health;

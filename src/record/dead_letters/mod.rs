@@ -35,7 +35,11 @@ use crate::clock::SharedClock;
 use crate::model::{Body, DeathReason, Delivery, DeliveryId, Event, Person, ReplayKind, Source, Timestamp, UserId};
 use crate::postgres::Session;
 use crate::sqlite::FileLock;
-use crate::store::Store;
+use crate::store::{SchemaPart, Store};
+
+/// Its tables, as they are migrated.
+pub(super) const SCHEMA_PART: SchemaPart =
+    SchemaPart { name: "dead_letters", file_steps: sqlite::STEPS.len(), postgres_steps: postgres::STEPS.len() };
 
 /// Letters removed in one transaction at most.
 pub const STEP_ROWS: u32 = 1000;

@@ -48,7 +48,12 @@ use super::RecordError;
 use crate::clock::SharedClock;
 use crate::postgres::Postgres;
 use crate::sqlite::JoinedThread;
+use crate::store::SchemaPart;
 use crate::telemetry::SharedTelemetry;
+
+/// Its tables, as they are migrated.
+pub(super) const SCHEMA_PART: SchemaPart =
+    SchemaPart { name: "history", file_steps: sqlite::STEPS.len(), postgres_steps: postgres::STEPS.len() };
 
 /// How long the end of the process waits for what is still to be written.
 const CLOSE_WAIT_MAX: Duration = Duration::from_secs(3);

@@ -25,7 +25,11 @@ use self::waiting::Noted;
 use super::RecordError;
 use crate::decide::Course;
 use crate::model::{Status, Streak, Timestamp, Webhook, WebhookId};
-use crate::store::Store;
+use crate::store::{SchemaPart, Store};
+
+/// Its tables, as they are migrated.
+pub(super) const SCHEMA_PART: SchemaPart =
+    SchemaPart { name: "latest", file_steps: sqlite::STEPS.len(), postgres_steps: postgres::STEPS.len() };
 
 /// Webhooks of which the latest attempt waits to be written, at most; beyond them it is dropped and counted.
 pub const WEBHOOKS_MAX: usize = 100_000;

@@ -11,7 +11,7 @@ use crate::model::{Streak, Timestamp, WebhookId};
 use crate::postgres::{Postgres, PostgresError, Row, Statements};
 use crate::record::postgres::{Tables, read_column, read_status, read_text};
 
-const STEPS: &[&str] = &[r#"
+pub(super) const STEPS: &[&str] = &[r#"
     CREATE TABLE webhook_latest (
         webhook TEXT COLLATE "C" PRIMARY KEY,
         sent_at BIGINT NOT NULL,

@@ -13,7 +13,7 @@ use super::waiting::Noted;
 use crate::model::{Streak, Timestamp, WebhookId};
 use crate::sqlite::{self, SqliteError, SqliteThread};
 
-const STEPS: &[&str] = &[
+pub(super) const STEPS: &[&str] = &[
     "
     CREATE TABLE webhook_latest (
         webhook TEXT PRIMARY KEY,

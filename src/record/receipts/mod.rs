@@ -19,7 +19,11 @@ use self::sqlite::SqliteReceipts;
 use super::RecordError;
 use crate::clock::SharedClock;
 use crate::model::ReceiptKey;
-use crate::store::Store;
+use crate::store::{SchemaPart, Store};
+
+/// Its tables, as they are migrated.
+pub(super) const SCHEMA_PART: SchemaPart =
+    SchemaPart { name: "receipts", file_steps: sqlite::STEPS.len(), postgres_steps: postgres::STEPS.len() };
 
 /// How long a claim counts that is not renewed.
 pub const CLAIM_LEASE: Duration = Duration::from_secs(30);

@@ -12,7 +12,7 @@ use crate::postgres::{Postgres, PostgresError, Statements};
 use crate::record::postgres::Tables;
 use crate::sqlite::receipts::{RECEIPTS_MAX, REMEMBERED_FOR};
 
-const STEPS: &[&str] = &["
+pub(super) const STEPS: &[&str] = &["
     CREATE TABLE receipts (
         id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         key BYTEA NOT NULL UNIQUE,

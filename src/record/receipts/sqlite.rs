@@ -9,7 +9,7 @@ use crate::model::{ReceiptKey, Timestamp};
 use crate::sqlite::receipts::{RECEIPTS_MAX, RECEIPTS_SCHEMA, has_receipt, note_receipt, prune_receipts};
 use crate::sqlite::{self, JoinedThread, SqliteError, SqliteThread, WriteTurns, gather};
 
-const STEPS: &[&str] = &[RECEIPTS_SCHEMA];
+pub(super) const STEPS: &[&str] = &[RECEIPTS_SCHEMA];
 /// Receipts noted in one transaction at most.
 const GROUP_MAX: usize = 512;
 /// Receipts that may wait to be noted; who has more waits.

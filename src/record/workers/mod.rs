@@ -16,7 +16,11 @@ use self::postgres::PostgresWorkers;
 use self::sqlite::SqliteWorkers;
 use super::RecordError;
 use crate::model::Timestamp;
-use crate::store::Store;
+use crate::store::{SchemaPart, Store};
+
+/// Its tables, as they are migrated.
+pub(super) const SCHEMA_PART: SchemaPart =
+    SchemaPart { name: "workers", file_steps: sqlite::STEPS.len(), postgres_steps: postgres::STEPS.len() };
 
 /// After how long without a word a worker is forgotten.
 pub const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 3600);

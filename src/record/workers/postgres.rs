@@ -5,7 +5,7 @@ use crate::model::Timestamp;
 use crate::postgres::{Postgres, PostgresError, Row};
 use crate::record::postgres::{Tables, without_nul};
 
-const STEPS: &[&str] = &[r#"
+pub(super) const STEPS: &[&str] = &[r#"
     CREATE TABLE workers (
         name TEXT COLLATE "C" PRIMARY KEY, started_ms BIGINT NOT NULL, seen_ms BIGINT NOT NULL, report TEXT NOT NULL
     );

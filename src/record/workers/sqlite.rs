@@ -7,7 +7,7 @@ use crate::sqlite::{self, SqliteError, SqliteThread};
 
 use super::{FORGOTTEN_AFTER, KnownWorker, WORKERS_MAX};
 
-const STEPS: &[&str] = &["CREATE TABLE workers (
+pub(super) const STEPS: &[&str] = &["CREATE TABLE workers (
     name TEXT PRIMARY KEY, started_ms INTEGER NOT NULL, seen_ms INTEGER NOT NULL, report TEXT NOT NULL
 ) STRICT, WITHOUT ROWID"];
 

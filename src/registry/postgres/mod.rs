@@ -18,7 +18,7 @@ use crate::model::{Timestamp, Webhook, WebhookId};
 use crate::postgres::{FromSql, Listening, Postgres, Row, Session, Statements, Transaction};
 use crate::store::{CHANGES, StoreError};
 
-const STEPS: &[&str] = &[r#"
+pub(super) const STEPS: &[&str] = &[r#"
     CREATE TABLE webhooks (
         id TEXT COLLATE "C" PRIMARY KEY,
         user_id TEXT COLLATE "C",

@@ -22,7 +22,7 @@ use crate::postgres::{Postgres, PostgresError, Session};
 use crate::record::RecordError;
 use crate::record::postgres::Tables;
 
-const STEPS: &[&str] = &[FIRST_STEP, replays::STEP, forgetting::STEP];
+pub(super) const STEPS: &[&str] = &[FIRST_STEP, replays::STEP, forgetting::STEP];
 
 const FIRST_STEP: &str = r#"
     CREATE TABLE dead_letters (

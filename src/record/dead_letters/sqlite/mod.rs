@@ -23,7 +23,7 @@ use crate::model::{DeliveryId, Timestamp};
 use crate::record::RecordError;
 use crate::sqlite::{self, FileLock, SqliteError, SqliteThread};
 
-const STEPS: &[&str] = &[FIRST_STEP, replays::STEP, forgetting::STEP];
+pub(super) const STEPS: &[&str] = &[FIRST_STEP, replays::STEP, forgetting::STEP];
 
 const FIRST_STEP: &str = "
     CREATE TABLE dead_letters (

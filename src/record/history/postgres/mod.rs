@@ -24,7 +24,7 @@ use crate::record::postgres::Tables;
 /// The name of the part.
 const PART: &str = "history";
 
-const STEPS: &[&str] = &[FIRST_STEP, bodies::STEP];
+pub(super) const STEPS: &[&str] = &[FIRST_STEP, bodies::STEP];
 
 const FIRST_STEP: &str = r#"
     CREATE TABLE deliveries (

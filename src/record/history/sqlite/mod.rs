@@ -15,6 +15,7 @@ use rusqlite::Connection;
 
 pub(super) use self::read::SqliteReader;
 use self::retention::prune_step;
+pub(super) use self::schema::STEPS;
 use self::schema::open_to_write;
 use self::write::write;
 use super::entry::Entry;

@@ -17,7 +17,7 @@ pub(super) const PART: &str = "history";
 /// How long a statement waits for another's lock. Less than for other files: what waits is in memory.
 const BUSY_MAX: Duration = Duration::from_secs(1);
 
-pub(super) const STEPS: &[&str] = &[FIRST_STEP, bodies::STEP];
+pub(in crate::record::history) const STEPS: &[&str] = &[FIRST_STEP, bodies::STEP];
 
 const FIRST_STEP: &str = "
     CREATE TABLE deliveries (
