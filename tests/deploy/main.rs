@@ -3,7 +3,11 @@
 //! This binary does not link the library: it runs the program and tools, and is built in seconds.
 #![expect(clippy::expect_used, reason = "a test stops where something is not as it should be")]
 
+mod compose;
+mod containers;
+mod dockerfile;
 mod metrics;
 mod prometheus;
 mod served;
 mod support;
+mod tools;

@@ -1,6 +1,5 @@
-//! `docker-compose.yml`, `deploy/Dockerfile` and `deploy/rabbitmq/rabbitmq.conf`, as far as they can be run without
-//! containers: what they refer to is there, the broker has these settings, the store these names and the program these variables
-//! and commands, and together they deliver. Building and running the images is not tested here.
+//! The profile `rabbitmq` of `docker-compose.yml` without containers: a broker with `deploy/rabbitmq/rabbitmq.conf`, a store with
+//! these names and the program with these variables and commands deliver together. The files themselves are held by `tests/deploy`.
 
 use std::collections::BTreeMap;
 
@@ -91,58 +90,6 @@ async fn serve(service: &str, node: &Broker, server: &Server) -> (Home, Program)
 /// Runs a command in the container of the ingest, as `docker compose exec` does.
 async fn in_ingest(home: &Home, node: &Broker, server: &Server, command: &str) -> Ran {
     home.shell(&format!("{}\"$HIKYAKU\" {command}", exports("ingest", node, server))).await
-}
-
-#[test]
-fn everything_that_compose_and_dockerfile_refer_to_is_there() {
-    let compose = yaml("docker-compose.yml");
-    let volumes = compose["volumes"].as_object().expect("named volumes");
-    for (name, service) in compose["services"].as_object().expect("services") {
-        for volume in service["volumes"].as_array().into_iter().flatten() {
-            let source = volume.as_str().and_then(|volume| volume.split(':').next()).expect("a source");
-            let is_there = volumes.contains_key(source) || repository(source).is_file();
-            assert!(is_there, "{name}: {source} is neither a volume nor a file");
-        }
-    }
-    let build = &compose["services"]["ingest"]["build"];
-    assert!(repository(build["dockerfile"].as_str().expect("a name")).is_file());
-    assert_eq!(build["context"], ".");
-    for copied in dockerfile("COPY").iter().filter(|copied| !copied.starts_with("--from")) {
-        let source = copied.split(' ').next().expect("a source");
-        assert!(repository(source).exists(), "{source} is copied and is not there");
-    }
-    // Where the image listens is what compose publishes.
-    let port = dockerfile("EXPOSE").concat();
-    assert!(dockerfile("ENV").concat().ends_with(&format!(":{port}")));
-    let published = compose["services"]["ingest"]["ports"][0].as_str().expect("a port");
-    assert!(published.starts_with("127.0.0.1:") && published.ends_with(&format!(":{port}")), "{published}");
-    assert_eq!(compose["services"]["worker"]["deploy"]["replicas"], 2);
-}
-
-#[test]
-fn the_image_builds_with_the_oldest_rust_that_the_package_allows() {
-    let manifest = read("Cargo.toml");
-    let oldest = manifest.lines().find_map(|line| line.strip_prefix("rust-version = ")).expect("it is set");
-    let from = dockerfile("FROM");
-    assert!(from[0].starts_with(&format!("rust:{}-", oldest.trim_matches('"'))), "{from:?}");
-}
-
-#[tokio::test]
-async fn the_images_health_check_knows_a_server_that_is_there_from_none() {
-    let health = dockerfile("HEALTHCHECK").concat();
-    let (_, command) = health.split_once("CMD ").expect("a command");
-    let command: Vec<String> = serde_json::from_str(command).expect("a JSON array");
-    let is_healthy = async |port: &str| {
-        let args: Vec<String> = command.iter().map(|arg| arg.replace("8787", port)).collect();
-        let output = tokio::process::Command::new(&args[0]).args(&args[1..]).output().await;
-        output.expect("bash").status.success()
-    };
-    let home = Home::new("");
-    let program = home.serve().await;
-    let port = program.address.rsplit(':').next().expect("a port").to_owned();
-    assert!(is_healthy(&port).await, "healthy while it serves");
-    program.stop().await;
-    assert!(!is_healthy(&port).await, "and not after");
 }
 
 #[tokio::test]
