@@ -6,6 +6,7 @@
 mod compose;
 mod containers;
 mod dockerfile;
+mod kubernetes;
 mod metrics;
 mod prometheus;
 mod served;
