@@ -14,7 +14,7 @@ use crate::cli::{
     MisskeyCommand, Output, PublishArgs, ReconcileArgs, RejectedCommand, ResendArgs, WebhooksCommand,
 };
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{Log, LogLevel, QueueUrl, Settings};
+use crate::config::{Log, LogFormat, QueueUrl, Settings};
 use crate::misskey::Misskey;
 use crate::model::Subscribable;
 use crate::operate::{ForgetPlaces, Operations};
@@ -22,7 +22,7 @@ use crate::queue::{Access, QueueError};
 use crate::record::{DeadLetters, HistoryReader, Latest, Retention};
 use crate::registry::{Registry, RegistryError};
 use crate::store::Store;
-use crate::telemetry::{Telemetry, chain};
+use crate::telemetry::{LogLevel, Telemetry, chain};
 
 /// How long `forget` waits to hear whether the queue is there, which it does not need.
 const QUEUE_LOOK_MAX: Duration = Duration::from_secs(5);
@@ -261,5 +261,10 @@ pub(super) fn not_a_queue(url: &str, what: &str) -> CliError {
 
 /// These commands say themselves what happened; the log is for what they cannot say.
 pub(super) fn log_errors(settings: &Settings) {
-    logging::start(&Log { level: LogLevel::Error, ..settings.log.clone() });
+    let format = match settings.log.format {
+        // Whoever runs them reads them, also by way of a file.
+        LogFormat::Auto => LogFormat::Text,
+        format => format,
+    };
+    logging::start(&Log { level: LogLevel::Error, format });
 }

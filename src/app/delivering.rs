@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::clock::SharedClock;
-use crate::deliver::{Drainer, Endpoints, Heartbeat, HeartbeatParts, Parts, Policy, Sampler, Worker};
+use crate::deliver::{Drainer, Endpoints, Heartbeat, HeartbeatParts, Parts, Policy, Pulse, Sampler, Worker};
 use crate::record::{DeadLetters, Latest, Workers};
 use crate::telemetry::{SharedTelemetry, Trouble};
 
@@ -63,6 +63,11 @@ impl Delivering {
                 Arc::new(Trouble::none("dead letters are not stored")),
             ),
         }
+    }
+
+    /// Asks the delivery loop whether it lives.
+    pub(super) fn pulse(&self) -> Pulse {
+        self.worker.pulse().clone()
     }
 
     /// Ends when the worker does without having been told to.

@@ -7,19 +7,25 @@ mod check;
 mod commands;
 mod delivering;
 pub mod demo;
+mod front;
+mod kept;
+mod listeners;
 mod logging;
 mod management;
 mod operating;
 mod own_queues;
 mod reconcile;
+mod reload;
 mod serve;
 mod service;
 mod signals;
 mod standing;
 mod status;
 mod store;
+mod supervisor;
 mod waiting;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -62,15 +68,16 @@ async fn run(args: Args, output: &mut Output) -> anyhow::Result<ExitCode> {
     if let Command::Bench(bench) = args.command {
         return bench::run(&bench, output).await;
     }
-    // Not `vars()`, which panics at a variable that is no Unicode; ours are.
-    let variables =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    if let Command::Check(check) = args.command {
-        return check::run(args.config.as_deref(), variables, &check, output).await;
+    // These need no settings.
+    match &args.command {
+        Command::Completions(args) => return done(cli::completions(args, output)),
+        Command::Man(args) => return done(cli::man(args, output)),
+        Command::Check(check) => return check::run(args.config.as_deref(), variables(), check, output).await,
+        _ => {}
     }
-    let settings = Settings::load(args.config.as_deref(), variables)?;
+    let settings = read_settings(args.config.as_deref())?;
     match args.command {
-        Command::Serve(serve) => serve::run(settings, &serve).await,
+        Command::Serve(serve) => serve::run(settings, &serve, args.config).await,
         Command::Reconcile(reconcile) => commands::reconcile(&settings, &reconcile, output).await,
         Command::Publish(publish) => commands::publish(&settings, &publish, output).await,
         Command::Webhooks(args) => match status::remote(&settings, &args.remote, output)? {
@@ -86,8 +93,20 @@ async fn run(args: Args, output: &mut Output) -> anyhow::Result<ExitCode> {
         Command::Status(args) => status::status(&settings, &args, output).await,
         Command::Rejected(command) => commands::rejected(&settings, command, output).await,
         Command::Misskey(command) => commands::misskey(settings, command, output).await,
-        Command::Demo(_) | Command::Bench(_) | Command::Check(_) => Ok(ExitCode::SUCCESS),
+        Command::Demo(_) | Command::Bench(_) | Command::Check(_) | Command::Completions(_) | Command::Man(_) => {
+            Ok(ExitCode::SUCCESS)
+        }
     }
+}
+
+/// The settings of the process, as they are now.
+fn read_settings(file: Option<&Path>) -> Result<Settings, SettingsError> {
+    Settings::load(file, variables())
+}
+
+/// The variables of the process. Not `vars()`, which panics at one that is no Unicode; ours are.
+fn variables() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 /// What a command came to that either did it or says why not.

@@ -16,7 +16,7 @@ use crate::record::{DeadLetters, Latest, Workers};
 use crate::registry::Registry;
 use crate::shown::Places;
 use crate::store::Store;
-use crate::telemetry::SharedTelemetry;
+use crate::telemetry::{LogSwitch, SharedTelemetry};
 
 /// What is kept.
 pub(super) struct Known<'a> {
@@ -27,11 +27,13 @@ pub(super) struct Known<'a> {
 }
 
 /// How this process, and others, do.
-pub(super) struct Watched {
+#[derive(Clone)]
+pub(super) struct Sight {
     pub(super) endpoints: Arc<Endpoints>,
     pub(super) workers: Arc<Workers>,
     pub(super) readiness: Arc<Readiness>,
     pub(super) live: Arc<Live>,
+    pub(super) log: LogSwitch,
 }
 
 /// Its routes, for `settings`.
@@ -39,11 +41,11 @@ pub(super) fn router(
     settings: &Settings,
     store: &Store,
     known: &Known<'_>,
-    watched: Watched,
+    sight: Sight,
     clock: &SharedClock,
     telemetry: &SharedTelemetry,
 ) -> Router {
-    let Watched { endpoints, workers, readiness, live } = watched;
+    let Sight { endpoints, workers, readiness, live, log } = sight;
     api::operators(OperatorsParts {
         endpoints,
         queue: known.queue.clone(),
@@ -54,6 +56,7 @@ pub(super) fn router(
         places: places(settings),
         readiness,
         live,
+        log,
         stored_history: history_reader(settings, store),
         operations: Operations {
             letters: Arc::clone(known.letters),

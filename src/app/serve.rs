@@ -1,12 +1,16 @@
 //! `hikyaku serve`: the sidecar, until SIGTERM or SIGINT.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use rustix::process::{Resource, Rlimit};
 
+use super::reload::Reloader;
 use super::service::{Roles, Service};
-use super::signals::Signals;
+use super::signals::{Asked, Signals};
+use super::supervisor::Supervisor;
 use super::{FAILED, logging, waiting};
 use crate::cli::{CliError, Role, ServeArgs};
 use crate::config::Settings;
@@ -21,6 +25,9 @@ pub(super) fn files_needed(concurrency: usize) -> u64 {
     concurrency as u64 + OTHER_FILES
 }
 
+/// What stopping takes beside the grace at most: dead letters are handed over, requests to us answered, files closed.
+const STOP_BESIDES_MAX: Duration = Duration::from_secs(20);
+
 /// Asks the system for as many file descriptors as may be needed: a connection each for `concurrency` receivers. Many
 /// systems give a process 1,024 until it asks. Tells what is given and what is needed, when that is less.
 pub(super) fn raise_file_limit(concurrency: usize) -> Option<(u64, u64)> {
@@ -34,26 +41,30 @@ pub(super) fn raise_file_limit(concurrency: usize) -> Option<(u64, u64)> {
 }
 
 /// Runs until it is told to end. A second signal ends it at once; what is unfinished stays in the queue either way.
-pub(super) async fn run(mut settings: Settings, args: &ServeArgs) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(mut settings: Settings, args: &ServeArgs, file: Option<PathBuf>) -> anyhow::Result<ExitCode> {
     if let Some(listen) = args.listen {
         settings.server.listen = listen;
     }
     if let Some(why) = settings.server.is_open() {
         return Err(CliError::Usage(why).into());
     }
-    logging::start(&settings.log);
+    let log = logging::start(&settings.log);
     let few_files = raise_file_limit(settings.delivery.concurrency);
-    let mut signals = Signals::catch().context("signals cannot be caught")?;
+    let mut signals = Signals::catch_all().context("signals cannot be caught")?;
+    let supervisor = supervisor_of_process()?;
     let (queue, store) = (settings.queue.url.clone(), settings.store.url.clone());
+    let longest_stop = settings.server.shutdown_grace + STOP_BESIDES_MAX;
     let (doubts, roles) = (doubtful_types(&settings), roles(&args.role));
     tokio::select! {
         waited = waiting::for_store(&settings, roles) => waited?,
+        () = supervisor.while_waiting() => {}
         signal = signals.next() => {
             Telemetry::shared()?.lifecycle(&format!("{signal}: stopped while waiting for the store; nothing was taken"));
             return Ok(ExitCode::SUCCESS);
         }
     }
-    let mut service = Service::start_as(roles, settings, None).await?;
+    let mut reloader = Reloader::new(file, args.listen, settings.clone());
+    let mut service = Service::start_as(roles, settings, None, log).await?;
     let telemetry = service.telemetry.clone();
     for (webhook, why) in &doubts {
         telemetry.doubtful_type(webhook, why);
@@ -70,18 +81,40 @@ pub(super) async fn run(mut settings: Settings, args: &ServeArgs) -> anyhow::Res
         store,
         service.registry.snapshot().count(),
     ));
-    let signal = told_to_end(&mut service, signals.next()).await?;
+    let watching = supervisor.watch(service.watched());
+    let signal = loop {
+        match told(&mut service, signals.asked()).await? {
+            Asked::End(signal) => break signal,
+            Asked::Reload => {
+                supervisor.reloading();
+                reloader.reload(&mut service).await;
+                supervisor.ready(&service.watched().words());
+            }
+        }
+    };
+    supervisor.stopping(longest_stop);
     telemetry.lifecycle(&format!("{signal}: finishing what is in flight; the rest stays in the queue"));
     tokio::select! {
         () = service.stop() => {
             telemetry.lifecycle("stopped");
+            drop(watching);
             Ok(ExitCode::SUCCESS)
         }
         signal = signals.next() => {
-            telemetry.lifecycle(&format!("{signal} again: stopped at once; what was in flight is sent again at the next start"));
+            telemetry.lifecycle(&format!(
+                "{signal} again: stopped at once, with exit code {FAILED}; what was in flight is sent again at the next start"
+            ));
             Ok(ExitCode::from(FAILED))
         }
     }
+}
+
+/// Who watches over this process.
+fn supervisor_of_process() -> anyhow::Result<Supervisor> {
+    Supervisor::of_process().or_else(|why| {
+        Telemetry::shared()?.nobody_watches(&why);
+        Ok(Supervisor::default())
+    })
 }
 
 /// What was asked for; nothing: everything.
@@ -111,10 +144,7 @@ pub(super) fn doubtful_types(settings: &Settings) -> Vec<(WebhookId, String)> {
 ///
 /// # Errors
 /// When the worker ends before: a process that takes events and delivers none must not look alive.
-async fn told_to_end(
-    service: &mut Service,
-    signal: impl Future<Output = &'static str>,
-) -> anyhow::Result<&'static str> {
+async fn told<T>(service: &mut Service, signal: impl Future<Output = T>) -> anyhow::Result<T> {
     tokio::select! {
         signal = signal => Ok(signal),
         () = service.failed() => anyhow::bail!(
@@ -127,7 +157,6 @@ async fn told_to_end(
 #[cfg(test)]
 mod tests {
     use std::future::{pending, ready};
-    use std::time::Duration;
 
     use super::*;
     use crate::config::{QueueUrl, StoreUrl};
@@ -146,9 +175,9 @@ mod tests {
     async fn a_worker_that_ends_by_itself_ends_the_server_with_an_error() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut service = started(folder.path()).await;
-        assert_eq!(told_to_end(&mut service, ready("SIGTERM")).await.expect("the worker works"), "SIGTERM");
+        assert_eq!(told(&mut service, ready("SIGTERM")).await.expect("the worker works"), "SIGTERM");
         service.queue.stop_consuming();
-        let ended = tokio::time::timeout(LONGEST, told_to_end(&mut service, pending())).await;
+        let ended = tokio::time::timeout(LONGEST, told(&mut service, pending::<()>())).await;
         let error = ended.expect("the server went on without a worker").expect_err("no signal came").to_string();
         assert!(error.contains("ended by itself") && error.contains("start hikyaku again"), "{error}");
     }

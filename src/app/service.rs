@@ -8,33 +8,27 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
-use axum::Router;
-use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::task::JoinSet;
-
 use super::delivering::{Delivering, Heart};
-use super::management;
-use super::operating::{self, Known, Watched};
-use super::reconcile::reconciler;
+use super::front::Front;
+use super::kept::{Kept, history_retention, letters_retention};
+use super::listeners::{Listeners, Serving};
+use super::operating::Sight;
 use super::standing;
-use super::store::{open_history, store_of};
-use crate::api::{self, Limited, Limits, Readiness};
+use super::store::open_history;
+use super::supervisor::Watched;
+use crate::api::{self, Readiness};
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{QueueUrl, Settings};
+use crate::config::{Changes, QueueUrl, Settings};
 use crate::decide::{self, Credential};
 use crate::deliver::{Live, Observer, Parts, Policy};
-use crate::ingest::{self, HttpPolicy, Ingest, MisskeyPolicy, Reconciling};
+use crate::ingest::{self, Ingest, Reconciling};
 use crate::model::Source;
 use crate::outbound::{Client, ClientError};
 use crate::queue::{Access, BrokerOptions, BrokerUrl, FileOptions, Prefetch, Queue, QueueError, UNACKNOWLEDGED_MAX};
-use crate::record::{
-    BodiesPolicy, DeadLetters, Forgotten, History, HistoryPolicy, Latest, Receipts, Retention, Workers,
-};
+use crate::record::{BodiesPolicy, DeadLetters, Forgotten, History, HistoryPolicy, Receipts};
 use crate::registry::Registry;
 use crate::store::Store;
-use crate::telemetry::SharedTelemetry;
+use crate::telemetry::{LogSwitch, SharedTelemetry};
 
 /// How long HTTP requests to us may take at the end. With the worker's grace (15 s) and the drainer's end (5 s) this stays
 /// below the 30 s that Kubernetes waits by default.
@@ -71,48 +65,39 @@ pub(super) struct Service {
     readiness: Arc<Readiness>,
     live: Arc<Live>,
     delivering: Option<Delivering>,
+    history: Option<Arc<History>>,
     reconciling: Option<Reconciling>,
-    /// Who is forgotten, for as long as this is there.
-    _forgotten: Arc<Forgotten>,
-    servers: JoinSet<()>,
-    stop_servers: watch::Sender<bool>,
+    front: Front,
+    serving: Serving,
 }
 
 impl Service {
     /// Starts everything; `observer` is told what becomes of each delivery.
     pub(super) async fn start(settings: Settings, observer: Option<Arc<dyn Observer>>) -> anyhow::Result<Self> {
-        Self::start_as(Roles::ALL, settings, observer).await
+        Self::start_as(Roles::ALL, settings, observer, LogSwitch::default()).await
     }
 
-    /// Starts what `roles` has.
+    /// Starts what `roles` has; `log` changes the level of the process's log.
     pub(super) async fn start_as(
         roles: Roles,
         settings: Settings,
         observer: Option<Arc<dyn Observer>>,
+        log: LogSwitch,
     ) -> anyhow::Result<Self> {
         let clock = SystemClock::shared();
         let telemetry = standing::telemetry_of(&settings, roles)?;
         let listeners = Listeners::bind(&settings).await?;
-        let store = store_of(&settings, &telemetry);
-        let registry =
-            Registry::open(&store, settings.store.seals.clone(), settings.webhooks.clone(), Arc::clone(&clock))
-                .await?
-                .watch();
-        let retention = Retention { age: settings.dead_letters.retention, count_max: settings.dead_letters.count_max };
-        let letters = Arc::new(DeadLetters::in_store(&store, retention, Arc::clone(&clock)).await?);
-        let latest = Arc::new(Latest::in_store(&store).await?);
-        let workers = Arc::new(Workers::in_store(&store).await?);
+        let Kept { store, registry, letters, latest, workers, queue } =
+            Kept::open(roles, &settings, &clock, &telemetry).await?;
         let live = Arc::new(Live::new(Arc::clone(&clock)));
-        let access = if roles.worker { Access::Worker } else { Access::Ingest };
-        let queue = open_queue(&settings, &settings.queue.url, access, &clock, &telemetry).await?;
-        let registry = Arc::new(registry);
         let forgotten = Arc::new(Forgotten::following(Arc::clone(&letters), registry.heard()).await);
+        let history = if roles.worker { history(&settings, &store, &clock, &telemetry).await? } else { None };
         let delivering = if roles.worker {
             let parts = Parts {
                 queue: queue.clone(),
                 registry: Arc::clone(&registry),
                 latest: Arc::clone(&latest),
-                history: history(&settings, &store, &clock, &telemetry).await?,
+                history: history.clone(),
                 forgotten: Arc::clone(&forgotten),
                 client: client(&settings)?,
                 clock: Arc::clone(&clock),
@@ -129,16 +114,22 @@ impl Service {
         let readiness = Arc::new(Readiness::new(queue.clone(), Arc::clone(&registry), Arc::clone(&latest), drainer));
         let ingest = remembering_ingest_of(&settings, &store, &queue, &clock, &telemetry).await?;
         let (address, metrics_address) = listeners.addresses()?;
-        let known = Known { queue: &queue, registry: &registry, latest: &latest, letters: &letters };
-        let watched = Watched { endpoints, workers, readiness: Arc::clone(&readiness), live: Arc::clone(&live) };
-        let mut events = operating::router(&settings, &store, &known, watched, &clock, &telemetry);
-        if roles.ingest {
-            let management = management::router(&settings, &registry, &latest, &forgotten, &clock, &telemetry)?;
-            events = events.merge(ways_in(&settings, &ingest)).merge(management);
-        }
-        let (servers, stop_servers) = listeners.serve(events, api::router(Arc::clone(&readiness), telemetry.clone()));
-        let reconciling = if roles.ingest { reconciling(&settings, &ingest, &clock, &telemetry)? } else { None };
-        Ok(Self {
+        let sight = Sight { endpoints, workers, readiness: Arc::clone(&readiness), live: Arc::clone(&live), log };
+        let front = Front {
+            roles,
+            store,
+            ingest: ingest.clone(),
+            queue: queue.clone(),
+            registry: Arc::clone(&registry),
+            latest,
+            letters: Arc::clone(&letters),
+            forgotten,
+            sight,
+            clock,
+            telemetry: telemetry.clone(),
+        };
+        let serving = listeners.serve(front.routes(&settings)?, api::router(Arc::clone(&readiness), telemetry.clone()));
+        let mut service = Self {
             ingest,
             queue,
             registry,
@@ -148,12 +139,61 @@ impl Service {
             metrics_address,
             readiness,
             live,
+            history,
             delivering,
-            reconciling,
-            _forgotten: forgotten,
-            servers,
-            stop_servers,
-        })
+            reconciling: None,
+            front,
+            serving,
+        };
+        service.reconcile(&settings)?;
+        Ok(service)
+    }
+
+    /// Takes of `settings` what `changes` says, all or nothing.
+    ///
+    /// # Errors
+    /// Why it cannot; everything is as it was.
+    pub(super) async fn take(&mut self, settings: &Settings, changes: &Changes) -> anyhow::Result<()> {
+        let routes = self.front.routes(settings)?;
+        if changes.has("misskey") {
+            // Whether it can be made is known before anything changes.
+            self.front.reconciler(settings)?;
+        }
+        if changes.has("webhooks") {
+            self.registry.declare(settings.webhooks.clone()).await?;
+        }
+        self.serving.exchange(routes);
+        if changes.has("misskey") {
+            self.reconcile(settings)?;
+        }
+        self.letters.keep(letters_retention(settings));
+        if let Some(history) = &self.history {
+            history.keep(history_retention(settings));
+        }
+        if changes.has("log") {
+            self.front.sight.log.set(settings.log.level);
+        }
+        Ok(())
+    }
+
+    /// Fetches from now on what Misskey gave up, as `settings` say.
+    fn reconcile(&mut self, settings: &Settings) -> anyhow::Result<()> {
+        let reconciler = self.front.reconciler(settings)?;
+        let (every, clock) = (settings.misskey.reconcile_every, Arc::clone(&self.front.clock));
+        // The earlier one ends first.
+        drop(self.reconciling.take());
+        self.reconciling =
+            reconciler.map(|reconciler| Reconciling::start(reconciler, every, clock, self.telemetry.clone()));
+        Ok(())
+    }
+
+    /// What systemd watches over.
+    pub(super) fn watched(&self) -> Watched {
+        Watched {
+            readiness: Arc::clone(&self.readiness),
+            pulse: self.delivering.as_ref().map(Delivering::pulse),
+            telemetry: self.telemetry.clone(),
+        }
     }
 
     /// Ends when the worker does without having been told to.
@@ -172,9 +212,7 @@ impl Service {
             delivering.stop().await;
         }
         self.live.end();
-        self.stop_servers.send_replace(true);
-        let finish = async { while self.servers.join_next().await.is_some() {} };
-        if tokio::time::timeout(REQUESTS_WAIT_MAX, finish).await.is_err() {
+        if tokio::time::timeout(REQUESTS_WAIT_MAX, self.serving.stop()).await.is_err() {
             self.telemetry.lifecycle("some HTTP requests to us were not finished in time; they got no answer");
         }
         self.queue.close().await;
@@ -284,26 +322,6 @@ pub(super) fn credentials(settings: &Settings) -> Vec<(Source, Credential)> {
     settings.misskey.ingest.iter().map(|entry| (entry.source.clone(), entry.credential.clone())).collect()
 }
 
-/// Every route that events come in by.
-fn ways_in(settings: &Settings, ingest: &Ingest) -> Router {
-    let http = HttpPolicy { tokens: settings.server.operators(), request_bytes_max: settings.ingest.request_bytes_max };
-    let misskey = MisskeyPolicy { credentials: credentials(settings) };
-    ingest::router(ingest.clone(), http).merge(ingest::misskey_router(ingest.clone(), misskey))
-}
-
-/// Fetches what Misskey gave up, if the settings say as whom.
-fn reconciling(
-    settings: &Settings,
-    ingest: &Ingest,
-    clock: &SharedClock,
-    telemetry: &SharedTelemetry,
-) -> anyhow::Result<Option<Reconciling>> {
-    let Some(token) = settings.misskey.token.clone() else { return Ok(None) };
-    let reconciler = reconciler(settings, token, ingest.clone())?;
-    let every = settings.misskey.reconcile_every;
-    Ok(Some(Reconciling::start(reconciler, every, Arc::clone(clock), telemetry.clone())))
-}
-
 fn worker_policy(settings: &Settings) -> Policy {
     let delivery = &settings.delivery;
     Policy {
@@ -321,54 +339,5 @@ fn worker_policy(settings: &Settings) -> Policy {
         deactivate_after: delivery.deactivate_after,
         server: server_of(settings),
         grace: settings.server.shutdown_grace,
-    }
-}
-
-/// The sockets, bound before anything else is started.
-pub(super) struct Listeners {
-    main: TcpListener,
-    metrics: Option<TcpListener>,
-}
-
-impl Listeners {
-    pub(super) async fn bind(settings: &Settings) -> anyhow::Result<Self> {
-        let bind = async |name: &str, address: SocketAddr| {
-            TcpListener::bind(address).await.with_context(|| {
-                format!("{name} = \"{address}\" cannot be listened on; is another program there? Set another address")
-            })
-        };
-        let main = bind("server.listen", settings.server.listen).await?;
-        let metrics = match settings.server.metrics_listen {
-            Some(address) => Some(bind("server.metrics_listen", address).await?),
-            None => None,
-        };
-        Ok(Self { main, metrics })
-    }
-
-    pub(super) fn addresses(&self) -> std::io::Result<(SocketAddr, SocketAddr)> {
-        let main = self.main.local_addr()?;
-        let metrics = self.metrics.as_ref().map_or(Ok(main), TcpListener::local_addr)?;
-        Ok((main, metrics))
-    }
-
-    /// Serves `events` on the main address, and `health` there or on its own.
-    pub(super) fn serve(self, events: Router, health: Router) -> (JoinSet<()>, watch::Sender<bool>) {
-        let (stop, stopped) = watch::channel(false);
-        let mut servers = JoinSet::new();
-        let mut serve = |listener: TcpListener, router: Router| {
-            let mut stopped = stopped.clone();
-            let until = async move {
-                let _told_or_gone = stopped.wait_for(|stop| *stop).await;
-            };
-            servers.spawn(Limited::new(listener, Limits::default()).serve(router, until));
-        };
-        match self.metrics {
-            Some(metrics) => {
-                serve(self.main, events);
-                serve(metrics, health);
-            }
-            None => serve(self.main, events.merge(health)),
-        }
-        (servers, stop)
     }
 }

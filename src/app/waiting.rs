@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::service::{Listeners, Roles};
+use super::listeners::Listeners;
+use super::service::Roles;
 use super::standing;
 use super::store::store_of;
 use crate::api;
@@ -52,7 +53,7 @@ async fn until_it_answers(
         "hikyaku waits for its store before it takes or delivers anything: {error}. Meanwhile http://{address} answers 503"
     ));
     let (events, health) = api::waiting(&reason.subscribe(), telemetry.clone());
-    let (mut servers, stop) = listeners.serve(events, health);
+    let mut serving = listeners.serve(events, health);
     let ended = loop {
         tokio::time::sleep(ASK_EVERY).await;
         match postgres.session().await {
@@ -63,8 +64,7 @@ async fn until_it_answers(
             Err(error) => break Err(error.into()),
         }
     };
-    stop.send_replace(true);
-    while servers.join_next().await.is_some() {}
+    serving.stop().await;
     ended
 }
 

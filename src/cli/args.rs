@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 
 use super::types::AnyTypeArgs;
 use super::{
-    BenchArgs, CheckArgs, DeadCommand, DeliveriesCommand, ForgetArgs, Managing, MisskeyCommand, OptionArgs, Reading,
-    ReconcileArgs, StatusArgs, TestArgs,
+    BenchArgs, CheckArgs, CompletionsArgs, DeadCommand, DeliveriesCommand, ForgetArgs, ManArgs, Managing,
+    MisskeyCommand, OptionArgs, Reading, ReconcileArgs, StatusArgs, TestArgs,
 };
 
 /// hikyaku delivers Misskey's webhooks durably: it takes every event over, and does not let go of it until the receiver
@@ -55,6 +55,10 @@ pub enum Command {
     Forget(ForgetArgs),
     /// Measure this machine: deliveries per second against bare POSTs
     Bench(BenchArgs),
+    /// Print what a shell completes for hikyaku
+    Completions(CompletionsArgs),
+    /// Write the manual pages
+    Man(ManArgs),
 }
 
 /// Arguments of `serve`.

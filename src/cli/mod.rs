@@ -23,6 +23,7 @@ mod remote;
 mod remote_deliveries;
 mod remote_webhooks;
 mod resend;
+mod shell;
 mod shown;
 mod signing;
 mod status;
@@ -49,6 +50,7 @@ pub use remote::{Managing, Reading, Remote, RemoteArgs, RemoteError, TOKEN_VARIA
 pub use remote_deliveries::deliveries_of;
 pub use remote_webhooks::webhooks_of;
 pub use resend::resend;
+pub use shell::{CompletionsArgs, ManArgs, completions, man};
 pub use status::{StatusArgs, status};
 pub use table::Table;
 pub use test_webhook::{TestArgs, test_webhook};

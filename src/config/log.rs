@@ -1,6 +1,7 @@
 //! `[log]`: what is logged, and how.
 
 use super::reader::Section;
+use crate::telemetry::LogLevel;
 
 /// What is logged, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -8,31 +9,17 @@ pub struct Log {
     /// `level`: the least important lines that are still written. Default `info`: what happens to the process, not to
     /// each delivery.
     pub level: LogLevel,
-    /// `format`: how a line is written. Default `text`: for people at a terminal.
+    /// `format`: how a line is written. Default `auto`: as whoever reads it wants it.
     pub format: LogFormat,
-}
-
-/// How important a line is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LogLevel {
-    /// Data lost, or a person needed.
-    Error,
-    /// Dead-lettered or degraded.
-    Warn,
-    /// What happens to the process.
-    #[default]
-    Info,
-    /// Each success.
-    Debug,
-    /// Everything.
-    Trace,
 }
 
 /// How a line is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// For people on a terminal, else for collectors.
     #[default]
+    Auto,
+    /// For people.
     Text,
     /// One JSON object a line, for collectors.
     Json,
@@ -40,16 +27,10 @@ pub enum LogFormat {
 
 impl Log {
     pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
-        let levels = [
-            ("error", LogLevel::Error),
-            ("warn", LogLevel::Warn),
-            ("info", LogLevel::Info),
-            ("debug", LogLevel::Debug),
-            ("trace", LogLevel::Trace),
-        ];
+        let formats = [("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)];
         Self {
-            level: section.word("level", &levels).unwrap_or_default(),
-            format: section.word("format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]).unwrap_or_default(),
+            level: section.word("level", &LogLevel::ALL).unwrap_or_default(),
+            format: section.word("format", &formats).unwrap_or_default(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The settings: read once at start from `hikyaku.toml` and the variables `HIKYAKU__SECTION__KEY`, checked as a whole.
 //!
-//! Later ways win over earlier ones: the defaults in code, the file, the variables, then flags, which their owner
+//! Later ways win over earlier ones: the defaults in code, the file, credentials of systemd, the variables, then flags, which their owner
 //! writes into the public fields and checks with [`Settings::check`]. A name that nobody knows is an error, and every
 //! problem is reported at once. `sources` merges file and variables into one tree, `reader` walks it, and one file per
 //! section says what the section holds and allows. `hikyaku.example.toml` shows every setting; tests keep it equal to
@@ -9,8 +9,10 @@
 //! Nothing is opened, bound or connected to here: only the settings file is read, and files of certificates that it names. Modules take small policy types of
 //! their own, never these structs.
 
+mod changes;
 mod check;
 mod client_certificate;
+mod credentials;
 mod dead_letters;
 mod delivery;
 mod filters;
@@ -43,12 +45,13 @@ use std::path::Path;
 
 use crate::model::Webhook;
 
+pub use changes::Changes;
 pub use dead_letters::DeadLetters;
 pub use delivery::Delivery;
 pub use history::History;
 pub use ingest::Ingest;
 pub use ingest_url::IngestUrl;
-pub use log::{Log, LogFormat, LogLevel};
+pub use log::{Log, LogFormat};
 pub use misskey::Misskey;
 pub use misskey_ingest::MisskeyIngest;
 pub use outbound::Outbound;
@@ -91,7 +94,8 @@ impl Settings {
     /// Reads the settings.
     ///
     /// `file` is the one given with `--config` and must be there; without it `hikyaku.toml` in the working directory is
-    /// read when it is there. `env` is the process's variables; only names that begin with `HIKYAKU__` are ours. `Ok`
+    /// read when it is there. `env` is the process's variables; only names that begin with `HIKYAKU__` are ours, and
+    /// `CREDENTIALS_DIRECTORY`. `Ok`
     /// promises that every value is within its limits and that [`Settings::check`] finds nothing.
     ///
     /// # Errors
@@ -115,6 +119,9 @@ impl Settings {
             let wrong: Vec<String> = problems.iter().flat_map(|problem| problem.keys().to_vec()).collect();
             let clashes = settings.check().into_iter();
             problems.extend(clashes.filter(|clash| !clash.keys().iter().any(|key| wrong.contains(key))));
+        }
+        for problem in &mut problems {
+            problem.name_origin(|variable| sources.credentials.name_of(variable));
         }
         if problems.is_empty() { Ok(settings) } else { Err(SettingsError::new(problems)) }
     }

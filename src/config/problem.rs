@@ -29,6 +29,13 @@ impl Problem {
         Self { origin: None, keys: keys.iter().map(|&key| key.to_owned()).collect(), what }
     }
 
+    /// Calls where it was given by another name, if `name` knows one.
+    pub(super) fn name_origin(&mut self, name: impl FnOnce(&str) -> Option<String>) {
+        if let Some(better) = self.origin.as_deref().and_then(name) {
+            self.origin = Some(better);
+        }
+    }
+
     /// The settings concerned, e.g. `delivery.concurrency`; none when a whole file or variable is wrong.
     pub fn keys(&self) -> &[String] {
         &self.keys

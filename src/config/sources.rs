@@ -10,6 +10,7 @@ use std::path::Path;
 
 use config::{Config, ConfigError, Environment, FileFormat, Map, Value};
 
+use super::credentials::{Credentials, FOLDER_VARIABLE};
 use super::problem::Problem;
 
 /// The file that is read, if it is there, when no other is named.
@@ -31,15 +32,29 @@ pub(super) struct Sources {
     pub(super) file_is_whole: bool,
     /// What could not be read.
     pub(super) problems: Vec<Problem>,
+    /// Which of the variables are credentials.
+    pub(super) credentials: Credentials,
 }
 
 /// Reads the file and the variables.
 ///
 /// `file` was asked for and must be there; without it `hikyaku.toml` in `folder` is read when it is there. Of `env`
-/// only names that begin with `HIKYAKU__` are looked at.
+/// only names that begin with `HIKYAKU__` are looked at, and the one that leads to credentials.
 pub(super) fn gather(file: Option<&Path>, folder: &Path, env: impl IntoIterator<Item = (String, String)>) -> Sources {
     let mut problems = Vec::new();
-    let variables = variables(env, &mut problems);
+    let mut folder_of_credentials = None;
+    let env = env.into_iter().inspect(|(name, value)| {
+        if name == FOLDER_VARIABLE {
+            folder_of_credentials = Some(value.clone());
+        }
+    });
+    let given = variables(env, &mut problems);
+    let credentials =
+        folder_of_credentials.map(|folder| Credentials::read(Path::new(&folder), &mut problems)).unwrap_or_default();
+    let mut variables = credentials.values.clone();
+    // Where both are, the variable is what counts, and what is named.
+    let credentials = credentials.without(&given);
+    variables.extend(given);
     let path = file.map_or_else(|| folder.join(FILE_NAME), Path::to_path_buf);
     let name = path.display().to_string();
     let read = read_file(&path, file.is_some())
@@ -51,7 +66,7 @@ pub(super) fn gather(file: Option<&Path>, folder: &Path, env: impl IntoIterator<
             (merge(None, &variables).unwrap_or_default(), false)
         }
     };
-    Sources { tree, file: name, file_is_whole, problems }
+    Sources { tree, file: name, file_is_whole, problems, credentials }
 }
 
 /// The variable that `value`, found at `path`, was given by; none: it is the file's.

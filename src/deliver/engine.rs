@@ -14,6 +14,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Notify, watch};
 
 use super::live::Live;
+use super::pulse::Beating;
 use super::pursuit::{FanOut, Pursued, Pursuer, Pursuit};
 use super::settle::settle;
 use super::worker::Observer;
@@ -50,8 +51,15 @@ pub(super) enum End {
 }
 
 impl Engine {
-    /// Works until `stop` is told or the queue closes, then finishes what is in flight within the grace.
-    pub(super) async fn run(self, mut work: Consumer, mut retry: Consumer, mut stop: watch::Receiver<bool>) -> End {
+    /// Works until `stop` is told or the queue closes, then finishes what is in flight within the grace. Whoever asks by `beating`
+    /// is answered for as long as it works.
+    pub(super) async fn run(
+        self,
+        mut work: Consumer,
+        mut retry: Consumer,
+        mut stop: watch::Receiver<bool>,
+        mut beating: Beating,
+    ) -> End {
         let mut messages = FuturesUnordered::new();
         let end = {
             let stopped = stop.wait_for(|stop| *stop);
@@ -63,6 +71,7 @@ impl Engine {
                     biased;
                     _ = &mut stopped => break End::Stopped,
                     () = &mut queue_closed => break End::QueueClosed,
+                    () = beating.beat() => {}
                     Some(()) = messages.next(), if !messages.is_empty() => {}
                     lease = next_of(&mut work, &mut retry), if self.has_room() => {
                         let Some(lease) = lease else { break End::QueueClosed };
@@ -74,7 +83,15 @@ impl Engine {
         // What was prefetched goes back to the queue, and no attempt is begun any more.
         drop((work, retry));
         self.pursuer.end.close();
-        let finish = async { while messages.next().await.is_some() {} };
+        let finish = async {
+            loop {
+                tokio::select! {
+                    biased;
+                    () = beating.beat() => {}
+                    next = messages.next() => if next.is_none() { break },
+                }
+            }
+        };
         if tokio::time::timeout(self.grace, finish).await.is_err() {
             let left = messages.len();
             self.pursuer.telemetry.lifecycle(&format!(
@@ -184,20 +201,20 @@ impl Engine {
         match step {
             Step::Done => {
                 let latency = clock.now().since(event.created_at);
-                telemetry.delivered(id, webhook, before.attempts.saturating_add(1), latency);
+                telemetry.delivered(&event.id, id, webhook, before.attempts.saturating_add(1), latency);
             }
             Step::Later { delivery, due, wait: Wait::Retry } => {
                 let error = delivery.last.as_ref().map_or("", |last| &last.error);
-                telemetry.retry_planned(id, webhook, delivery.attempts, due.since(clock.now()), error);
+                telemetry.retry_planned(&event.id, id, webhook, delivery.attempts, due.since(clock.now()), error);
             }
             Step::Later { due, wait: Wait::Park(reason), .. } => {
-                telemetry.parked(id, webhook, *reason, due.since(clock.now()));
+                telemetry.parked(&event.id, id, webhook, *reason, due.since(clock.now()));
             }
             Step::Dead { delivery, reason } => {
                 let error = delivery.last.as_ref().map_or("no attempt was made", |last| &last.error);
-                telemetry.dead_lettered(id, webhook, *reason, error);
+                telemetry.dead_lettered(&event.id, id, webhook, *reason, error);
             }
-            Step::Drop(reason) => telemetry.dropped(id, webhook, *reason),
+            Step::Drop(reason) => telemetry.dropped(&event.id, id, webhook, *reason),
             Step::Skip(SkipReason::Paused | SkipReason::Deactivated) => telemetry.delivery_skipped(),
             // `pursue` never leaves it at that.
             Step::Attempt => {}

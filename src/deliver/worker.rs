@@ -12,6 +12,7 @@ use super::endpoints::{EndpointPolicy, Endpoints};
 use super::engine::{End, Engine};
 use super::failing::Failing;
 use super::live::Live;
+use super::pulse::{Pulse, pulse};
 use super::pursuit::Pursuer;
 use super::rates::{RatePolicy, Rates};
 use crate::clock::SharedClock;
@@ -103,6 +104,7 @@ pub struct Worker {
     telemetry: SharedTelemetry,
     announcer: Announcer,
     endpoints: Arc<Endpoints>,
+    pulse: Pulse,
 }
 
 impl Worker {
@@ -134,14 +136,15 @@ impl Worker {
             deactivated: Arc::clone(&deactivated),
         });
         let engine = engine(parts, Arc::clone(&endpoints), &policy, known, deactivated);
+        let (pulse, beating) = pulse();
         let run = move || {
-            let why = runtime.block_on(engine.run(work, retry, stopped));
+            let why = runtime.block_on(engine.run(work, retry, stopped, beating));
             // Name look-ups under way must not hold up the end.
             runtime.shutdown_background();
             let _nobody_may_wait = end.send(why);
         };
         std::thread::Builder::new().name("hikyaku-deliver".to_owned()).spawn(run)?;
-        Ok(Self { stop, ended, latest, history, telemetry, announcer, endpoints })
+        Ok(Self { stop, ended, latest, history, telemetry, announcer, endpoints, pulse })
     }
 
     /// Ends when the worker does without having been told to: its thread has panicked, or the queue has closed under it.
@@ -154,6 +157,11 @@ impl Worker {
     /// How each webhook stands with this worker.
     pub fn endpoints(&self) -> &Arc<Endpoints> {
         &self.endpoints
+    }
+
+    /// Asks the delivery loop whether it lives.
+    pub fn pulse(&self) -> &Pulse {
+        &self.pulse
     }
 
     /// Stops taking, finishes what is in flight within the grace, and ends. What is not finished stays in the queue.

@@ -32,7 +32,7 @@ pub const MAX_AGE_S: RangeInclusive<u64> = 1..=31_536_000;
 pub const ATTEMPT_TIMEOUT_MS: RangeInclusive<u64> = 100..=600_000;
 
 /// A registration.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Webhook {
     /// Names it; travels as `hookId`.
     pub id: WebhookId,
@@ -109,7 +109,7 @@ pub struct Deactivation {
 }
 
 /// How a webhook's deliveries differ from the settings; `None` is "as the settings say".
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// Waits between attempts.
     pub retry_schedule: Option<Vec<Duration>>,

@@ -35,7 +35,7 @@ pub use forgotten::{Forgotten, ForgottenChanges};
 pub use history::{
     ATTEMPTS_MAX, AttemptShape, Attempted, BodiesPolicy, DeliveryLineShape, DeliveryShape, Entry, Erased,
     HISTORY_PAGE_MAX, History, HistoryCursor, HistoryCursorError, HistoryFilter, HistoryPage, HistoryPolicy,
-    HistoryReader, KeptAttempt, KeptDelivery, WAITING_BYTES_MAX, WRITE_EVERY, WithEvent,
+    HistoryReader, HistoryRetention, KeptAttempt, KeptDelivery, WAITING_BYTES_MAX, WRITE_EVERY, WithEvent,
 };
 pub use latest::{Latest, LatestAttempt, WEBHOOKS_MAX, failing_since};
 pub use receipts::{CLAIM_LEASE, Claim, Receipts};

@@ -38,7 +38,7 @@ impl Registry {
     ) -> Result<bool, RegistryError> {
         let shared = &self.shared;
         let stopped = Deactivation { reason, at: shared.clock.now(), failing_since };
-        let declared = shared.declared.contains_key(id);
+        let declared = shared.declared(id).is_some();
         let _turn = shared.turn.lock().await;
         let Some(step) = shared.store.deactivate(id, stopped.clone(), declared, seen).await? else {
             return Ok(false);

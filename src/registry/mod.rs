@@ -41,7 +41,7 @@ mod sqlite;
 mod state;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, Notify, watch};
@@ -88,7 +88,8 @@ pub struct Registry {
 #[derive(Debug)]
 struct Shared {
     store: Backend,
-    declared: HashMap<WebhookId, Arc<Webhook>>,
+    /// By the settings file.
+    declared: RwLock<HashMap<WebhookId, Arc<Webhook>>>,
     clock: SharedClock,
     snapshot: watch::Sender<Arc<Snapshot>>,
     trouble: watch::Sender<Option<String>>,
@@ -121,9 +122,28 @@ impl Registry {
         }
         check_apart(&declared, &loaded)?;
         let snapshot = watch::Sender::new(Arc::new(Snapshot::new(&declared, loaded)));
+        let declared = RwLock::new(declared);
         let (trouble, heard, turn) = (watch::Sender::new(None), watch::Sender::new(()), Mutex::new(()));
         let shared = Shared { store, declared, clock, snapshot, trouble, heard, turn };
         Ok(Self { shared: Arc::new(shared), watcher: JoinSet::new() })
+    }
+
+    /// Puts `declared` in the place of the webhooks that the settings file declared so far.
+    ///
+    /// # Errors
+    /// As those of [`Self::open`]; those so far stay.
+    pub async fn declare(&self, declared: Vec<Webhook>) -> Result<(), RegistryError> {
+        let declared = by_id(declared)?;
+        let shared = &self.shared;
+        let _turn = shared.turn.lock().await;
+        let loaded = shared.store.load_unless(None).await?.unwrap_or_default();
+        if !loaded.keys_missing.is_empty() {
+            return Err(RegistryError::KeysMissing { names: loaded.keys_missing });
+        }
+        check_apart(&declared, &loaded)?;
+        *shared.declared.write().unwrap_or_else(PoisonError::into_inner) = declared;
+        shared.show(loaded);
+        Ok(())
     }
 
     /// Follows what other processes change, in a task that ends when the registry is dropped.
@@ -225,7 +245,7 @@ impl Registry {
         let shared = &self.shared;
         let webhook = Arc::new(new.into_webhook(shared.clock.now()));
         let id = &webhook.id;
-        if shared.declared.contains_key(id) {
+        if shared.declared(id).is_some() {
             return Err(RegistryError::Taken { id: id.clone() });
         }
         let _turn = shared.turn.lock().await;
@@ -247,8 +267,8 @@ impl Registry {
     /// even with the change, or what the store says.
     pub async fn update(&self, id: &WebhookId, change: Change) -> Result<Arc<Webhook>, RegistryError> {
         let shared = &self.shared;
-        if let Some(declared) = shared.declared.get(id) {
-            return shared.reactivate(declared, &change).await;
+        if let Some(declared) = shared.declared(id) {
+            return shared.reactivate(&declared, &change).await;
         }
         let _turn = shared.turn.lock().await;
         match shared.store.update(id, change, shared.clock.now()).await? {
@@ -271,7 +291,7 @@ impl Registry {
     /// [`RegistryError::NotFound`], [`RegistryError::Declared`], or what the store says.
     pub async fn delete(&self, id: &WebhookId) -> Result<(), RegistryError> {
         let shared = &self.shared;
-        if shared.declared.contains_key(id) {
+        if shared.declared(id).is_some() {
             return Err(RegistryError::Declared { id: id.clone() });
         }
         let _turn = shared.turn.lock().await;
@@ -284,6 +304,17 @@ impl Registry {
 }
 
 impl Shared {
+    /// The webhook of that id that the settings file declares.
+    fn declared(&self, id: &WebhookId) -> Option<Arc<Webhook>> {
+        self.declared.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// Makes a snapshot of what the store has. The caller holds the turn.
+    fn show(&self, loaded: Loaded) {
+        let declared = self.declared.read().unwrap_or_else(PoisonError::into_inner);
+        self.snapshot.send_replace(Arc::new(Snapshot::new(&declared, loaded)));
+    }
+
     /// Puts one change of ours into the snapshot. The caller holds the turn.
     fn follow(&self, step: Step, change: impl FnOnce(&mut Snapshot)) {
         let mut next = Snapshot::clone(&self.snapshot.borrow());
@@ -303,7 +334,7 @@ impl Shared {
                 Some(format!("the webhooks last known are in use: {error}"))
             }
             Ok(Some(loaded)) => {
-                self.snapshot.send_replace(Arc::new(Snapshot::new(&self.declared, loaded)));
+                self.show(loaded);
                 None
             }
             Err(error) => Some(format!("the webhooks last known are in use, since the store cannot be read: {error}")),

@@ -10,6 +10,8 @@
 mod endpoints;
 mod history;
 mod ingest;
+mod level;
+mod lifecycle;
 mod line_limit;
 mod maker;
 mod metrics;
@@ -25,11 +27,12 @@ use std::time::Duration;
 
 use crate::decide::without_excerpt;
 use crate::model::{
-    DeactivationReason, DeathReason, DeliveryId, DropReason, Outcome, ParkReason, Source, Timestamp, WebhookId,
+    DeactivationReason, DeathReason, DeliveryId, DropReason, EventId, Outcome, ParkReason, Source, Timestamp, WebhookId,
 };
 
 pub use endpoints::EndpointGauges;
 pub use ingest::Reconciliation;
+pub use level::{LogLevel, LogSwitch};
 use line_limit::LineLimit;
 use metrics::Metrics;
 pub use request::{answered, of_request, of_same_request};
@@ -157,39 +160,54 @@ impl Telemetry {
     }
 
     /// A delivery reached its receiver, `latency` after its event was created.
-    pub fn delivered(&self, id: &DeliveryId, webhook: &WebhookId, attempts: u32, latency: Duration) {
+    pub fn delivered(&self, event: &EventId, id: &DeliveryId, webhook: &WebhookId, attempts: u32, latency: Duration) {
         self.metrics.delivery.delivered.inc();
         self.metrics.delivery.latency.observe(latency.as_secs_f64());
-        tracing::debug!(delivery = %id, %webhook, attempts, "delivered");
+        tracing::debug!(delivery = %id, %event, %webhook, attempts, "delivered");
     }
 
     /// A delivery will be tried again.
-    pub fn retry_planned(&self, id: &DeliveryId, webhook: &WebhookId, attempts: u32, wait: Duration, error: &str) {
+    pub fn retry_planned(
+        &self,
+        event: &EventId,
+        id: &DeliveryId,
+        webhook: &WebhookId,
+        attempts: u32,
+        wait: Duration,
+        error: &str,
+    ) {
         self.metrics.delivery.retries.inc();
         let error = without_excerpt(error);
-        tracing::debug!(delivery = %id, %webhook, attempts, wait_ms = wait.as_millis(), "will be tried again: {error}");
+        tracing::debug!(delivery = %id, %event, %webhook, attempts, wait_ms = wait.as_millis(), "will be tried again: {error}");
     }
 
     /// A delivery was put off without spending an attempt.
-    pub fn parked(&self, id: &DeliveryId, webhook: &WebhookId, reason: ParkReason, wait: Duration) {
+    pub fn parked(&self, event: &EventId, id: &DeliveryId, webhook: &WebhookId, reason: ParkReason, wait: Duration) {
         self.metrics.delivery.parked(reason).inc();
-        tracing::debug!(delivery = %id, %webhook, %reason, wait_ms = wait.as_millis(), "parked");
+        tracing::debug!(delivery = %id, %event, %webhook, %reason, wait_ms = wait.as_millis(), "parked");
     }
 
     /// A delivery was given up and handed over to the dead letters.
-    pub fn dead_lettered(&self, id: &DeliveryId, webhook: &WebhookId, reason: DeathReason, error: &str) {
+    pub fn dead_lettered(
+        &self,
+        event: &EventId,
+        id: &DeliveryId,
+        webhook: &WebhookId,
+        reason: DeathReason,
+        error: &str,
+    ) {
         self.metrics.delivery.dead.inc();
         self.metrics.dead.by_reason(reason).inc();
         if let Some(silenced) = self.dead_letter_lines.allow() {
             let error = without_excerpt(error);
-            tracing::warn!(delivery = %id, %webhook, %reason, silenced, "dead-lettered: {error}");
+            tracing::warn!(delivery = %id, %event, %webhook, %reason, silenced, "dead-lettered: {error}");
         }
     }
 
     /// A delivery ended because its webhook is no more.
-    pub fn dropped(&self, id: &DeliveryId, webhook: &WebhookId, reason: DropReason) {
+    pub fn dropped(&self, event: &EventId, id: &DeliveryId, webhook: &WebhookId, reason: DropReason) {
         self.metrics.delivery.dropped.inc();
-        tracing::debug!(delivery = %id, %webhook, %reason, "dropped");
+        tracing::debug!(delivery = %id, %event, %webhook, %reason, "dropped");
     }
 
     /// We stopped a webhook.
@@ -318,29 +336,9 @@ impl Telemetry {
         }
     }
 
-    /// The system gives us fewer file descriptors than the settings can need.
-    pub fn few_file_descriptors(&self, given: u64, needed: u64) {
-        tracing::warn!(
-            given,
-            needed,
-            "fewer file descriptors than delivery.concurrency can need; deliveries beyond them are parked. Raise the limit \
-             (systemd: LimitNOFILE), or lower the concurrency"
-        );
-    }
-
-    /// A webhook of the settings file asks for an event type that it may never get; `why`, in words.
-    pub fn doubtful_type(&self, webhook: &WebhookId, why: &str) {
-        tracing::warn!(%webhook, "a webhook of the settings file may wait in vain: on: {why}");
-    }
-
     /// The trouble `what` is over.
     pub fn recovered(&self, what: &str) {
         tracing::info!("over: {what}");
-    }
-
-    /// Something of note in the life of the process.
-    pub fn lifecycle(&self, words: &str) {
-        tracing::info!("{words}");
     }
 
     fn source_label(&self, source: &Source) -> String {

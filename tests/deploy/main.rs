@@ -5,10 +5,13 @@
 
 mod compose;
 mod containers;
+mod debian;
 mod dockerfile;
 mod kubernetes;
 mod metrics;
 mod prometheus;
 mod served;
+mod service;
 mod support;
+mod systemd;
 mod tools;

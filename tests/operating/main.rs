@@ -4,5 +4,9 @@
 
 mod checked;
 mod checked_on_servers;
+mod drained;
 mod health;
+mod logged;
+mod reloaded;
+mod shells;
 mod support;

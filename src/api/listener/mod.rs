@@ -34,6 +34,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 use crate::incoming::RequestId;
 use crate::telemetry::{answered, of_request};
@@ -79,11 +80,10 @@ impl Limited {
         Self { listener, places: Places::new(limits.connections_max), limits }
     }
 
-    /// Serves `router` until `stopped`; then listens no more, closes idle connections, and ends when the requests under way
-    /// are answered.
-    pub async fn serve(self, router: Router, stopped: impl Future<Output = ()>) {
-        let router = router.layer(from_fn(tended));
-        let service = TowerToHyperService::new(tells_how_long_it_waits(router, self.limits.head_wait_max));
+    /// Serves `routes` until `stopped`; then listens no more, closes idle connections, and ends when the requests under way
+    /// are answered. Each request is answered by the routes that hold when it comes.
+    pub async fn serve(self, mut routes: watch::Receiver<Router>, stopped: impl Future<Output = ()>) {
+        let services = watch::Sender::new(self.tended(routes.borrow_and_update().clone()));
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(self.limits.head_wait_max);
         let connections = GracefulShutdown::new();
@@ -91,10 +91,14 @@ impl Limited {
         loop {
             let (stream, peer, place) = tokio::select! {
                 () = &mut stopped => break,
+                Ok(()) = routes.changed() => {
+                    services.send_replace(self.tended(routes.borrow_and_update().clone()));
+                    continue;
+                }
                 accepted = self.accept() => accepted,
             };
             let stream = TokioIo::new(Taken::new(stream, self.limits.unread_wait_max));
-            let told = Told { peer, service: service.clone(), place: Arc::clone(&place) };
+            let told = Told { peer, services: services.subscribe(), place: Arc::clone(&place) };
             let connection = connections.watch(http.serve_connection(stream, told));
             tokio::spawn(async move {
                 tokio::select! {
@@ -107,6 +111,11 @@ impl Limited {
         }
         drop(self.listener);
         connections.shutdown().await;
+    }
+
+    fn tended(&self, router: Router) -> TowerToHyperService<Router> {
+        let router = router.layer(from_fn(tended));
+        TowerToHyperService::new(tells_how_long_it_waits(router, self.limits.head_wait_max))
     }
 
     async fn accept(&self) -> (TcpStream, SocketAddr, Arc<Place>) {
@@ -122,7 +131,7 @@ impl Limited {
 /// The routes for one connection: each request is told where that comes from, and which place it has.
 struct Told {
     peer: SocketAddr,
-    service: TowerToHyperService<Router>,
+    services: watch::Receiver<TowerToHyperService<Router>>,
     place: Arc<Place>,
 }
 
@@ -134,7 +143,8 @@ impl Service<Request<Incoming>> for Told {
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(ConnectInfo(self.peer));
         request.extensions_mut().insert(Arc::clone(&self.place));
-        self.service.call(request)
+        let service = self.services.borrow().clone();
+        service.call(request)
     }
 }
 
@@ -227,7 +237,8 @@ mod tests {
             Limits { connections_max: CONNECTIONS_MAX, head_wait_max, unread_wait_max: LONGEST },
         );
         let (stop, stopped) = oneshot::channel();
-        let serving = tokio::spawn(limited.serve(router, async move {
+        let routes = watch::Sender::new(router).subscribe();
+        let serving = tokio::spawn(limited.serve(routes, async move {
             let _told_or_gone = stopped.await;
         }));
         (address, stop, serving)
@@ -310,5 +321,29 @@ mod tests {
         let answer = rest(under_way).await;
         assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("done"), "{answer:?}");
         tokio::time::timeout(LONGEST, serving).await.expect("waited in vain for the end").expect("no panic");
+    }
+
+    #[tokio::test]
+    async fn routes_that_are_exchanged_answer_the_next_request_on_a_connection_that_is_open() {
+        let limits = Limits { connections_max: CONNECTIONS_MAX, head_wait_max: LONGEST, unread_wait_max: LONGEST };
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let routes = watch::Sender::new(Router::new().route("/", get(|| async { "first" })));
+        tokio::spawn(Limited::new(listener, limits).serve(routes.subscribe(), pending()));
+
+        let mut stream = connected(address, "GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"first") {
+            let read = tokio::time::timeout(LONGEST, stream.read_buf(&mut answer)).await;
+            assert!(read.expect("waited in vain for an answer").expect("read") > 0, "{answer:?}");
+        }
+        drop(routes.send_replace(Router::new().route("/", get(|| async { "second" }))));
+        // They hold once the listener has taken them.
+        let ask =
+            async || rest(connected(address, "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await).await;
+        while !ask().await.ends_with("second") {}
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.expect("sent");
+        let answer = rest(stream).await;
+        assert!(answer.ends_with("second"), "{answer:?}");
     }
 }

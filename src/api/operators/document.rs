@@ -17,7 +17,8 @@ use utoipa::{Modify, OpenApi};
 use super::problem::ProblemShape;
 use super::routes::Routes;
 use super::{
-    OperatorsParts, by, dead_letters, deliveries, endpoints, forgetting, queues, resending, status, stream, webhooks,
+    OperatorsParts, by, dead_letters, deliveries, endpoints, forgetting, log_level, queues, resending, status, stream,
+    webhooks,
 };
 use crate::deliver::Happening;
 
@@ -55,7 +56,9 @@ const TOKEN: &str = "token";
         queues::show,
         status::workers,
         status::show,
-        forgetting::forget
+        forgetting::forget,
+        log_level::show,
+        log_level::set
     ),
     components(schemas(ProblemShape, Happening)),
     tags(
@@ -99,7 +102,7 @@ impl Modify for EveryPath {
         }
         document.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>(TOKEN, [])]);
         for item in document.paths.paths.values_mut() {
-            let changing = [&mut item.post, &mut item.delete].into_iter().flatten();
+            let changing = [&mut item.post, &mut item.put, &mut item.delete].into_iter().flatten();
             changing.for_each(|operation| add_problems(operation, |_| true));
             item.get.iter_mut().for_each(|operation| add_problems(operation, |status| status != "403"));
         }

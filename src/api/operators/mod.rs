@@ -11,6 +11,7 @@
 //! | `GET /v1/stream` | what becomes of deliveries, as it happens ([`stream`]) |
 //! | `GET /v1/webhooks`, `/v1/webhooks/{id}` | the registrations with their state ([`webhooks`]) |
 //! | `GET /v1/queues`, `/v1/workers`, `/v1/status` | how it is ([`queues`], [`status`]) |
+//! | `GET`, `PUT /v1/log-level` | which lines the log has ([`log_level`]) |
 //! | `GET /openapi.json` | all of it, described ([`document`]); without a token |
 //!
 //! What is wrong is answered as RFC 9457 has it ([`problem`]): 400 names each parameter, 401 and 403 are for the token, 404 for
@@ -22,6 +23,7 @@ mod deliveries;
 mod document;
 mod endpoints;
 mod forgetting;
+mod log_level;
 mod params;
 mod problem;
 mod queues;
@@ -53,7 +55,7 @@ use crate::queue::Queue;
 use crate::record::{DeadLetters, HistoryReader, Latest, Workers};
 use crate::registry::Registry;
 use crate::shown::Places;
-use crate::telemetry::SharedTelemetry;
+use crate::telemetry::{LogSwitch, SharedTelemetry};
 
 /// What the operators' API works with.
 #[derive(Debug)]
@@ -76,6 +78,8 @@ pub struct OperatorsParts {
     pub readiness: Arc<Readiness>,
     /// What becomes of deliveries as it happens.
     pub live: Arc<Live>,
+    /// Changes the level of the log.
+    pub log: LogSwitch,
     /// What became of deliveries; none: that is not noted.
     pub history: Option<HistoryReader>,
     /// What there is of deliveries noted in the store, whether or not more is noted now.
@@ -131,6 +135,8 @@ fn routes() -> Routes {
         .delete("/v1/dead-letters/{id}", dead_letters::acting::delete)
         .post("/v1/dead-letters/{id}/replay", dead_letters::acting::replay_one)
         .post("/v1/forget", forgetting::forget)
+        .get("/v1/log-level", log_level::show)
+        .put("/v1/log-level", log_level::set)
 }
 
 /// Runs `work` in a task of its own: a step that has begun is not broken off when the client goes away.

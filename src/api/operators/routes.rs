@@ -37,6 +37,15 @@ impl Routes {
         self.add("post", MethodFilter::POST, path, handler)
     }
 
+    /// `PUT path` is answered by `handler`.
+    pub(super) fn put<H, T>(self, path: &'static str, handler: H) -> Self
+    where
+        H: Handler<T, Arc<OperatorsParts>>,
+        T: 'static,
+    {
+        self.add("put", MethodFilter::PUT, path, handler)
+    }
+
     /// `DELETE path` is answered by `handler`.
     pub(super) fn delete<H, T>(self, path: &'static str, handler: H) -> Self
     where

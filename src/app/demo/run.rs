@@ -20,7 +20,7 @@ use crate::app::service::Service;
 use crate::app::signals::Signals;
 use crate::app::{FAILED, logging};
 use crate::cli::{DemoArgs, Output};
-use crate::config::{Log, LogLevel, Settings};
+use crate::config::{Log, LogFormat, Settings};
 use crate::deliver::Observer;
 use crate::model::{
     Arrival, DeliveryId, Event, EventId, EventType, Options, Owner, Source, Timestamp, WebhookId, check_secret,
@@ -28,6 +28,7 @@ use crate::model::{
 use crate::queue::Depths;
 use crate::record::Filter;
 use crate::registry::NewWebhook;
+use crate::telemetry::LogLevel;
 
 /// What is not done by then is shown as waiting. With what comes before and after, the demo ends within 20 s.
 const RUN_MAX: Duration = Duration::from_secs(14);
@@ -38,7 +39,7 @@ const SHOW_EVERY: Duration = Duration::from_millis(100);
 
 /// Runs the demo and prints its account.
 pub(in crate::app) async fn run(args: &DemoArgs, output: &mut Output) -> anyhow::Result<ExitCode> {
-    logging::start(&Log { level: LogLevel::Error, ..Log::default() });
+    logging::start(&Log { level: LogLevel::Error, format: LogFormat::Text });
     let mut signals = Signals::catch().context("signals cannot be caught")?;
     let stage = Stage::new(args)?;
     let ready = tokio::select! {

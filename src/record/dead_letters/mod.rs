@@ -22,7 +22,7 @@ mod sqlite;
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use page::{Cursor, CursorError, Filter, Page, Purged};
@@ -138,7 +138,7 @@ enum Backend {
 #[derive(Debug)]
 pub struct DeadLetters {
     store: Backend,
-    retention: Retention,
+    retention: Mutex<Retention>,
     clock: SharedClock,
 }
 
@@ -148,6 +148,7 @@ impl DeadLetters {
     /// # Errors
     /// What the store says; the file is as it was.
     pub async fn open(path: &Path, retention: Retention, clock: SharedClock) -> Result<Self, RecordError> {
+        let retention = Mutex::new(retention);
         Ok(Self { store: Backend::Sqlite(SqliteDeadLetters::open(path).await?), retention, clock })
     }
 
@@ -160,7 +161,12 @@ impl DeadLetters {
             Store::Sqlite(path) => return Self::open(path, retention, clock).await,
             Store::Postgres(postgres) => Backend::Postgres(PostgresDeadLetters::open(postgres).await?),
         };
-        Ok(Self { store, retention, clock })
+        Ok(Self { store, retention: Mutex::new(retention), clock })
+    }
+
+    /// Keeps letters so long, and so many, from the next [`Self::prune`] on.
+    pub fn keep(&self, retention: Retention) {
+        *self.retention.lock().unwrap_or_else(PoisonError::into_inner) = retention;
     }
 
     /// The turn to replay: one process at a time, since two would put the same letters back to work, and so send them twice.
@@ -316,10 +322,11 @@ impl DeadLetters {
     /// # Errors
     /// What the store says; a part may be removed.
     pub async fn prune(&self) -> Result<Pruned, RecordError> {
-        let oldest = self.clock.now().minus(self.retention.age);
+        let Retention { age, count_max } = *self.retention.lock().unwrap_or_else(PoisonError::into_inner);
+        let oldest = self.clock.now().minus(age);
         let by_age = ask!(self.store => prune_older(oldest))?;
-        let by_count = ask!(self.store => prune_beyond(self.retention.count_max))?;
-        ask!(self.store => prune_replays(oldest, self.retention.count_max))?;
+        let by_count = ask!(self.store => prune_beyond(count_max))?;
+        ask!(self.store => prune_replays(oldest, count_max))?;
         Ok(Pruned { by_age, by_count })
     }
 

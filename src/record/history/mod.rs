@@ -27,7 +27,7 @@ mod waiting;
 mod writer;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use entry::KeptBody;
@@ -85,10 +85,24 @@ pub struct BodiesPolicy {
     pub bytes_per_second: usize,
 }
 
+/// How much of the history is kept; it can change while it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HistoryRetention {
+    /// As [`HistoryPolicy::age`].
+    pub age: Duration,
+    /// As [`HistoryPolicy::count_max`].
+    pub count_max: u64,
+    /// As [`BodiesPolicy::age`]; of no matter where no bodies are kept.
+    pub bodies_age: Duration,
+    /// As [`BodiesPolicy::bytes_max`].
+    pub bodies_bytes_max: u64,
+}
+
 /// The history that this process writes. See the module's head for what it promises.
 #[derive(Debug)]
 pub struct History {
     waiting: Arc<Waiting>,
+    retention: Arc<Mutex<HistoryRetention>>,
     /// Where it is written, as log lines call it.
     place: String,
     telemetry: SharedTelemetry,
@@ -143,13 +157,14 @@ impl History {
         if let Some(trouble) = trouble {
             writer.failed(&trouble);
         }
-        let Writer { waiting, place, telemetry, policy, .. } = &writer;
+        let Writer { waiting, retention, place, telemetry, policy, .. } = &writer;
         let (waiting, place, telemetry) = (Arc::clone(waiting), place.clone(), telemetry.clone());
+        let retention = Arc::clone(retention);
         let (response_bytes_max, keeps_bodies) = (policy.response_bytes_max, policy.bodies.is_some());
         // Nothing is sent to it: what it works on lies in `waiting`, by its bytes and not by its number.
         let thread = JoinedThread::start("history-write", 1, move |_| writer.run())
             .map_err(|error| RecordError::NoThread(Arc::new(error)))?;
-        Ok(Self { waiting, place, telemetry, response_bytes_max, keeps_bodies, _writer: thread })
+        Ok(Self { waiting, retention, place, telemetry, response_bytes_max, keeps_bodies, _writer: thread })
     }
 
     /// Notes what a delivery has come to. Does no I/O and never waits.
@@ -166,6 +181,11 @@ impl History {
         if is_first {
             self.telemetry.history_behind(&self.place, "deliveries are made faster than they can be written");
         }
+    }
+
+    /// Keeps so much from the next pruning on, which is within a minute.
+    pub fn keep(&self, retention: HistoryRetention) {
+        *self.retention.lock().unwrap_or_else(PoisonError::into_inner) = retention;
     }
 
     /// Whether bodies are kept, so that one entry of each event is to have it.

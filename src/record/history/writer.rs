@@ -3,13 +3,13 @@
 //! It owns the file, or its connection to PostgreSQL. One that cannot be used, whatever the reason, costs nobody else anything:
 //! what it has taken it keeps, and it tries again with growing waits.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::HistoryPolicy;
 use super::entry::Entry;
 use super::sink::{Rows, STEP_ROWS, Sink};
 use super::waiting::{Call, Waiting};
+use super::{HistoryPolicy, HistoryRetention};
 use crate::clock::{Backoff, SharedClock};
 use crate::record::RecordError;
 use crate::telemetry::SharedTelemetry;
@@ -33,6 +33,7 @@ pub(super) struct Writer {
     /// What `sink` is called in log lines.
     pub(super) place: String,
     pub(super) policy: HistoryPolicy,
+    pub(super) retention: Arc<Mutex<HistoryRetention>>,
     clock: SharedClock,
     pub(super) telemetry: SharedTelemetry,
     pub(super) waiting: Arc<Waiting>,
@@ -54,10 +55,18 @@ impl Writer {
         telemetry: SharedTelemetry,
     ) -> Self {
         let waiting = Arc::new(Waiting::taking_bodies(policy.bodies.map_or(0, |bodies| bodies.bytes_per_second)));
+        let bodies = policy.bodies;
+        let retention = HistoryRetention {
+            age: policy.age,
+            count_max: policy.count_max,
+            bodies_age: bodies.map_or(Duration::ZERO, |bodies| bodies.age),
+            bodies_bytes_max: bodies.map_or(0, |bodies| bodies.bytes_max),
+        };
         Self {
             sink,
             place,
             policy,
+            retention: Arc::new(Mutex::new(retention)),
             clock,
             telemetry,
             waiting,
@@ -126,15 +135,15 @@ impl Writer {
         self.rows = self.sink.write(group, &self.policy.worker)?;
         self.waiting.written(group);
         self.batch.drain(..count);
-        let count_max = self.policy.count_max;
+        let count_max = self.retention().count_max;
         self.more_to_prune |= self.rows.deliveries > count_max || self.rows.attempts > count_max;
         Ok(())
     }
 
     /// Removes what is past retention, in at most so many steps.
     fn prune(&mut self, steps: usize) -> Result<(), RecordError> {
-        let oldest = self.clock.now().minus(self.policy.age);
-        let count_max = self.policy.count_max;
+        let HistoryRetention { age, count_max, .. } = self.retention();
+        let oldest = self.clock.now().minus(age);
         let mut gone = 0;
         for _ in 0..steps {
             if !self.more_to_prune {
@@ -153,8 +162,9 @@ impl Writer {
 
     /// Removes bodies that are past retention, in at most so many steps; all of them, when none are kept any more.
     fn prune_bodies(&mut self, steps: usize) -> Result<(), RecordError> {
+        let HistoryRetention { bodies_age, bodies_bytes_max, .. } = self.retention();
         let (oldest, bytes_max) = match self.policy.bodies {
-            Some(bodies) => (self.clock.now().minus(bodies.age), bodies.bytes_max),
+            Some(_) => (self.clock.now().minus(bodies_age), bodies_bytes_max),
             None => (self.clock.now().plus(Duration::from_secs(1)), 0),
         };
         for _ in 0..steps {
@@ -163,6 +173,10 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    fn retention(&self) -> HistoryRetention {
+        *self.retention.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells that nothing can be written, when that begins.

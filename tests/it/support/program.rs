@@ -213,6 +213,10 @@ impl Home {
                 command.env_remove(name);
             }
         }
+        // What tests read is lines for people, though no terminal is here; settings of a file would be outdone by a variable.
+        if !std::fs::read_to_string(self.path("hikyaku.toml")).is_ok_and(|settings| settings.contains("log.format")) {
+            command.env("HIKYAKU__LOG__FORMAT", "text");
+        }
         if let Some(allowed) = self.allowed {
             command.env("HIKYAKU__DELIVERY__ALLOWED_PRIVATE_NETWORKS", allowed);
         }
