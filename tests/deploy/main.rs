@@ -7,6 +7,7 @@ mod compose;
 mod containers;
 mod debian;
 mod dockerfile;
+mod grafana;
 mod kubernetes;
 mod metrics;
 mod prometheus;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use crate::served::Served;
+use crate::served::{Served, until};
 use crate::support::{said, text};
 
 /// A scrape of a server that has taken an event in, so that the one label whose values are not known before is there too.
@@ -84,4 +84,31 @@ fn every_metric_that_a_document_names_is_there() {
         }
     }
     assert!(missing.is_empty(), "metrics that there are not:\n{}", missing.join("\n"));
+}
+
+#[test]
+fn a_queue_that_cannot_be_written_is_told_to_prometheus_and_so_is_that_this_is_over() {
+    let served = Served::start("");
+    let stands = || ["ready", "part_failing{part=\"queue\"}"].map(|name| served.value(&format!("hikyaku_{name}")));
+    assert_eq!(stands(), [1.0, 0.0]);
+    let (there, away) = (served.file("queue.db"), served.file("away.db"));
+    std::fs::rename(&there, &away).expect("moved");
+    assert_eq!(served.try_publish("{\"type\":\"note\",\"body\":{}}\n").0, 503);
+    assert_eq!(stands(), [0.0, 1.0]);
+    assert_eq!(served.value("hikyaku_part_failing{part=\"webhooks\"}"), 0.0, "the store is well");
+    assert_eq!(served.value("hikyaku_events_not_stored_total"), 1.0);
+    std::fs::rename(&away, &there).expect("moved");
+    until("it is ready again", || (stands() == [1.0, 0.0]).then_some(()));
+    served.stop();
+}
+
+#[test]
+fn who_waits_for_its_store_tells_what_it_runs_as_and_that_it_is_not_ready() {
+    // Port 9 is nobody's: it throws away what it is sent, where there is such a thing at all.
+    let served = Served::start("store.url = \"postgres://hikyaku:secret@127.0.0.1:9/hikyaku?sslmode=disable\"\n");
+    assert_eq!([served.value("hikyaku_ready"), served.value("hikyaku_part_failing{part=\"webhooks\"}")], [0.0, 1.0]);
+    let version = env!("CARGO_PKG_VERSION");
+    let labels = format!("queue=\"sqlite\",role=\"all\",store=\"postgresql\",version=\"{version}\"");
+    assert_eq!(served.value(&format!("hikyaku_info{{{labels}}}")), 1.0);
+    served.stop();
 }

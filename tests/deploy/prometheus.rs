@@ -123,6 +123,11 @@ fn sections() -> Vec<Section> {
     sections
 }
 
+/// Where links to the runbook may lead.
+pub(crate) fn anchors() -> BTreeSet<String> {
+    sections().into_iter().map(|section| section.anchor).collect()
+}
+
 /// The alert that a section says it is for.
 fn alert_of(section: &Section) -> Option<(String, String)> {
     let (name, rest) = section.text.trim_start().strip_prefix("Alert `")?.split_once("`, ")?;
@@ -164,6 +169,15 @@ fn the_documented_alerts_are_those_that_there_are() {
         (name.clone(), word(alert, "/annotations/runbook_url"), word(alert, "/labels/severity"))
     };
     assert_eq!(documented, alerts().iter().map(of).collect(), "the table of docs/monitoring.md, and the rules");
+}
+
+#[test]
+fn the_example_for_alertmanager_names_alerts_that_there_are() {
+    let (settings, alerts) = (text("deploy/prometheus/alertmanager.yml"), alerts());
+    assert!(yaml("deploy/prometheus/alertmanager.yml")["route"]["receiver"].is_string());
+    let words = settings.split(|c: char| !c.is_ascii_alphanumeric());
+    let named: BTreeSet<&str> = words.filter(|word| word.starts_with("Hikyaku") && *word != "Hikyaku").collect();
+    assert!(named.len() >= 5 && named.iter().all(|name| alerts.contains_key(*name)), "{named:?}");
 }
 
 /// The selectors of an expression: names of series with what they ask of labels.
