@@ -247,7 +247,7 @@ fn texts_that_do_not_fit_are_refused_in_words() {
         ("[delivery]\nuser_agent = \"\"", "it has 0 characters, and 1 to 256 are allowed"),
         ("[delivery]\nuser_agent = \"a\\nb\"", "it has the character '\\n'; allowed are visible ASCII and spaces"),
         ("[log]\nlevel = \"verbose\"", "allowed are `error`, `warn`, `info`, `debug`, `trace`"),
-        ("[log]\nformat = \"xml\"", "allowed are `text`, `json`"),
+        ("[log]\nformat = \"xml\"", "allowed are `auto`, `text`, `json`"),
     ];
     for (file, expected) in cases {
         let problems = problems(file, &[]);
