@@ -268,14 +268,6 @@ impl Queue {
         Ok(rabbitmq::remove(options).await?)
     }
 
-    /// Looks at RabbitMQ with an eye to [`open_rabbitmq`](Self::open_rabbitmq) with `options`, and changes nothing there.
-    ///
-    /// # Errors
-    /// When it cannot be looked at.
-    pub async fn look_at_rabbitmq(options: &BrokerOptions) -> Result<BrokerLook, BrokerError> {
-        rabbitmq::look(options).await
-    }
-
     /// Stores `messages`, all or none. A message with [`Target::One`](crate::model::Target::One) is due at once.
     ///
     /// # Errors

@@ -56,12 +56,17 @@ pub struct BrokerLook {
     pub rejected: u64,
 }
 
-/// Looks.
-pub(in crate::queue) async fn look(options: &BrokerOptions) -> Result<BrokerLook, BrokerError> {
-    let link = Link::open_any(&options.url, Use::Publish, "hikyaku check").await?;
-    let seen = see(&link, &Topology::new(&options.prefix)).await;
-    link.close().await;
-    seen
+impl crate::queue::Queue {
+    /// Looks at RabbitMQ with an eye to [`open_rabbitmq`](Self::open_rabbitmq) with `options`, and changes nothing there.
+    ///
+    /// # Errors
+    /// When it cannot be looked at.
+    pub async fn look_at_rabbitmq(options: &BrokerOptions) -> Result<BrokerLook, BrokerError> {
+        let link = Link::open_any(&options.url, Use::Publish, "hikyaku check").await?;
+        let seen = see(&link, &Topology::new(&options.prefix)).await;
+        link.close().await;
+        seen
+    }
 }
 
 async fn see(link: &Link, topology: &Topology) -> Result<BrokerLook, BrokerError> {

@@ -75,7 +75,6 @@ use consumer::LaneTask;
 use frame_max::Use;
 use lane::{LaneState, Shared};
 use link::Link;
-pub(super) use look::look;
 use publisher::{Patience, Publisher};
 use reading::Reader;
 use session::Session;
