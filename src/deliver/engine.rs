@@ -186,7 +186,8 @@ impl Engine {
         }
         let Pursuit { delivery, id, .. } = pursuit;
         let Some(entry) = Entry::of(event, id, delivery, step, attempt, self.pursuer.clock.now()) else { return false };
-        history.note(if with_body && history.keeps_bodies() { entry.with_body(event) } else { entry });
+        let wants_body = with_body && history.wants_body(event.body.bytes().len());
+        history.note(if wants_body { entry.with_body(event) } else { entry });
         true
     }
 

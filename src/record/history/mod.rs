@@ -188,9 +188,16 @@ impl History {
         *self.retention.lock().unwrap_or_else(PoisonError::into_inner) = retention;
     }
 
-    /// Whether bodies are kept, so that one entry of each event is to have it.
-    pub fn keeps_bodies(&self) -> bool {
-        self.keeps_bodies
+    /// Whether an entry is to have its event's body of so many bytes, so that none is copied in vain. One that is left out is counted.
+    pub fn wants_body(&self, bytes: usize) -> bool {
+        if !self.keeps_bodies {
+            return false;
+        }
+        let has_room = self.waiting.has_room_for_body(bytes);
+        if !has_room {
+            self.telemetry.history_body_left_out();
+        }
+        has_room
     }
 
     /// Writes what was noted so far. `Ok` promises that it is in the store.

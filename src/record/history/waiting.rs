@@ -85,8 +85,10 @@ impl Waiting {
     pub(super) fn put(&self, mut entry: Entry) -> Result<Put, bool> {
         let mut held = self.held();
         let body = entry.body.as_ref().map(|body| body.bytes.len());
-        let has_room = body.is_none_or(|bytes| held.bytes < BODIES_BYTES && held.bodies.take(bytes, Instant::now()));
-        if !has_room {
+        let has_room = body.is_none_or(|bytes| held.has_room_for_body(bytes));
+        if has_room {
+            held.bodies.owed += body.unwrap_or(0);
+        } else {
             entry.body = None;
         }
         let bytes = entry.bytes();
@@ -105,6 +107,11 @@ impl Waiting {
             self.called.notify_one();
         }
         Ok(if has_room { Put::Whole } else { Put::WithoutBody })
+    }
+
+    /// Whether there is room for a body of so many bytes now.
+    pub(super) fn has_room_for_body(&self, bytes: usize) -> bool {
+        self.held().has_room_for_body(bytes)
     }
 
     /// Asks for what was put so far to be written, and told when it is; nothing is told when nobody writes any more.
@@ -185,18 +192,20 @@ impl Waiting {
     }
 }
 
+impl Held {
+    fn has_room_for_body(&mut self, bytes: usize) -> bool {
+        self.bytes < BODIES_BYTES && self.bodies.has_room(bytes, Instant::now())
+    }
+}
+
 impl Bodies {
-    /// Takes room for a body of so many bytes, if there is any. One that is larger than all the room has to itself what there is.
-    fn take(&mut self, bytes: usize, now: Instant) -> bool {
+    /// Whether there is room for a body of so many bytes. One that is larger than all the room has to itself what there is.
+    fn has_room(&mut self, bytes: usize, now: Instant) -> bool {
         let passed = self.as_of.map_or(Duration::ZERO, |as_of| now.saturating_duration_since(as_of));
         let written = passed.as_nanos().saturating_mul(self.per_second as u128) / 1_000_000_000;
         self.owed = self.owed.saturating_sub(usize::try_from(written).unwrap_or(usize::MAX));
         self.as_of = Some(now);
-        if self.owed > 0 && self.owed + bytes > 2 * self.per_second {
-            return false;
-        }
-        self.owed += bytes;
-        true
+        self.owed == 0 || self.owed + bytes <= 2 * self.per_second
     }
 }
 
@@ -211,12 +220,18 @@ mod tests {
         Bodies { per_second: PER_SECOND, ..Bodies::default() }
     }
 
+    fn take(bodies: &mut Bodies, bytes: usize, now: Instant) -> bool {
+        let has_room = bodies.has_room(bytes, now);
+        bodies.owed += if has_room { bytes } else { 0 };
+        has_room
+    }
+
     #[test]
     fn of_bodies_so_many_bytes_are_put_at_once_and_then_so_many_a_second() {
         let (mut bodies, start) = (bodies(), Instant::now());
         let mut taken_at = |seconds| {
             let now = start + Duration::from_secs(seconds);
-            (0..10_000).filter(|_| bodies.take(1024, now)).count() * 1024
+            (0..10_000).filter(|_| take(&mut bodies, 1024, now)).count() * 1024
         };
         assert_eq!(taken_at(0), AT_ONCE);
         assert_eq!(taken_at(1), PER_SECOND);
@@ -227,7 +242,8 @@ mod tests {
     fn bodies_that_come_close_behind_each_other_are_put_as_fast_as_on_the_average() {
         let (mut bodies, start) = (bodies(), Instant::now());
         // 40,000 a second.
-        let taken = (0..80_000_u64).filter(|turn| bodies.take(1024, start + Duration::from_micros(25 * turn))).count();
+        let taken =
+            (0..80_000_u64).filter(|turn| take(&mut bodies, 1024, start + Duration::from_micros(25 * turn))).count();
         let expected = (AT_ONCE + 2 * PER_SECOND) / 1024;
         assert!(taken.abs_diff(expected) < expected / 50, "{taken} of {expected}");
     }
@@ -235,8 +251,8 @@ mod tests {
     #[test]
     fn a_body_that_is_larger_than_all_the_room_is_put_when_no_other_was_lately() {
         let (mut bodies, start) = (bodies(), Instant::now());
-        assert!(bodies.take(3 * AT_ONCE, start));
-        assert!(!bodies.take(1, start + Duration::from_secs(1)));
-        assert!(bodies.take(3 * AT_ONCE, start + Duration::from_secs(60)));
+        assert!(take(&mut bodies, 3 * AT_ONCE, start));
+        assert!(!take(&mut bodies, 1, start + Duration::from_secs(1)));
+        assert!(take(&mut bodies, 3 * AT_ONCE, start + Duration::from_secs(60)));
     }
 }

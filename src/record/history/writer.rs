@@ -16,8 +16,8 @@ use crate::telemetry::SharedTelemetry;
 
 /// How often what waits is written, at most: so that entries come together, and the disk is left alone in between.
 pub const WRITE_EVERY: Duration = Duration::from_secs(1);
-/// Entries in one transaction at most, so that no other process waits for long. Many, since ids lie anywhere in their index: the
-/// more are written together, the fewer pages are written for each.
+/// Entries in one transaction at most, so that no other process waits for long. Many: the more are written together, the fewer pages
+/// are written for each.
 const GROUP_MAX: usize = 8000;
 /// Waits between tries while nothing can be written.
 const AGAIN_FIRST: Duration = Duration::from_millis(250);

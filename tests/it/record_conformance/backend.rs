@@ -15,6 +15,7 @@ use hikyaku::telemetry::{SharedTelemetry, Telemetry};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
+use super::history_samples::START;
 use crate::support::postgres;
 
 /// Which of the tables are meant: where these are files, the history has its own.
@@ -28,6 +29,9 @@ pub(super) enum Part {
 pub(super) trait Backend: Sized + Sync {
     /// What words about the store name it by.
     const NAME: &str;
+
+    /// The version of the history's tables.
+    const HISTORY_VERSION: u32;
 
     async fn new() -> Self;
 
@@ -69,6 +73,9 @@ pub(super) trait Backend: Sized + Sync {
     /// Puts a million deliveries of 1,000 webhooks into the history, 1 in 1,000 dead, each with an attempt, as a month might.
     async fn fill_history_with_a_million(&self);
 
+    /// Where in the listing the `number`th of them is, as a cursor's text.
+    fn place_in_the_million(number: i64) -> String;
+
     /// From now on the letters' table takes none with that delivery id.
     async fn refuse_letter(&self, id: &str);
 
@@ -78,12 +85,12 @@ pub(super) trait Backend: Sized + Sync {
 
 const MILLION: &str = "
     WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 1000000)
-    INSERT INTO deliveries SELECT n, printf('msg_%032d', n), printf('e%d', n / 4), iif(n % 500 = 0, 'mention', 'note'), 'u1',
+    INSERT INTO deliveries SELECT ((1774960496789 + n / 3) << 20) + n % 3, replace(replace(replace(replace(printf('msg_%032d', n),
+        '0', 'a'), '1', 'b'), '8', 'c'), '9', 'd'), printf('e%d', n / 4), iif(n % 500 = 0, 'mention', 'note'), 'u1',
         'default', printf('wh%d', n % 1000), 1774960496789 + n / 3, 0, 1, 0, iif(n % 1000 = 7, 'dead', 'delivered'),
-        iif(n % 1000 = 7, 'refused', NULL), 1774960496789 + n / 3, NULL FROM n;
-    INSERT INTO attempts SELECT number, 0, 1, accepted_at, 1500, 'delivered', 200, '', 'ok', 'here/1' FROM deliveries;
-    UPDATE history_rows SET deliveries = 1000000, attempts = 1000000;
-    UPDATE deliveries SET delivery_id = replace(replace(replace(replace(delivery_id, '0', 'a'), '1', 'b'), '8', 'c'), '9', 'd');
+        iif(n % 1000 = 7, 'refused', NULL), 1774960496789 + n / 3, NULL, NULL, n / 8192, 0, 1, 1774960496789 + n / 3, 1500,
+        'delivered', 200, '', 'ok', 'here/1' FROM n;
+    UPDATE history_rows SET deliveries = 1000000, attempts = 1000000, ever = 1000000;
 ";
 
 /// SQLite files.
@@ -107,6 +114,7 @@ impl Sqlite {
 
 impl Backend for Sqlite {
     const NAME: &str = "store.db";
+    const HISTORY_VERSION: u32 = 3;
 
     async fn new() -> Self {
         Self(tempfile::tempdir().expect("a folder"))
@@ -169,6 +177,11 @@ impl Backend for Sqlite {
         self.execute(Part::History, MILLION).await;
     }
 
+    fn place_in_the_million(number: i64) -> String {
+        let accepted_at = START.as_millis() + number / 3;
+        format!("{accepted_at}.{}", (accepted_at << 20) + number % 3)
+    }
+
     async fn refuse_letter(&self, id: &str) {
         let sql = format!(
             "CREATE TRIGGER full BEFORE INSERT ON dead_letters WHEN new.delivery_id = '{id}' \
@@ -213,6 +226,7 @@ const MILLION_IN_POSTGRESQL: &str = "
 
 impl Backend for PostgreSql {
     const NAME: &str = "PostgreSQL";
+    const HISTORY_VERSION: u32 = 2;
 
     async fn new() -> Self {
         Self { url: tokio::task::spawn_blocking(postgres::database).await.expect("a database") }
@@ -276,6 +290,10 @@ impl Backend for PostgreSql {
         session.allow(Duration::from_secs(600)).await.expect("allowed");
         session.batch(MILLION_IN_POSTGRESQL).await.expect("filled");
         session.batch("ANALYZE deliveries, attempts").await.expect("analyzed");
+    }
+
+    fn place_in_the_million(number: i64) -> String {
+        format!("{}.{number}", START.as_millis() + number / 3)
     }
 
     async fn refuse_letter(&self, id: &str) {

@@ -7,6 +7,7 @@
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
+use super::place::places_of;
 use crate::model::{Body, Event, Timestamp};
 use crate::record::history::sink::STEP_ROWS;
 use crate::record::history::{Entry, KeptBody, KeptDelivery};
@@ -83,14 +84,18 @@ pub(super) fn prune_step(connection: &mut Connection, oldest: Timestamp, bytes_m
 pub(super) fn event_of(connection: &Connection, number: i64, kept: &KeptDelivery) -> Result<Option<Event>, String> {
     let sql = "SELECT b.server, b.created_at, b.body FROM deliveries d JOIN bodies b ON b.number = d.body
         WHERE d.number = ?1 AND b.event_id = d.event_id";
-    // Others of its event may name it where this does not, since they were written apart.
+    // Others of its event may name it where this does not, since they were written apart. All of an event were taken in at once,
+    // so their rows lie together.
     let of_others = "SELECT b.server, b.created_at, b.body FROM deliveries d JOIN bodies b ON b.number = d.body
-        WHERE d.event_id = ?1 AND b.event_id = d.event_id LIMIT 1";
+        WHERE d.number BETWEEN ?1 AND ?2 AND d.event_id = ?3 AND b.event_id = d.event_id LIMIT 1";
+    let (first, last) = places_of(kept.accepted_at);
     let read = |row: &Row<'_>| Ok(read_event(row, kept));
     let found = || -> rusqlite::Result<Option<Result<Event, String>>> {
         match connection.prepare_cached(sql)?.query_row([number], read).optional()? {
             Some(found) => Ok(Some(found)),
-            None => connection.prepare_cached(of_others)?.query_row([kept.event.as_str()], read).optional(),
+            None => {
+                connection.prepare_cached(of_others)?.query_row((first, last, kept.event.as_str()), read).optional()
+            }
         }
     };
     found().map_err(|error| format!("its body: {error}"))?.transpose()

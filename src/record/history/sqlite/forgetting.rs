@@ -31,16 +31,21 @@ pub(super) fn forget(path: &Path, source: &Source, user: &UserId) -> Result<Eras
         connection.pragma_update(None, "secure_delete", true)?;
         let mut erased = Erased::default();
         for table in ["deliveries", "bodies"] {
-            let last = format!("SELECT coalesce(max(number), 0) FROM {table}");
-            let last: i64 = connection.query_row(&last, [], |row| row.get(0))?;
-            let mut after = 0;
-            while after < last {
+            // Of two rows one after the other the numbers may be far apart.
+            let step = format!(
+                "SELECT max(number) FROM (SELECT number FROM {table} WHERE number > ?1 ORDER BY number LIMIT ?2)"
+            );
+            let mut after = -1;
+            while let Some(last) =
+                connection.query_row(&step, [after, STEP_ROWS], |row| row.get::<_, Option<i64>>(0))?
+            {
+                let whose = Whose { after, last, source, user };
                 if table == "deliveries" {
-                    deliveries(&mut connection, after, source, user, &mut erased)?;
+                    deliveries(&mut connection, whose, &mut erased)?;
                 } else {
-                    bodies(&mut connection, after, source, user, &mut erased)?;
+                    bodies(&mut connection, whose, &mut erased)?;
                 }
-                after += STEP_ROWS;
+                after = last;
             }
         }
         // The log holds what was; a reader that keeps it there leaves that to the next one.
@@ -50,18 +55,24 @@ pub(super) fn forget(path: &Path, source: &Source, user: &UserId) -> Result<Eras
     run().map_err(|error| SqliteError::new(path, error))
 }
 
-fn deliveries(
-    connection: &mut Connection,
+/// Rows of a table that are looked at, and whose of them go.
+#[derive(Clone, Copy)]
+struct Whose<'a> {
     after: i64,
-    source: &Source,
-    user: &UserId,
-    erased: &mut Erased,
-) -> rusqlite::Result<()> {
+    last: i64,
+    source: &'a Source,
+    user: &'a UserId,
+}
+
+fn deliveries(connection: &mut Connection, whose: Whose<'_>, erased: &mut Erased) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let which = "number > ?1 AND number <= ?2 AND user_id = ?3 AND source = ?4";
-    let values = params![after, after + STEP_ROWS, user.as_str(), source.as_str()];
-    let of_them = format!("DELETE FROM attempts WHERE delivery IN (SELECT number FROM deliveries WHERE {which})");
-    let attempts = transaction.prepare_cached(&of_them)?.execute(values)? as u64;
+    let values = params![whose.after, whose.last, whose.user.as_str(), whose.source.as_str()];
+    let of_them =
+        format!("DELETE FROM earlier_attempts WHERE delivery IN (SELECT number FROM deliveries WHERE {which})");
+    let earlier = transaction.prepare_cached(&of_them)?.execute(values)? as u64;
+    let latest = format!("SELECT count(last_attempt) FROM deliveries WHERE {which}");
+    let attempts = earlier + transaction.prepare_cached(&latest)?.query_row(values, |row| row.get::<_, u64>(0))?;
     let deliveries =
         transaction.prepare_cached(&format!("DELETE FROM deliveries WHERE {which}"))?.execute(values)? as u64;
     let counted = "UPDATE history_rows SET deliveries = max(deliveries - ?1, 0), attempts = max(attempts - ?2, 0)";
@@ -72,16 +83,10 @@ fn deliveries(
     Ok(())
 }
 
-fn bodies(
-    connection: &mut Connection,
-    after: i64,
-    source: &Source,
-    user: &UserId,
-    erased: &mut Erased,
-) -> rusqlite::Result<()> {
+fn bodies(connection: &mut Connection, whose: Whose<'_>, erased: &mut Erased) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let which = "number > ?1 AND number <= ?2 AND user_id = ?3 AND source = ?4";
-    let values = params![after, after + STEP_ROWS, user.as_str(), source.as_str()];
+    let values = params![whose.after, whose.last, whose.user.as_str(), whose.source.as_str()];
     let bytes =
         format!("SELECT coalesce(sum(length(body) + {}), 0) FROM bodies WHERE {which}", super::bodies::ROW_BYTES);
     let bytes: u64 = transaction.prepare_cached(&bytes)?.query_row(values, |row| row.get(0))?;

@@ -3,6 +3,7 @@
 
 mod bodies;
 mod forgetting;
+mod place;
 mod read;
 mod retention;
 mod row;

@@ -1,8 +1,8 @@
 //! Reading the history's file, in the process that writes it or in another.
 //!
-//! A page walks the index of that filter which leaves the fewest, and looks at the others row by row. It looks at no more than
-//! [`EXAMINED_MAX`] rows, whatever is asked for, so that every page is soon there: one of few among many is short, or empty, and
-//! tells where to go on.
+//! A page walks the index of that filter which leaves the fewest, or the table itself, and looks at the others row by row. It looks
+//! at no more than [`EXAMINED_MAX`] rows, whatever is asked for, so that every page is soon there: one of few among many is short,
+//! or empty, and tells where to go on.
 
 use std::path::{Path, PathBuf};
 
@@ -12,16 +12,30 @@ use tokio::sync::Mutex;
 
 use super::bodies::event_of;
 use super::forgetting::forget;
-use super::row::{ATTEMPT_COLUMNS, DELIVERY_COLUMNS, read_attempt, read_delivery};
+use super::place::first_place;
+use super::row::{
+    ATTEMPT_COLUMNS, DELIVERY_COLUMNS, DELIVERY_COLUMNS_COUNT, LATEST_COLUMNS, read_attempt, read_delivery, read_latest,
+};
 use super::schema::open_to_read;
 use crate::model::{DeliveryId, DeliveryState, Source, UserId};
 use crate::record::RecordError;
 use crate::record::history::read::{ATTEMPTS_MAX, EXAMINED_MAX, Found, PAGE_BODY_BYTES_MAX, Shown, WithEvent};
 use crate::record::history::{Erased, HistoryCursor, HistoryFilter, HistoryPage, KeptAttempt, KeptDelivery};
+use crate::sqlite::columns::read_column;
 use crate::sqlite::{FileIdentity, SqliteError, SqliteThread};
 
-/// Where in a row of a page what follows [`DELIVERY_COLUMNS`] begins.
-const REST: usize = 13;
+/// Where in a row of [`COLUMNS`] the row's number is, and where its latest attempt begins.
+const NUMBER: usize = DELIVERY_COLUMNS_COUNT;
+const LATEST: usize = NUMBER + 1;
+
+/// The blocks that have rows, those written last first.
+const BLOCKS: &str = "
+    WITH RECURSIVE blocks (block) AS (
+        SELECT max(block) FROM deliveries
+        UNION ALL
+        SELECT (SELECT max(d.block) FROM deliveries d WHERE d.block < blocks.block) FROM blocks WHERE blocks.block IS NOT NULL
+    )
+";
 
 /// Reads the history of a file.
 #[derive(Debug)]
@@ -49,7 +63,7 @@ impl SqliteReader {
         limit: u32,
         after: Option<HistoryCursor>,
     ) -> Result<HistoryPage<Found>, RecordError> {
-        let read = |connection: &Connection, number, kept| Ok((kept, latest_attempt(connection, number)?));
+        let read = |_: &Connection, row: &Row<'_>, kept| Ok((kept, read_latest(row, LATEST)?));
         self.call(move |connection| page(connection, &filter, limit, after, read, |_| 0)).await
     }
 
@@ -59,8 +73,8 @@ impl SqliteReader {
         limit: u32,
         after: Option<HistoryCursor>,
     ) -> Result<HistoryPage<WithEvent>, RecordError> {
-        let read = |connection: &Connection, number, kept: KeptDelivery| {
-            let event = event_of(connection, number, &kept)?;
+        let read = |connection: &Connection, row: &Row<'_>, kept: KeptDelivery| {
+            let event = event_of(connection, read_column(row, NUMBER)?, &kept)?;
             Ok((kept, event))
         };
         let bytes = |(_, event): &WithEvent| event.as_ref().map_or(0, |event| event.body.bytes().len());
@@ -127,13 +141,13 @@ struct Walk {
 
 impl Walk {
     fn of(filter: &HistoryFilter, after: Option<HistoryCursor>) -> Self {
-        // In the order of how few they leave.
-        let few_first = |state: &DeliveryState| *state != DeliveryState::Delivered;
+        // In the order of how few they leave. Most are delivered.
+        let few = |state: &&DeliveryState| **state != DeliveryState::Delivered;
         let mut given: Vec<(&str, &str, usize, &str)> = Vec::new();
         if let Some(event) = &filter.event {
             given.push(("deliveries_by_event", "event_id", 1, event.as_str()));
         }
-        if let Some(state) = filter.state.as_ref().filter(|state| few_first(state)) {
+        if let Some(state) = filter.state.as_ref().filter(few) {
             given.push(("deliveries_by_state", "state", 9, state.as_str()));
         }
         if let Some(webhook) = &filter.webhook {
@@ -142,33 +156,45 @@ impl Walk {
         if let Some(kind) = &filter.kind {
             given.push(("deliveries_by_type", "type", 2, kind.as_str()));
         }
-        if let Some(state) = filter.state.as_ref().filter(|state| !few_first(state)) {
-            given.push(("deliveries_by_state", "state", 9, state.as_str()));
+        let by = given.first().copied();
+        let mut rest: Vec<(usize, String)> =
+            given.iter().skip(1).map(|(_, _, column, text)| (*column, (*text).to_owned())).collect();
+        if filter.state == Some(DeliveryState::Delivered) {
+            rest.push((9, DeliveryState::Delivered.as_str().to_owned()));
         }
         let (mut conditions, mut values) = (Vec::new(), Vec::new());
-        let mut given = given.into_iter();
-        let index = given.next().map_or("deliveries_by_time", |(index, column, _, text)| {
+        if let Some((_, column, _, text)) = by {
             conditions.push(format!("{column} = ?"));
             values.push(Value::from(text.to_owned()));
-            index
-        });
-        for (condition, at) in [("accepted_at >= ?", filter.since), ("accepted_at < ?", filter.until)] {
+        }
+        // So that the planner knows that the index of some states is enough.
+        if by.is_some_and(|(_, column, ..)| column == "state") {
+            conditions.push("state <> 'delivered'".to_owned());
+        }
+        for (condition, at) in [("number >= ?", filter.since), ("number < ?", filter.until)] {
             if let Some(at) = at {
                 conditions.push(condition.to_owned());
-                values.push(Value::from(at.as_millis()));
+                values.push(Value::from(first_place(at)));
             }
         }
-        if let Some(HistoryCursor { accepted_at, number }) = after {
-            conditions.push("(accepted_at, number) < (?, ?)".to_owned());
-            values.extend([Value::from(accepted_at), Value::from(number)]);
+        if let Some(HistoryCursor { number, .. }) = after {
+            conditions.push("number < ?".to_owned());
+            values.push(Value::from(number));
         }
+        let (before, from) = match by {
+            Some((index @ "deliveries_by_event", ..)) => {
+                (BLOCKS, format!("blocks CROSS JOIN deliveries INDEXED BY {index} USING (block)"))
+            }
+            Some((index, ..)) => ("", format!("deliveries INDEXED BY {index}")),
+            None => ("", "deliveries NOT INDEXED".to_owned()),
+        };
         let conditions = if conditions.is_empty() { "true".to_owned() } else { conditions.join(" AND ") };
         let sql = format!(
-            "SELECT {DELIVERY_COLUMNS}, number FROM deliveries INDEXED BY {index} WHERE {conditions} \
-             ORDER BY accepted_at DESC, number DESC LIMIT {}",
+            "{before} SELECT {DELIVERY_COLUMNS}, number, {LATEST_COLUMNS} FROM {from} WHERE {conditions} \
+             ORDER BY number DESC LIMIT {}",
             EXAMINED_MAX + 1
         );
-        Self { sql, values, rest: given.map(|(_, _, column, text)| (column, text.to_owned())).collect() }
+        Self { sql, values, rest }
     }
 
     fn fits(&self, row: &Row<'_>) -> rusqlite::Result<bool> {
@@ -181,13 +207,13 @@ impl Walk {
     }
 }
 
-/// A page of what `read` makes of each delivery with the number of its row; it ends when `bytes` of them are too many.
+/// A page of what `read` makes of each delivery and its row; it ends when `bytes` of them are too many.
 fn page<T>(
     connection: &Connection,
     filter: &HistoryFilter,
     limit: u32,
     after: Option<HistoryCursor>,
-    read: impl Fn(&Connection, i64, KeptDelivery) -> Result<T, String>,
+    read: impl Fn(&Connection, &Row<'_>, KeptDelivery) -> Result<T, String>,
     bytes: impl Fn(&T) -> usize,
 ) -> rusqlite::Result<HistoryPage<T>> {
     let walk = Walk::of(filter, after);
@@ -201,13 +227,12 @@ fn page<T>(
             break;
         }
         examined += 1;
-        let number: i64 = row.get(REST)?;
-        last = Some(HistoryCursor { accepted_at: row.get(6)?, number });
+        last = Some(HistoryCursor { accepted_at: row.get(6)?, number: row.get(NUMBER)? });
         if !walk.fits(row)? {
             continue;
         }
         found += 1;
-        match read_delivery(row).and_then(|kept| read(connection, number, kept)) {
+        match read_delivery(row).and_then(|kept| read(connection, row, kept)) {
             Ok(kept) => {
                 held += bytes(&kept);
                 page.deliveries.push(kept);
@@ -218,27 +243,32 @@ fn page<T>(
     Ok(page)
 }
 
-fn latest_attempt(connection: &Connection, number: i64) -> Result<Option<KeptAttempt>, String> {
-    Ok(latest_attempts(connection, number, 1)?.pop())
-}
-
-/// The latest `count` attempts of the delivery with that number, the latest first.
-fn latest_attempts(connection: &Connection, number: i64, count: u32) -> Result<Vec<KeptAttempt>, String> {
+/// The latest attempts of the delivery with that number, the latest first.
+fn latest_attempts(connection: &Connection, number: i64) -> Result<Vec<KeptAttempt>, String> {
     let sql = format!(
         "SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE delivery = ?1 ORDER BY generation DESC, attempt DESC LIMIT ?2"
     );
     let read = || -> rusqlite::Result<Vec<Result<KeptAttempt, String>>> {
-        connection.prepare_cached(&sql)?.query_map((number, count), |row| Ok(read_attempt(row)))?.collect()
+        let mut statement = connection.prepare_cached(&sql)?;
+        statement.query_map((number, ATTEMPTS_MAX), |row| Ok(read_attempt(row, 0)))?.collect()
     };
     read().map_err(|error| format!("its attempts: {error}"))?.into_iter().collect()
 }
 
+/// The delivery with that id and the number of its row. Should it be there twice, since its event was taken in twice, the one that
+/// was written last.
+fn find(connection: &Connection, id: &DeliveryId) -> rusqlite::Result<Option<(Result<KeptDelivery, String>, i64)>> {
+    let sql = format!(
+        "{BLOCKS} SELECT {DELIVERY_COLUMNS}, number FROM blocks CROSS JOIN deliveries INDEXED BY deliveries_by_id USING (block)
+         WHERE delivery_id = ?1 LIMIT 1"
+    );
+    let row = |row: &Row<'_>| Ok((read_delivery(row), row.get(NUMBER)?));
+    connection.prepare_cached(&sql)?.query_row([id.as_str()], row).optional()
+}
+
 fn with_event(connection: &mut Connection, id: &DeliveryId) -> rusqlite::Result<Option<Result<WithEvent, String>>> {
     let transaction = connection.transaction()?;
-    let sql = format!("SELECT {DELIVERY_COLUMNS}, number FROM deliveries WHERE delivery_id = ?1");
-    let row = |row: &Row<'_>| Ok((read_delivery(row), row.get::<_, i64>(REST)?));
-    let found = transaction.prepare_cached(&sql)?.query_row([id.as_str()], row).optional()?;
-    Ok(found.map(|(kept, number)| {
+    Ok(find(&transaction, id)?.map(|(kept, number)| {
         let kept = kept?;
         let event = event_of(&transaction, number, &kept)?;
         Ok((kept, event))
@@ -248,11 +278,8 @@ fn with_event(connection: &mut Connection, id: &DeliveryId) -> rusqlite::Result<
 fn show(connection: &mut Connection, id: &DeliveryId) -> rusqlite::Result<Option<Shown>> {
     // One look at the file, so that the attempts are those of the state.
     let transaction = connection.transaction()?;
-    let sql = format!("SELECT {DELIVERY_COLUMNS}, number FROM deliveries WHERE delivery_id = ?1");
-    let row = |row: &Row<'_>| Ok((read_delivery(row), row.get::<_, i64>(REST)?));
-    let found = transaction.prepare_cached(&sql)?.query_row([id.as_str()], row).optional()?;
-    Ok(found.map(|(kept, number)| {
-        let mut attempts = latest_attempts(&transaction, number, ATTEMPTS_MAX)?;
+    Ok(find(&transaction, id)?.map(|(kept, number)| {
+        let mut attempts = latest_attempts(&transaction, number)?;
         attempts.reverse();
         Ok((kept?, attempts))
     }))
@@ -272,24 +299,40 @@ mod tests {
         let filter = HistoryFilter::default;
         let (webhook, kind) = (WebhookId::new("wh1").ok(), EventType::new("note").ok());
         let filters = [
-            ("by_time", filter()),
-            ("by_time", HistoryFilter { until: Some(Timestamp::from_millis(9)), ..filter() }),
-            ("by_webhook", HistoryFilter { webhook: webhook.clone(), kind: kind.clone(), ..filter() }),
-            ("by_webhook", HistoryFilter { webhook, state: Some(DeliveryState::Delivered), ..filter() }),
-            ("by_type", HistoryFilter { kind, ..filter() }),
-            ("by_state", HistoryFilter { state: Some(DeliveryState::Dead), ..filter() }),
-            ("by_state", HistoryFilter { state: Some(DeliveryState::Delivered), ..filter() }),
-            ("by_event", HistoryFilter { event: EventId::new("e1").ok(), ..filter() }),
+            ("INTEGER PRIMARY KEY", filter()),
+            ("INTEGER PRIMARY KEY", HistoryFilter { state: Some(DeliveryState::Delivered), ..filter() }),
+            ("INTEGER PRIMARY KEY", HistoryFilter { until: Some(Timestamp::from_millis(9)), ..filter() }),
+            ("INDEX deliveries_by_webhook", HistoryFilter { webhook: webhook.clone(), kind: kind.clone(), ..filter() }),
+            (
+                "INDEX deliveries_by_webhook",
+                HistoryFilter { webhook, state: Some(DeliveryState::Delivered), ..filter() },
+            ),
+            ("INDEX deliveries_by_type", HistoryFilter { kind, ..filter() }),
+            ("INDEX deliveries_by_state", HistoryFilter { state: Some(DeliveryState::Dead), ..filter() }),
         ];
         for (index, filter) in filters {
-            let walk = Walk::of(&filter, Some(cursor));
-            let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", walk.sql)).expect("plan");
-            let plan = statement.query_map(params_from_iter(&walk.values), |row| row.get::<_, String>(3));
-            let plan: Vec<String> = plan.expect("plan").map(|line| line.expect("line")).collect();
-            let plan = plan.join("; ");
-            assert!(plan.starts_with(&format!("SEARCH deliveries USING INDEX deliveries_{index} ")), "{plan}");
-            assert!(plan.contains("accepted_at<?") || plan.contains("(accepted_at,rowid)<(?,?)"), "{plan}");
+            let plan = plan_of(&connection, &Walk::of(&filter, Some(cursor)));
+            assert!(plan.starts_with(&format!("SEARCH deliveries USING {index} ")), "{plan}");
+            assert!(plan.contains("rowid<?"), "{plan}");
             assert!(!plan.contains("TEMP B-TREE"), "{plan}");
         }
+    }
+
+    #[test]
+    fn the_few_deliveries_of_an_event_are_searched_in_one_block_after_the_other() {
+        let connection = Connection::open_in_memory().expect("open");
+        STEPS.iter().for_each(|step| connection.execute_batch(step).expect("schema"));
+        let filter = HistoryFilter { event: EventId::new("e1").ok(), ..HistoryFilter::default() };
+        let plan = plan_of(&connection, &Walk::of(&filter, None));
+        let search = "SEARCH deliveries USING INDEX deliveries_by_event (block=? AND event_id=?)";
+        assert!(plan.contains(search) && plan.contains("SCAN blocks"), "{plan}");
+        assert!(!plan.contains("SCAN d"), "each block is found by one search: {plan}");
+    }
+
+    fn plan_of(connection: &Connection, walk: &Walk) -> String {
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", walk.sql)).expect("plan");
+        let plan = statement.query_map(params_from_iter(&walk.values), |row| row.get::<_, String>(3));
+        let plan: Vec<String> = plan.expect("plan").map(|line| line.expect("line")).collect();
+        plan.join("; ")
     }
 }

@@ -11,21 +11,19 @@ pub(super) fn prune_step(connection: &mut Connection, oldest: Timestamp, count_m
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let before = rows(&transaction)?;
     let (mut now, mut gone) = (before, 0);
-    let sql = "SELECT number, changed_at FROM deliveries ORDER BY changed_at LIMIT ?1";
-    let candidates: Vec<(i64, i64)> = transaction
+    let sql = "SELECT number, changed_at, last_attempt IS NOT NULL FROM deliveries ORDER BY changed_at LIMIT ?1";
+    let candidates: Vec<(i64, i64, u64)> = transaction
         .prepare_cached(sql)?
-        .query_map([STEP_ROWS], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .query_map([STEP_ROWS], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
         .collect::<rusqlite::Result<_>>()?;
-    for (number, changed_at) in candidates {
+    for (number, changed_at, latest) in candidates {
         if changed_at >= oldest.as_millis() && now.deliveries <= count_max && now.attempts <= count_max {
             break;
         }
-        let attempts = transaction.prepare_cached("DELETE FROM attempts WHERE delivery = ?1")?.execute([number])?;
+        let sql = "DELETE FROM earlier_attempts WHERE delivery = ?1";
+        let attempts = latest + transaction.prepare_cached(sql)?.execute([number])? as u64;
         transaction.prepare_cached("DELETE FROM deliveries WHERE number = ?1")?.execute([number])?;
-        now = Rows {
-            deliveries: now.deliveries.saturating_sub(1),
-            attempts: now.attempts.saturating_sub(attempts as u64),
-        };
+        now = Rows { deliveries: now.deliveries.saturating_sub(1), attempts: now.attempts.saturating_sub(attempts) };
         gone += 1;
     }
     if gone > 0 {

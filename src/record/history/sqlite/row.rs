@@ -12,11 +12,18 @@ use crate::sqlite::columns::{read_column, read_moment, read_name, read_text};
 pub(super) const DELIVERY_COLUMNS: &str = "delivery_id, event_id, type, user_id, source, webhook, accepted_at, generation, \
     attempts, state, reason, changed_at, due_at";
 
-/// The columns of a [`KeptAttempt`].
+/// How many they are.
+pub(super) const DELIVERY_COLUMNS_COUNT: usize = 13;
+
+/// The columns of a [`KeptAttempt`] in `attempts`.
 pub(super) const ATTEMPT_COLUMNS: &str =
     "generation, attempt, started_at, took_us, outcome, status, error, response, worker";
 
-/// Reads a row of [`DELIVERY_COLUMNS`].
+/// Those of the latest attempt in the row of its delivery; `last_attempt` is null when none was made.
+pub(super) const LATEST_COLUMNS: &str =
+    "last_generation, last_attempt, started_at, took_us, outcome, status, error, response, worker";
+
+/// Reads a row that begins with [`DELIVERY_COLUMNS`].
 pub(super) fn read_delivery(row: &Row<'_>) -> Result<KeptDelivery, String> {
     let id: String = read_column(row, 0)?;
     let user: Option<String> = read_column(row, 3)?;
@@ -37,19 +44,27 @@ pub(super) fn read_delivery(row: &Row<'_>) -> Result<KeptDelivery, String> {
     })
 }
 
-/// Reads a row of [`ATTEMPT_COLUMNS`].
-pub(super) fn read_attempt(row: &Row<'_>) -> Result<KeptAttempt, String> {
+/// Reads the attempt whose columns begin at `first`, if one was made.
+pub(super) fn read_latest(row: &Row<'_>, first: usize) -> Result<Option<KeptAttempt>, String> {
+    match read_column::<Option<u32>>(row, first + 1)? {
+        Some(_) => read_attempt(row, first).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Reads the attempt whose columns begin at `first`.
+pub(super) fn read_attempt(row: &Row<'_>, first: usize) -> Result<KeptAttempt, String> {
     Ok(KeptAttempt {
-        generation: read_column(row, 0)?,
+        generation: read_column(row, first)?,
         made: Attempted {
-            number: read_column(row, 1)?,
-            started_at: read_moment(row, 2)?,
-            took: Duration::from_micros(read_column(row, 3)?),
-            outcome: read_name(row, 4, Outcome::from_name)?,
-            status: read_column(row, 5)?,
-            error: read_column(row, 6)?,
-            response: read_column(row, 7)?,
+            number: read_column(row, first + 1)?,
+            started_at: read_moment(row, first + 2)?,
+            took: Duration::from_micros(read_column(row, first + 3)?),
+            outcome: read_name(row, first + 4, Outcome::from_name)?,
+            status: read_column(row, first + 5)?,
+            error: read_column(row, first + 6)?,
+            response: read_column(row, first + 7)?,
         },
-        worker: read_column(row, 8)?,
+        worker: read_column(row, first + 8)?,
     })
 }

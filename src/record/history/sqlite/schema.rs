@@ -1,7 +1,15 @@
 //! The history's tables in its file.
 //!
-//! A listing walks one index that has it in order; each ends in `accepted_at` and, as all SQLite's indexes do, in the row's
-//! number. `history_rows` counts both tables, so that nobody has to.
+//! What is noted for a delivery costs as little as can be, since it is noted for each: a row, in the order of time, with the latest
+//! attempt in it, and an entry in some small indexes.
+//! - A delivery's number is its place ([`super::place`]): the moment at which its event was taken in, then some bits of its id. So
+//!   rows lie in the order of listings, every index has that order too, as all of SQLite's end in the row's number, and who
+//!   knows a delivery finds its row without an index.
+//! - Ids are random: in an index of their own each would change a page somewhere. So they are in order within a block, which is
+//!   [`BLOCK_ROWS`] rows that were written one after the other: what is written now lies together, and who searches an id
+//!   asks one block after the other.
+//! - `attempts` are all attempts; those before the latest have a table of their own.
+//! - `history_rows` counts, so that nobody has to.
 
 use std::path::Path;
 use std::time::Duration;
@@ -17,7 +25,10 @@ pub(super) const PART: &str = "history";
 /// How long a statement waits for another's lock. Less than for other files: what waits is in memory.
 const BUSY_MAX: Duration = Duration::from_secs(1);
 
-pub(in crate::record::history) const STEPS: &[&str] = &[FIRST_STEP, bodies::STEP];
+pub(in crate::record::history) const STEPS: &[&str] = &[FIRST_STEP, bodies::STEP, BY_PLACE_STEP];
+
+/// How many rows, of those written one after the other, a block has, about: as many as one transaction writes.
+pub(super) const BLOCK_ROWS: u64 = 8192;
 
 const FIRST_STEP: &str = "
     CREATE TABLE deliveries (
@@ -61,6 +72,86 @@ const FIRST_STEP: &str = "
     INSERT INTO history_rows VALUES (1, 0, 0);
 ";
 
+/// Deliveries by their place, with their latest attempt. The bits of an id are those of [`super::place`]; of two deliveries at one
+/// place the later one takes the next.
+const BY_PLACE_STEP: &str = "
+    CREATE TABLE placed (
+        number INTEGER PRIMARY KEY,
+        delivery_id TEXT NOT NULL,
+        event_id TEXT NOT NULL,
+        type TEXT NOT NULL,
+        user_id TEXT,
+        source TEXT NOT NULL,
+        webhook TEXT NOT NULL,
+        accepted_at INTEGER NOT NULL,
+        generation INTEGER NOT NULL,
+        attempts INTEGER NOT NULL,
+        parks INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        reason TEXT,
+        changed_at INTEGER NOT NULL,
+        due_at INTEGER,
+        body INTEGER,
+        block INTEGER NOT NULL,
+        last_generation INTEGER, -- of the latest attempt; null: none was made
+        last_attempt INTEGER,
+        started_at INTEGER,
+        took_us INTEGER,
+        outcome TEXT,
+        status INTEGER,
+        error TEXT,
+        response TEXT,
+        worker TEXT
+    ) STRICT;
+    WITH bits (letters) AS (VALUES ('abcdefghijklmnopqrstuvwxyz234567')),
+    wanted AS (
+        SELECT *, (min(max(accepted_at, 0), (1 << 43) - 1) << 20) + ((instr(letters, substr(delivery_id, 5, 1)) - 1) << 15)
+            + ((instr(letters, substr(delivery_id, 6, 1)) - 1) << 10) + ((instr(letters, substr(delivery_id, 7, 1)) - 1) << 5)
+            + instr(letters, substr(delivery_id, 8, 1)) - 1 AS place
+        FROM deliveries, bits
+    )
+    INSERT OR IGNORE INTO placed
+    SELECT place + row_number() OVER (PARTITION BY place ORDER BY d.number) - 1, d.delivery_id, d.event_id, d.type, d.user_id,
+        d.source, d.webhook, d.accepted_at, d.generation, d.attempts, d.parks, d.state, d.reason, d.changed_at, d.due_at, d.body,
+        d.number / 8192, a.generation, a.attempt, a.started_at, a.took_us, a.outcome, a.status, a.error, a.response, a.worker
+    FROM wanted d LEFT JOIN attempts a ON a.delivery = d.number AND (a.generation, a.attempt)
+        = (SELECT generation, attempt FROM attempts WHERE delivery = d.number ORDER BY generation DESC, attempt DESC LIMIT 1);
+    CREATE TABLE earlier_attempts (
+        delivery INTEGER NOT NULL, -- the number of its row in deliveries
+        generation INTEGER NOT NULL,
+        attempt INTEGER NOT NULL,
+        started_at INTEGER NOT NULL,
+        took_us INTEGER NOT NULL,
+        outcome TEXT NOT NULL,
+        status INTEGER,
+        error TEXT NOT NULL,
+        response TEXT NOT NULL,
+        worker TEXT NOT NULL,
+        PRIMARY KEY (delivery, generation, attempt)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO earlier_attempts
+    SELECT p.number, a.generation, a.attempt, a.started_at, a.took_us, a.outcome, a.status, a.error, a.response, a.worker
+    FROM attempts a JOIN deliveries d ON d.number = a.delivery JOIN placed p ON p.delivery_id = d.delivery_id
+    WHERE (a.generation, a.attempt) <> (p.last_generation, p.last_attempt);
+    DROP TABLE attempts;
+    DROP TABLE deliveries;
+    ALTER TABLE placed RENAME TO deliveries;
+    CREATE INDEX deliveries_by_id ON deliveries (block, delivery_id);
+    CREATE INDEX deliveries_by_event ON deliveries (block, event_id);
+    CREATE INDEX deliveries_by_webhook ON deliveries (webhook);
+    CREATE INDEX deliveries_by_type ON deliveries (type);
+    CREATE INDEX deliveries_by_state ON deliveries (state) WHERE state <> 'delivered';
+    CREATE INDEX deliveries_by_change ON deliveries (changed_at);
+    CREATE VIEW attempts AS
+        SELECT number AS delivery, last_generation AS generation, last_attempt AS attempt, started_at, took_us, outcome, status, error,
+            response, worker FROM deliveries WHERE last_attempt IS NOT NULL
+        UNION ALL SELECT delivery, generation, attempt, started_at, took_us, outcome, status, error, response, worker
+        FROM earlier_attempts;
+    ALTER TABLE history_rows ADD COLUMN ever INTEGER NOT NULL DEFAULT 0; -- deliveries that were ever added
+    UPDATE history_rows SET ever = (SELECT coalesce(max(block) + 1, 0) FROM deliveries) * 8192,
+        deliveries = (SELECT count(*) FROM deliveries), attempts = (SELECT count(*) FROM attempts);
+";
+
 /// Opens the file to write, making it and the tables where they are absent.
 pub(super) fn open_to_write(path: &Path) -> Result<Connection, SqliteError> {
     let mut connection = sqlite::open(path)?;
@@ -90,5 +181,57 @@ pub(super) fn open_to_read(path: &Path) -> Result<Option<Connection>, SqliteErro
         }
         found if found < STEPS.len() => Ok(None),
         _ => Ok(Some(connection)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_before_deliveries_had_their_place_is_kept() {
+        let connection = Connection::open_in_memory().expect("open");
+        STEPS[..2].iter().for_each(|step| connection.execute_batch(step).expect("older schema"));
+        connection
+            .execute_batch(
+                "CREATE TEMP TABLE n AS WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 8) SELECT n FROM n;
+                 INSERT INTO deliveries
+                 SELECT n, 'msg_' || substr('abcdefgh7777', 1 + 4 * ((n - 1) % 3), 4) || printf('%028d', n), 'e1', 'note', 'u1',
+                     'default', 'wh1', 1000 + n / 5, 0, 2, 0, 'delivered', NULL, 9, NULL, NULL FROM n;
+                 INSERT INTO attempts SELECT n.n, 0, a.n, 5, 6, 'server_error', 500 + a.n, '', '', 'here/1'
+                 FROM n JOIN n a ON a.n <= 2 WHERE n.n <> 3;
+                 UPDATE history_rows SET deliveries = 8, attempts = 14;",
+            )
+            .expect("written");
+
+        connection.execute_batch(BY_PLACE_STEP).expect("migrated");
+
+        let texts = |sql: &str| -> Vec<String> {
+            let mut statement = connection.prepare(sql).expect("asked");
+            statement.query_map([], |row| row.get(0)).expect("asked").map(|row| row.expect("a row")).collect()
+        };
+        let rows = texts(
+            "SELECT (number >> 20) || ' ' || (number & 0xfffff) || ' ' || coalesce(last_attempt || ' ' || status, 'none')
+             FROM deliveries ORDER BY number",
+        );
+        // In base32 abcd is 0, 1, 2, 3, so 1 << 10 | 2 << 5 | 3. The fourth wants the place of the first, the eighth that of the fifth.
+        let expected = [
+            "1000 1091 2 502",
+            "1000 1092 2 502",
+            "1000 136391 2 502",
+            "1000 1048575 none",
+            "1001 1091 2 502",
+            "1001 136391 2 502",
+            "1001 136392 2 502",
+            "1001 1048575 2 502",
+        ];
+        assert_eq!(rows, expected);
+        assert_eq!(
+            texts(
+                "SELECT count(*) || ' ' || max(delivery = number) FROM attempts JOIN deliveries ON number = delivery"
+            ),
+            ["14 1"]
+        );
+        assert_eq!(texts("SELECT deliveries || ' ' || attempts || ' ' || ever FROM history_rows"), ["8 14 8192"]);
     }
 }

@@ -1,70 +1,111 @@
 //! Writing entries: one transaction for many, each idempotent.
+//!
+//! Most entries are the first of their delivery, and nearly all of these are its last too: they cost one statement. Only what
+//! finds its place taken reads what is there. Entries are written in the order of their places, so that rows are put at the end
+//! of their pages and not between others.
 
-use rusqlite::types::ToSqlOutput;
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params_from_iter};
+use std::collections::HashMap;
+
+use rusqlite::types::{Null, ToSqlOutput};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, TransactionBehavior, params_from_iter};
 
 use super::bodies::{add_bytes, put_body};
-use crate::model::{EventId, Outcome};
+use super::place::place_of;
+use super::schema::BLOCK_ROWS;
+use crate::model::{DeliveryState, EventId, Outcome};
 use crate::record::history::sink::Rows;
 use crate::record::history::{Attempted, Entry};
 
-/// A delivery comes further: by generation, attempts spent, whether it has ended, and how often it was parked since its last
-/// attempt. What is as far is written again, since it is the same.
-const PUT_DELIVERY: &str = "
-    INSERT INTO deliveries (delivery_id, event_id, type, user_id, source, webhook, accepted_at, generation, attempts, parks,
-        state, reason, changed_at, due_at, body)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
-    ON CONFLICT (delivery_id) DO UPDATE SET
-        generation = excluded.generation, attempts = excluded.attempts, parks = excluded.parks, state = excluded.state,
-        reason = excluded.reason, changed_at = excluded.changed_at, due_at = excluded.due_at,
-        body = coalesce(body, excluded.body)
-    WHERE (excluded.generation, excluded.attempts, excluded.state <> 'waiting', excluded.parks)
-        >= (generation, attempts, state <> 'waiting', parks)
-    RETURNING number
+const ADD: &str = "
+    INSERT INTO deliveries (number, delivery_id, event_id, type, user_id, source, webhook, accepted_at, generation, attempts, parks,
+        state, reason, changed_at, due_at, body, block, last_generation, last_attempt, started_at, took_us, outcome, status,
+        error, response, worker)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26)
+    ON CONFLICT (number) DO NOTHING
 ";
 
-const NUMBER_OF: &str = "SELECT number FROM deliveries WHERE delivery_id = ?1";
+const AT_PLACE: &str = "
+    SELECT delivery_id, generation, attempts, state <> 'waiting', parks, last_generation, last_attempt, outcome
+    FROM deliveries WHERE number = ?1
+";
 
-const PUT_ATTEMPT: &str = "
-    INSERT INTO attempts (delivery, generation, attempt, started_at, took_us, outcome, status, error, response, worker)
+const COME_FURTHER: &str = "
+    UPDATE deliveries SET generation = ?2, attempts = ?3, parks = ?4, state = ?5, reason = ?6, changed_at = ?7, due_at = ?8,
+        body = coalesce(body, ?9)
+    WHERE number = ?1
+";
+
+const KEEP_LATEST: &str = "
+    INSERT INTO earlier_attempts (delivery, generation, attempt, started_at, took_us, outcome, status, error, response, worker)
+    SELECT number, last_generation, last_attempt, started_at, took_us, outcome, status, error, response, worker
+    FROM deliveries WHERE number = ?1
+";
+
+const PUT_LATEST: &str = "
+    UPDATE deliveries SET last_generation = ?2, last_attempt = ?3, started_at = ?4, took_us = ?5, outcome = ?6, status = ?7,
+        error = ?8, response = ?9, worker = ?10
+    WHERE number = ?1
+";
+
+/// Of a number that was tried twice, the try that delivered is kept, else the first.
+const PUT_EARLIER: &str = "
+    INSERT INTO earlier_attempts (delivery, generation, attempt, started_at, took_us, outcome, status, error, response, worker)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
     ON CONFLICT DO NOTHING
 ";
 
-/// Of a number that was tried twice, the try that delivered is kept.
 const DELIVERED_AFTER_ALL: &str = "
-    UPDATE attempts SET started_at = ?4, took_us = ?5, outcome = ?6, status = ?7, error = ?8, response = ?9, worker = ?10
+    UPDATE earlier_attempts SET started_at = ?4, took_us = ?5, outcome = ?6, status = ?7, error = ?8, response = ?9, worker = ?10
     WHERE delivery = ?1 AND generation = ?2 AND attempt = ?3 AND outcome <> ?6
 ";
+
+/// A transaction under way.
+struct Writing<'a> {
+    transaction: &'a Transaction<'a>,
+    add: CachedStatement<'a>,
+    worker: &'a str,
+    /// The block of what is added.
+    block: u64,
+    added: Rows,
+}
+
+/// What a place has.
+struct Kept {
+    is_it: bool,
+    far: (u32, u32, bool, u32),
+    /// Generation and number of the latest attempt, and whether it delivered.
+    latest: Option<((u32, u32), bool)>,
+}
 
 /// Writes `entries`, all or none, and tells how many rows there are then.
 pub(super) fn write(connection: &mut Connection, entries: &[Entry], worker: &str) -> rusqlite::Result<Rows> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut newest: i64 =
-        transaction.query_row("SELECT coalesce(max(number), 0) FROM deliveries", [], |row| row.get(0))?;
-    let (mut added, mut body_bytes) = (Rows::default(), 0);
-    // Of the event before: the deliveries of an event come one after the other.
-    let mut body: Option<(&EventId, i64)> = None;
+    let ever: u64 = transaction.query_row("SELECT max(ever, 0) FROM history_rows", [], |row| row.get(0))?;
+    let mut writing = Writing {
+        transaction: &transaction,
+        add: transaction.prepare_cached(ADD)?,
+        worker,
+        block: ever / BLOCK_ROWS,
+        added: Rows::default(),
+    };
+    let mut body_bytes = 0;
+    let mut bodies: HashMap<&EventId, i64> = HashMap::new();
     for entry in entries {
         if let Some(kept) = &entry.body {
             let (number, bytes) = put_body(&transaction, entry, kept)?;
-            (body, body_bytes) = (Some((&entry.event, number)), body_bytes + bytes);
+            bodies.insert(&entry.event, number);
+            body_bytes += bytes;
         }
-        let its_body = body.filter(|(event, _)| *event == &entry.event).map(|(_, number)| number);
-        let number = put_delivery(&transaction, entry, its_body)?;
-        // A new row's number is one more than the highest.
-        if number > newest {
-            newest = number;
-            added.deliveries += 1;
-        }
-        if let Some(attempt) = &entry.attempt {
-            added.attempts += put_attempt(&transaction, number, entry.generation, attempt, worker)?;
-        }
+    }
+    for (place, entry) in by_place(entries) {
+        writing.put(place, entry, bodies.get(&entry.event).copied())?;
     }
     if body_bytes > 0 {
         add_bytes(&transaction, body_bytes)?;
     }
-    let sql = "UPDATE history_rows SET deliveries = deliveries + ?1, attempts = attempts + ?2
+    let added = writing.added;
+    drop(writing);
+    let sql = "UPDATE history_rows SET deliveries = deliveries + ?1, attempts = attempts + ?2, ever = ever + ?1
         RETURNING deliveries, attempts";
     let rows = transaction.query_row(sql, (added.deliveries, added.attempts), |row| {
         Ok(Rows { deliveries: row.get(0)?, attempts: row.get(1)? })
@@ -73,55 +114,245 @@ pub(super) fn write(connection: &mut Connection, entries: &[Entry], worker: &str
     Ok(rows)
 }
 
-/// Writes how far the delivery has come, unless it is known to have come further, and tells its number.
-fn put_delivery(transaction: &Transaction<'_>, entry: &Entry, body: Option<i64>) -> rusqlite::Result<i64> {
-    let values: [ToSqlOutput<'_>; 15] = [
-        entry.id.as_str().into(),
-        entry.event.as_str().into(),
-        entry.kind.as_str().into(),
-        entry.user.as_ref().map_or(ToSqlOutput::from(rusqlite::types::Null), |user| user.as_str().into()),
-        entry.source.as_str().into(),
-        entry.webhook.as_str().into(),
-        entry.accepted_at.as_millis().into(),
-        entry.generation.into(),
-        entry.attempts.into(),
-        entry.parks.into(),
-        entry.state.as_str().into(),
-        entry.reason.map_or(ToSqlOutput::from(rusqlite::types::Null), ToSqlOutput::from),
-        entry.changed_at.as_millis().into(),
-        entry.due.map_or(ToSqlOutput::from(rusqlite::types::Null), |due| due.as_millis().into()),
-        body.map_or(ToSqlOutput::from(rusqlite::types::Null), ToSqlOutput::from),
-    ];
-    let mut put = transaction.prepare_cached(PUT_DELIVERY)?;
-    match put.query_row(params_from_iter(values), |row| row.get(0)).optional()? {
-        Some(number) => Ok(number),
-        None => transaction.prepare_cached(NUMBER_OF)?.query_row([entry.id.as_str()], |row| row.get(0)),
+/// The entries in the order of their places; those of one delivery as they came.
+fn by_place(entries: &[Entry]) -> Vec<(i64, &Entry)> {
+    let mut placed: Vec<_> = entries.iter().map(|entry| (place_of(entry.accepted_at, &entry.id), entry)).collect();
+    placed.sort_by_key(|(place, _)| *place);
+    placed
+}
+
+/// How far the delivery has come: by generation, attempts spent, whether it has ended, and how often it was parked since its last
+/// attempt.
+fn far(entry: &Entry) -> (u32, u32, bool, u32) {
+    (entry.generation, entry.attempts, entry.state != DeliveryState::Waiting, entry.parks)
+}
+
+impl Writing<'_> {
+    /// Writes how far the delivery that wants `place` has come, unless it is known to have come further, and its attempt unless it is there.
+    fn put(&mut self, mut place: i64, entry: &Entry, body: Option<i64>) -> rusqlite::Result<()> {
+        loop {
+            if self.add(place, entry, body)? {
+                self.added.deliveries += 1;
+                self.added.attempts += u64::from(entry.attempt.is_some());
+                return Ok(());
+            }
+            let Some(kept) = self.at(place, entry)? else { continue };
+            if kept.is_it {
+                return self.come_further(place, entry, body, &kept);
+            }
+            place = place.wrapping_add(1);
+        }
+    }
+
+    /// Adds the delivery, if the place is free.
+    fn add(&mut self, place: i64, entry: &Entry, body: Option<i64>) -> rusqlite::Result<bool> {
+        let attempt = entry.attempt.as_ref();
+        let values: [ToSqlOutput<'_>; 26] = [
+            place.into(),
+            entry.id.as_str().into(),
+            entry.event.as_str().into(),
+            entry.kind.as_str().into(),
+            optional(entry.user.as_ref().map(|user| user.as_str())),
+            entry.source.as_str().into(),
+            entry.webhook.as_str().into(),
+            entry.accepted_at.as_millis().into(),
+            entry.generation.into(),
+            entry.attempts.into(),
+            entry.parks.into(),
+            entry.state.as_str().into(),
+            optional(entry.reason),
+            entry.changed_at.as_millis().into(),
+            optional(entry.due.map(|due| due.as_millis())),
+            optional(body),
+            i64::try_from(self.block).unwrap_or(i64::MAX).into(),
+            optional(attempt.map(|_| entry.generation)),
+            optional(attempt.map(|attempt| attempt.number)),
+            optional(attempt.map(|attempt| attempt.started_at.as_millis())),
+            optional(attempt.map(took_us)),
+            optional(attempt.map(|attempt| attempt.outcome.as_str())),
+            optional(attempt.and_then(|attempt| attempt.status)),
+            optional(attempt.map(|attempt| attempt.error.as_str())),
+            optional(attempt.map(|attempt| attempt.response.as_str())),
+            optional(attempt.map(|_| self.worker)),
+        ];
+        Ok(self.add.execute(params_from_iter(values))? > 0)
+    }
+
+    fn at(&self, place: i64, entry: &Entry) -> rusqlite::Result<Option<Kept>> {
+        let mut read = self.transaction.prepare_cached(AT_PLACE)?;
+        let kept = read.query_row([place], |row| {
+            let latest = match row.get::<_, Option<u32>>(6)? {
+                Some(number) => Some(((row.get(5)?, number), row.get_ref(7)?.as_str()? == Outcome::Delivered.as_str())),
+                None => None,
+            };
+            Ok(Kept {
+                is_it: row.get_ref(0)?.as_str()? == entry.id.as_str(),
+                far: (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?),
+                latest,
+            })
+        });
+        kept.optional()
+    }
+
+    fn come_further(&mut self, place: i64, entry: &Entry, body: Option<i64>, kept: &Kept) -> rusqlite::Result<()> {
+        // What is as far is written again, since it is the same.
+        if far(entry) >= kept.far {
+            self.transaction.prepare_cached(COME_FURTHER)?.execute((
+                place,
+                entry.generation,
+                entry.attempts,
+                entry.parks,
+                entry.state.as_str(),
+                entry.reason,
+                entry.changed_at.as_millis(),
+                entry.due.map(|due| due.as_millis()),
+                body,
+            ))?;
+        }
+        let Some(attempt) = &entry.attempt else { return Ok(()) };
+        let which = (entry.generation, attempt.number);
+        let delivers = attempt.outcome == Outcome::Delivered;
+        match kept.latest {
+            Some((latest, _)) if which > latest => {
+                self.transaction.prepare_cached(KEEP_LATEST)?.execute([place])?;
+                self.put_attempt(PUT_LATEST, place, entry.generation, attempt)?;
+                self.added.attempts += 1;
+            }
+            Some((latest, delivered)) if which == latest => {
+                if delivers && !delivered {
+                    self.put_attempt(PUT_LATEST, place, entry.generation, attempt)?;
+                }
+            }
+            Some(_) => {
+                let added = self.put_attempt(PUT_EARLIER, place, entry.generation, attempt)?;
+                if added == 0 && delivers {
+                    self.put_attempt(DELIVERED_AFTER_ALL, place, entry.generation, attempt)?;
+                }
+                self.added.attempts += added;
+            }
+            None => self.added.attempts += self.put_attempt(PUT_LATEST, place, entry.generation, attempt)?,
+        }
+        Ok(())
+    }
+
+    /// Runs a statement about an attempt, and tells how many rows it changed.
+    fn put_attempt(&self, sql: &str, place: i64, generation: u32, attempt: &Attempted) -> rusqlite::Result<u64> {
+        let values = (
+            place,
+            generation,
+            attempt.number,
+            attempt.started_at.as_millis(),
+            took_us(attempt),
+            attempt.outcome.as_str(),
+            attempt.status,
+            attempt.error.as_str(),
+            attempt.response.as_str(),
+            self.worker,
+        );
+        Ok(self.transaction.prepare_cached(sql)?.execute(values)? as u64)
     }
 }
 
-/// Writes the attempt unless it is there, and tells how many rows that adds.
-fn put_attempt(
-    transaction: &Transaction<'_>,
-    delivery: i64,
-    generation: u32,
-    attempt: &Attempted,
-    worker: &str,
-) -> rusqlite::Result<u64> {
-    let values = (
-        delivery,
-        generation,
-        attempt.number,
-        attempt.started_at.as_millis(),
-        i64::try_from(attempt.took.as_micros()).unwrap_or(i64::MAX),
-        attempt.outcome.as_str(),
-        attempt.status,
-        attempt.error.as_str(),
-        attempt.response.as_str(),
-        worker,
-    );
-    let added = transaction.prepare_cached(PUT_ATTEMPT)?.execute(values)? as u64;
-    if added == 0 && attempt.outcome == Outcome::Delivered {
-        transaction.prepare_cached(DELIVERED_AFTER_ALL)?.execute(values)?;
+fn took_us(attempt: &Attempted) -> i64 {
+    i64::try_from(attempt.took.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn optional<'a>(value: Option<impl Into<ToSqlOutput<'a>>>) -> ToSqlOutput<'a> {
+    value.map_or(ToSqlOutput::from(Null), Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::schema::STEPS;
+    use super::*;
+    use crate::model::{DeliveryId, EventType, Source, Timestamp, WebhookId};
+
+    fn id(begin: &str) -> DeliveryId {
+        DeliveryId::from_text(&format!("msg_{begin:a<32}")).expect("an id")
     }
-    Ok(added)
+
+    fn attempt(number: u32, outcome: Outcome) -> Attempted {
+        Attempted {
+            number,
+            started_at: Timestamp::from_millis(7),
+            took: Duration::from_millis(3),
+            outcome,
+            status: Some(200),
+            error: String::new(),
+            response: "hello".to_owned(),
+        }
+    }
+
+    /// The delivery with that id has come to `state` by the attempt of that number.
+    fn entry(id: DeliveryId, number: u32, state: DeliveryState) -> Entry {
+        let outcome = if state == DeliveryState::Delivered { Outcome::Delivered } else { Outcome::ServerError };
+        Entry {
+            id,
+            event: EventId::new("e1").expect("an id"),
+            kind: EventType::new("note").expect("a type"),
+            user: None,
+            source: Source::default(),
+            webhook: WebhookId::new("wh1").expect("an id"),
+            accepted_at: Timestamp::from_millis(5),
+            generation: 0,
+            attempts: number,
+            parks: 0,
+            state,
+            reason: None,
+            changed_at: Timestamp::from_millis(9),
+            due: None,
+            attempt: Some(attempt(number, outcome)),
+            body: None,
+        }
+    }
+
+    fn file() -> Connection {
+        let connection = Connection::open_in_memory().expect("open");
+        STEPS.iter().for_each(|step| connection.execute_batch(step).expect("schema"));
+        connection
+    }
+
+    fn written(connection: &Connection) -> Vec<(String, i64, u32, String)> {
+        let sql = "SELECT delivery_id, number & 0xfffff, attempts, state FROM deliveries ORDER BY number";
+        let mut statement = connection.prepare(sql).expect("asked");
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)));
+        rows.expect("asked").map(|row| row.expect("a row")).collect()
+    }
+
+    #[test]
+    fn deliveries_that_want_one_place_lie_side_by_side_and_are_told_apart() {
+        let mut connection = file();
+        let (first, second, third) = (id("aaab7"), id("aaab2"), id("aaac"));
+        let waiting = |id: &DeliveryId| entry(id.clone(), 1, DeliveryState::Waiting);
+        let entries = [waiting(&first), waiting(&second), waiting(&third)];
+        let rows = write(&mut connection, &entries, "here/1").expect("written");
+        assert_eq!(rows, Rows { deliveries: 3, attempts: 3 });
+        let again = [second.clone(), third.clone()].map(|id| entry(id, 2, DeliveryState::Delivered));
+        let rows = write(&mut connection, &again, "here/1").expect("written");
+        assert_eq!(rows, Rows { deliveries: 3, attempts: 5 });
+        let text = |id: &DeliveryId| id.as_str().to_owned();
+        let expected = [
+            (text(&first), 1, 1, "waiting".to_owned()),
+            (text(&second), 2, 2, "delivered".to_owned()),
+            (text(&third), 3, 2, "delivered".to_owned()),
+        ];
+        assert_eq!(written(&connection), expected);
+    }
+
+    #[test]
+    fn attempts_that_come_in_any_order_are_all_there_and_the_latest_lies_with_its_delivery() {
+        let mut connection = file();
+        for number in [2, 1, 4, 3, 2, 4] {
+            let entry = entry(id("b"), number, DeliveryState::Waiting);
+            write(&mut connection, &[entry], "here/1").expect("written");
+        }
+        let sql = "SELECT group_concat(attempt) FROM (SELECT attempt FROM attempts ORDER BY attempt)";
+        let all: String = connection.query_row(sql, [], |row| row.get(0)).expect("asked");
+        assert_eq!(all, "1,2,3,4");
+        let sql = "SELECT last_attempt, attempts, (SELECT attempts FROM history_rows) FROM deliveries";
+        let latest = connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+        assert_eq!(latest, Ok((4, 4, 4)));
+    }
 }
