@@ -112,3 +112,13 @@ fn who_waits_for_its_store_tells_what_it_runs_as_and_that_it_is_not_ready() {
     assert_eq!(served.value(&format!("hikyaku_info{{{labels}}}")), 1.0);
     served.stop();
 }
+
+#[test]
+fn what_the_queues_file_holds_and_may_hold_is_told() {
+    let served = Served::start("queue.bytes_max = 67108864\n");
+    served.publish("{\"type\":\"note\",\"body\":{}}\n");
+    let (holds, may_hold) = (served.value("hikyaku_queue_used_bytes"), served.value("hikyaku_queue_limit_bytes"));
+    assert_eq!(may_hold, 67_108_864.0);
+    assert!(holds > 0.0 && holds < may_hold, "{holds} bytes");
+    served.stop();
+}
