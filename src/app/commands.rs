@@ -57,7 +57,7 @@ pub(super) async fn webhooks(
     let store = store_of_a_command(&settings);
     // Deleting is the way out when the settings file declares what the store has too, so it must not fail for that.
     let deleted = match &command {
-        WebhooksCommand::Delete { id } => settings.webhooks.iter().find(|webhook| webhook.id.as_str() == id),
+        WebhooksCommand::Delete { id, .. } => settings.webhooks.iter().find(|webhook| webhook.id.as_str() == id),
         _ => None,
     };
     let deleted = deleted.map(|webhook| webhook.id.clone());

@@ -32,6 +32,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use crate::cli::{self, Args, CliError, Command, Output};
+use crate::clock::SystemClock;
 use crate::config::{Settings, SettingsError};
 
 /// Done, but something was wrong; the command has said what.
@@ -80,14 +81,20 @@ async fn run(args: Args, output: &mut Output) -> anyhow::Result<ExitCode> {
         Command::Serve(serve) => serve::run(settings, &serve, args.config).await,
         Command::Reconcile(reconcile) => commands::reconcile(&settings, &reconcile, output).await,
         Command::Publish(publish) => commands::publish(&settings, &publish, output).await,
-        Command::Webhooks(args) => match status::remote(&settings, &args.remote, output)? {
-            Some(remote) => done(cli::webhooks_of(&remote, args.command, output).await),
+        Command::Webhooks(args) => match status::remote(&settings, &args.remote.or(args.command.remote()), output)? {
+            Some(remote) => went(cli::webhooks_of(&remote, args.command, output).await),
             None => commands::webhooks(settings, args.command, output).await,
         },
-        Command::Forget(forget) => commands::forget(settings, &forget, output).await,
-        Command::Dead(command) => commands::dead(&settings, command, output).await,
+        Command::Forget(forget) => match status::remote(&settings, &forget.remote, output)? {
+            Some(remote) => went(cli::forget_at(&remote, &forget, output).await.map(|()| true)),
+            None => commands::forget(settings, &forget, output).await,
+        },
+        Command::Dead(args) => match status::remote(&settings, &args.remote, output)? {
+            Some(remote) => went(cli::dead_of(&remote, args.command, &SystemClock::shared(), output).await),
+            None => commands::dead(&settings, args.command, output).await,
+        },
         Command::Deliveries(args) => match status::remote(&settings, &args.remote, output)? {
-            Some(remote) => done(cli::deliveries_of(&remote, args.command, output).await),
+            Some(remote) => went(cli::deliveries_of(&remote, args.command, &SystemClock::shared(), output).await),
             None => commands::deliveries(&settings, args.command, output).await,
         },
         Command::Status(args) => status::status(&settings, &args, output).await,
@@ -112,6 +119,11 @@ fn variables() -> impl Iterator<Item = (String, String)> {
 /// What a command came to that either did it or says why not.
 fn done(result: Result<(), CliError>) -> anyhow::Result<ExitCode> {
     Ok(result.map(|()| ExitCode::SUCCESS)?)
+}
+
+/// What a command came to that tells whether all went well.
+fn went(well: Result<bool, CliError>) -> anyhow::Result<ExitCode> {
+    Ok(if well? { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
 
 /// Says what went wrong, with all its causes, and with which exit code that ends.

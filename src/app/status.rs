@@ -22,7 +22,7 @@ use crate::telemetry::Telemetry;
 pub(super) async fn status(settings: &Settings, args: &StatusArgs, output: &mut Output) -> anyhow::Result<ExitCode> {
     log_errors(settings);
     let told = match remote(settings, &args.remote, output)? {
-        Some(remote) => remote.get("/v1/status", &[]).await?,
+        Some(remote) => remote.status().await?,
         None => serde_json::to_value(looked(settings).await?)?,
     };
     let is_ready = cli::status(&told, args.json, output)?;

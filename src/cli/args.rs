@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use super::types::AnyTypeArgs;
 use super::{
     BenchArgs, CheckArgs, CompletionsArgs, DeadCommand, DeliveriesCommand, ForgetArgs, ManArgs, Managing,
-    MisskeyCommand, OptionArgs, Reading, ReconcileArgs, StatusArgs, TestArgs,
+    MisskeyCommand, OptionArgs, Reading, ReconcileArgs, RemoteArgs, StatusArgs, TestArgs,
 };
 
 /// hikyaku delivers Misskey's webhooks durably: it takes every event over, and does not let go of it until the receiver
@@ -32,11 +32,10 @@ pub enum Command {
     Demo(DemoArgs),
     /// Publish events from NDJSON (one event a line) to the queue
     Publish(PublishArgs),
-    /// Manage webhooks, here or, with --url before what to do, those of a running hikyaku
+    /// Manage webhooks, here or, with --url, those of a running hikyaku (before create, update and test, which have another)
     Webhooks(Managing<WebhooksCommand>),
     /// Dead letters: deliveries that were given up
-    #[command(subcommand)]
-    Dead(DeadCommand),
+    Dead(Reading<DeadCommand>),
     /// What became of deliveries, with every attempt
     Deliveries(Reading<DeliveriesCommand>),
     /// How it is: queue, store, workers, webhooks that fail, dead letters; exit code 1 when something is wrong
@@ -125,6 +124,9 @@ pub enum WebhooksCommand {
         /// Print a JSON array
         #[arg(long)]
         json: bool,
+        /// Which hikyaku.
+        #[command(flatten)]
+        remote: RemoteArgs,
     },
     /// Show one webhook
     Show {
@@ -136,6 +138,9 @@ pub enum WebhooksCommand {
         /// Print a JSON document
         #[arg(long)]
         json: bool,
+        /// Which hikyaku.
+        #[command(flatten)]
+        remote: RemoteArgs,
     },
     /// Register a webhook
     Create(Box<CreateArgs>),
@@ -145,9 +150,22 @@ pub enum WebhooksCommand {
     Delete {
         /// The webhook's id
         id: String,
+        /// Which hikyaku.
+        #[command(flatten)]
+        remote: RemoteArgs,
     },
     /// Send a dummy event to a webhook, once, whatever its status and types; exit code 1 when it is not taken
     Test(TestArgs),
+}
+
+impl WebhooksCommand {
+    /// Which hikyaku stands behind what to do.
+    pub fn remote(&self) -> RemoteArgs {
+        match self {
+            Self::List { remote, .. } | Self::Show { remote, .. } | Self::Delete { remote, .. } => remote.clone(),
+            Self::Create(_) | Self::Update(_) | Self::Test(_) => RemoteArgs::default(),
+        }
+    }
 }
 
 /// Arguments of `webhooks create`.

@@ -1,15 +1,15 @@
 //! `hikyaku deliveries ...`: what became of deliveries, for a person at a shell. Read from the history's file, whether or not
 //! hikyaku serves meanwhile; nothing is changed.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::dead::{delivery_id, moment, usage};
 use super::delivery_args::DeliveryFilterArgs;
 use super::listing::{self, Look, Rows};
 use super::{CliError, DeliveriesCommand, Output, Table};
 use crate::clock::SharedClock;
-use crate::model::{DeliveryId, DeliveryState, EventId, EventType, Timestamp, WebhookId};
-use crate::record::{DeadLetters, HistoryFilter, HistoryReader, KeptAttempt, KeptDelivery, Replayed};
+use crate::model::{DeliveryId, DeliveryState, EventId, EventType, WebhookId};
+use crate::record::{DeadLetters, HistoryFilter, HistoryReader, KeptAttempt, Replayed};
 
 /// Does what `command` says.
 ///
@@ -47,26 +47,27 @@ pub(super) fn filter_of(args: &DeliveryFilterArgs, clock: &SharedClock) -> Resul
     })
 }
 
-/// A delivery with its latest attempt.
-type LineOf = (KeptDelivery, Option<KeptAttempt>);
-
-const LOOK: Look<LineOf> = Look {
+const LOOK: Look<Value> = Look {
     heads: &["ACCEPTED", "DELIVERY", "WEBHOOK", "TYPE", "STATE", "REASON", "ATTEMPTS", "LAST", "DUE"],
-    cells: |(delivery, last)| {
-        vec![
-            delivery.accepted_at.to_rfc3339(),
-            delivery.id.to_string(),
-            delivery.webhook.to_string(),
-            delivery.kind.to_string(),
-            delivery.state.to_string(),
-            delivery.reason.clone().unwrap_or_default(),
-            delivery.attempts.to_string(),
-            last.as_ref().map(outcome_of).unwrap_or_default(),
-            delivery.due.map(Timestamp::to_rfc3339).unwrap_or_default(),
-        ]
+    cells: |delivery| {
+        let last = &delivery["lastAttempt"];
+        let mut cells = ["acceptedAt", "id", "webhookId", "type", "state", "reason", "attempts", "", "dueAt"]
+            .map(|name| text(delivery, name))
+            .to_vec();
+        cells[7] = if last.is_null() { String::new() } else { outcome_of(last) };
+        cells
     },
-    json: |(delivery, last)| delivery.to_json_with(last.as_ref()),
+    json: Value::clone,
 };
+
+/// A field's text; nothing for null.
+pub(super) fn text(of: &Value, name: &str) -> String {
+    match &of[name] {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
 
 async fn list(
     history: &HistoryReader,
@@ -77,19 +78,29 @@ async fn list(
 ) -> Result<(), CliError> {
     let page = async |limit, after| {
         let page = history.list(filter, limit, after).await?;
-        Ok(Rows { rows: page.deliveries, next: page.next, problems: page.problems })
+        let rows = page.deliveries.iter().map(|(delivery, last)| delivery.to_json_with(last.as_ref())).collect();
+        Ok(Rows { rows, next: page.next, problems: page.problems })
     };
-    let is_more = listing::list(&LOOK, limit, json, output, page).await?;
-    if is_more && !json {
+    list_pages(limit, json, output, page).await
+}
+
+/// Lists deliveries that come by pages.
+pub(super) async fn list_pages<C>(
+    limit: u64,
+    json: bool,
+    output: &mut Output,
+    page: impl AsyncFnMut(u32, Option<C>) -> Result<Rows<Value, C>, CliError>,
+) -> Result<(), CliError> {
+    if listing::list(&LOOK, limit, json, output, page).await? && !json {
         output.note(&format!("those taken in last, {limit} of more; --limit shows more, --until earlier ones"));
     }
     Ok(())
 }
 
 /// The outcome, and the status if there was one.
-fn outcome_of(attempt: &KeptAttempt) -> String {
-    let status = attempt.made.status.map(|status| format!(" {status}")).unwrap_or_default();
-    format!("{}{status}", attempt.made.outcome)
+fn outcome_of(attempt: &Value) -> String {
+    let status = attempt["status"].as_u64().map(|status| format!(" {status}")).unwrap_or_default();
+    format!("{}{status}", text(attempt, "outcome"))
 }
 
 async fn show(
@@ -110,21 +121,28 @@ async fn show(
         Some(letters) => letters.replays(&id).await?,
         None => Vec::new(),
     };
+    let attempts: Vec<Value> = attempts.iter().map(KeptAttempt::to_json).collect();
+    let replays: Vec<_> = replays.iter().map(Replayed::to_shape).collect();
+    tell(&json!({ "delivery": delivery.to_json(), "attempts": attempts, "replays": replays }), json, output)
+}
+
+/// Tells a delivery, which is as `GET /v1/deliveries/{id}` answers it.
+pub(super) fn tell(shown: &Value, json: bool, output: &mut Output) -> Result<(), CliError> {
     if json {
-        let attempts: Vec<Value> = attempts.iter().map(KeptAttempt::to_json).collect();
-        let replays: Vec<_> = replays.iter().map(Replayed::to_shape).collect();
-        let shown = serde_json::json!({ "delivery": delivery.to_json(), "attempts": attempts, "replays": replays });
         return output.line(&shown.to_string());
     }
     let mut table = Table::new(&[]);
-    if let Value::Object(fields) = delivery.to_json() {
-        for (name, value) in fields {
-            table.whole_row([name, value.as_str().map_or_else(|| value.to_string(), str::to_owned)]);
-        }
+    for (name, value) in shown["delivery"].as_object().into_iter().flatten() {
+        table.whole_row([name.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_owned)]);
     }
     table.lines().skip(1).try_for_each(|line| output.line(&line))?;
-    replays_in_words(&replays, output)?;
-    attempts_in_words(&attempts, output)
+    replays_in_words(items(&shown["replays"]), output)?;
+    attempts_in_words(items(&shown["attempts"]), output)
+}
+
+/// What a list has; nothing when it is none.
+pub(super) fn items(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
 }
 
 /// The attempts of a delivery; none when there is no history, or it cannot be read: what else is known is worth showing without.
@@ -133,26 +151,25 @@ pub(super) async fn attempts_of(history: &HistoryReader, id: &DeliveryId) -> Vec
 }
 
 /// Who put a delivery back to work.
-pub(super) fn replays_in_words(replays: &[Replayed], output: &mut Output) -> Result<(), CliError> {
-    replays.iter().try_for_each(|Replayed { generation, how, by, at }| {
-        output.line(&format!("\ngeneration {generation} began {}: {how} by {by}", at.to_rfc3339()))
+pub(super) fn replays_in_words(replays: &[Value], output: &mut Output) -> Result<(), CliError> {
+    replays.iter().try_for_each(|replay| {
+        let [generation, at, how, by] = ["generation", "at", "how", "by"].map(|name| text(replay, name));
+        output.line(&format!("\ngeneration {generation} began {at}: {how} by {by}"))
     })
 }
 
 /// How attempts went.
-pub(super) fn attempts_in_words(attempts: &[KeptAttempt], output: &mut Output) -> Result<(), CliError> {
-    for KeptAttempt { generation, made, worker } in attempts {
-        output.line(&format!(
-            "\nattempt {} of generation {generation}, {}, {} ms, by {worker}",
-            made.number,
-            made.started_at.to_rfc3339(),
-            made.took.as_millis(),
-        ))?;
-        let status = made.status.map(|status| format!(" {status}")).unwrap_or_default();
-        output.line(&format!("  {}{status}", made.outcome))?;
-        for (name, text) in [("error", &made.error), ("response", &made.response)] {
-            if !text.is_empty() {
-                output.line(&format!("  {name}: {text}"))?;
+pub(super) fn attempts_in_words(attempts: &[Value], output: &mut Output) -> Result<(), CliError> {
+    for attempt in attempts {
+        let of = |name| text(attempt, name);
+        let took_ms = attempt["tookMs"].as_f64().map_or(0.0, f64::trunc);
+        let [number, generation, started, worker] = ["attempt", "generation", "startedAt", "worker"].map(of);
+        output.line(&format!("\nattempt {number} of generation {generation}, {started}, {took_ms} ms, by {worker}"))?;
+        output.line(&format!("  {}", outcome_of(attempt)))?;
+        for name in ["error", "response"] {
+            let words = of(name);
+            if !words.is_empty() {
+                output.line(&format!("  {name}: {words}"))?;
             }
         }
     }

@@ -175,6 +175,9 @@ pub struct DeliveryFilterArgs {
 /// Arguments of `forget`.
 #[derive(Debug, clap::Args)]
 pub struct ForgetArgs {
+    /// Which hikyaku.
+    #[command(flatten)]
+    pub remote: super::RemoteArgs,
     /// The user's id at Misskey
     #[arg(long, value_name = "ID")]
     pub user: String,

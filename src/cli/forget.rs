@@ -1,11 +1,16 @@
 //! `hikyaku forget --user ID`: erases a person, and tells what there was.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::dead::usage;
-use super::{CliError, ForgetArgs, Output};
+use super::{CliError, ForgetArgs, Output, Remote};
 use crate::model::{Source, UserId};
 use crate::operate::{ForgetPlaces, forget as erase};
+
+/// How long a running hikyaku may take: it walks over all that it keeps.
+const WITHIN: Duration = Duration::from_secs(600);
 
 /// Does it, by what is kept here; `queue_trouble` tells why the queue cannot be reached, if it cannot.
 ///
@@ -22,6 +27,17 @@ pub async fn forget(
     let mut report = report?;
     report.queue_trouble = queue_trouble;
     tell(&report.to_json(&source, &user), args.json, output)
+}
+
+/// Has a running hikyaku do it.
+///
+/// # Errors
+/// When an argument is not allowed, or it does not answer or does not do it; typed again, it does the rest.
+pub async fn forget_at(remote: &Remote, args: &ForgetArgs, output: &mut Output) -> Result<(), CliError> {
+    let (source, user) = whom(args)?;
+    let query = [("user", user.to_string()), ("source", source.to_string())];
+    let report = remote.within(WITHIN).change("/v1/forget", &query, "webhooks").await?;
+    tell(&report, args.json, output)
 }
 
 fn whom(args: &ForgetArgs) -> Result<(Source, UserId), CliError> {

@@ -3,7 +3,7 @@
 use crate::model::SIGNING_GRACE_S;
 
 /// How a webhook's deliveries differ from the settings.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct OptionArgs {
     /// Signs each request (Standard Webhooks): whsec_ and base64; `-` reads it from standard input (after the secret, if that
     /// is read there too), `none` takes it away

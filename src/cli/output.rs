@@ -142,6 +142,14 @@ impl Output {
         writeln!(self.out, "{line}").map_err(|error| CliError::Io { what: "standard output".to_owned(), error })
     }
 
+    /// Writes a part of the answer as it is.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), CliError> {
+        self.out.write_all(bytes).map_err(|error| CliError::Io { what: "standard output".to_owned(), error })
+    }
+
     /// Writes a question beside the answer, which is typed in the same line.
     pub fn ask(&mut self, question: &str) {
         let _not_wanted = write!(self.err, "{question}").and_then(|()| self.err.flush());

@@ -1,6 +1,6 @@
 //! `hikyaku webhooks test`: a dummy event to one webhook, once, and what it came to.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::webhooks::{secret_of, usage, webhook_id};
 use super::{CliError, Output};
@@ -54,25 +54,35 @@ pub async fn test_webhook(
     let sending = tester.start(webhook, event).map_err(|error| CliError::Usage(error.to_string()))?;
     let tested = sending.await.map_err(|error| CliError::NotFound(format!("the test was not sent: {error}")))?;
     latest.flush().await?;
-    tell(&tested, args.json, output)?;
-    Ok(tested.outcome == Outcome::Delivered)
+    tell(&document_of(&tested), args.json, output)
 }
 
-fn tell(tested: &Tested, json: bool, output: &mut Output) -> Result<(), CliError> {
-    let took_ms = tested.took.as_millis();
+fn document_of(tested: &Tested) -> Value {
+    json!({
+        "eventId": tested.event,
+        "deliveryId": tested.delivery.as_str(),
+        "outcome": tested.outcome.as_str(),
+        "status": tested.status,
+        "tookMs": u64::try_from(tested.took.as_millis()).unwrap_or(u64::MAX),
+        "error": Some(&tested.words).filter(|words| !words.is_empty()),
+    })
+}
+
+/// Tells what a test came to, which is as the management API answers it; whether the receiver has taken it.
+pub(super) fn tell(tested: &Value, json: bool, output: &mut Output) -> Result<bool, CliError> {
+    let outcome = tested["outcome"].as_str().unwrap_or_default();
+    let is_taken = outcome == Outcome::Delivered.as_str();
     if json {
-        let document = json!({
-            "eventId": tested.event,
-            "deliveryId": tested.delivery.as_str(),
-            "outcome": tested.outcome.as_str(),
-            "status": tested.status,
-            "tookMs": u64::try_from(took_ms).unwrap_or(u64::MAX),
-            "error": Some(&tested.words).filter(|words| !words.is_empty()),
-        });
-        return output.line(&document.to_string());
+        output.line(&tested.to_string())?;
+        return Ok(is_taken);
     }
-    match tested.status {
-        Some(status) if tested.words.is_empty() => output.line(&format!("delivered: {status} after {took_ms} ms")),
-        _ => output.line(&format!("not delivered ({}): {}, after {took_ms} ms", tested.outcome, tested.words)),
+    let took_ms = &tested["tookMs"];
+    match (tested["status"].as_u64(), tested["error"].as_str()) {
+        (Some(status), None) => output.line(&format!("delivered: {status} after {took_ms} ms"))?,
+        (_, words) => {
+            let words = words.unwrap_or_default();
+            output.line(&format!("not delivered ({outcome}): {words}, after {took_ms} ms"))?;
+        }
     }
+    Ok(is_taken)
 }

@@ -18,12 +18,14 @@ use super::{CliError, OptionArgs, Output, WebhooksCommand};
 use crate::clock::SharedClock;
 use crate::decide::AddressPolicy;
 use crate::model::{
-    Condition, Options, Owner, Secret, Source, Subscribable, Timestamp, UserId, Webhook, WebhookError, WebhookId,
-    check_format, check_name, check_secret, check_source, check_url,
+    Condition, Format, Options, Owner, Secret, Source, Subscribable, Timestamp, UserId, Webhook, WebhookError,
+    WebhookId, check_format, check_name, check_secret, check_source, check_url,
 };
 use crate::record::Latest;
 use crate::registry::{Change, Filter, NewWebhook, Registry};
 use crate::shown::{Revealed, WebhookShape};
+
+pub(super) const NOTHING_TO_CHANGE: &str = "nothing to change was given; see `hikyaku webhooks update --help`";
 
 /// What a registration may name, and what holds where it does not say.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +54,7 @@ pub async fn webhooks(
     let hidden = Revealed { path: true, ..Revealed::default() };
     let document = |webhook: &Webhook, latest, revealed| json_of(&WebhookShape::of(webhook, latest, now, revealed));
     match command {
-        WebhooksCommand::List { user, system, source, json } => {
+        WebhooksCommand::List { user, system, source, json, .. } => {
             let filter =
                 Filter { owner: owner_filter(user, system)?, source: source.as_deref().map(source_of).transpose()? };
             let attempts = latest.all().await?;
@@ -61,7 +63,7 @@ pub async fn webhooks(
             let all = all.iter().map(|webhook| document(webhook, attempts.get(&webhook.id).copied(), hidden));
             shown::list(all.collect(), json, output)
         }
-        WebhooksCommand::Show { id, reveal, json } => {
+        WebhooksCommand::Show { id, reveal, json, .. } => {
             let webhook = registry.show(&webhook_id(&id)?)?;
             let attempt = latest.of(&webhook.id).await?;
             let revealed = Revealed { secret: reveal, signing_secret: reveal, path: true };
@@ -84,7 +86,7 @@ pub async fn webhooks(
             let revealed = Revealed { signing_secret: args.options.generate_signing_secret, ..hidden };
             shown::show(&document(&webhook, attempt, revealed), json, output)
         }
-        WebhooksCommand::Delete { id } => {
+        WebhooksCommand::Delete { id, .. } => {
             let id = webhook_id(&id)?;
             registry.delete(&id).await?;
             latest.forget(&id).await?;
@@ -95,10 +97,14 @@ pub async fn webhooks(
     }
 }
 
-/// Says so when the address looks like one that refuses what it is going to get.
 fn warn_of_misfit(webhook: &Webhook, output: &mut Output) {
-    if let Some(words) = webhook.options.format.misfit(&webhook.url) {
-        output.note(&format!("{words}: `hikyaku webhooks update {} --format ...`", webhook.id));
+    note_misfit(webhook.options.format, &webhook.url, webhook.id.as_str(), output);
+}
+
+/// Says so when the address looks like one that refuses what it is going to get.
+pub(super) fn note_misfit(format: Format, url: &Url, id: &str, output: &mut Output) {
+    if let Some(words) = format.misfit(url) {
+        output.note(&format!("{words}: `hikyaku webhooks update {id} --format ...`"));
     }
 }
 
@@ -120,7 +126,7 @@ fn source_of(text: &str) -> Result<Source, CliError> {
     Source::new(text).map_err(|error| usage("--source", &error))
 }
 
-fn owner_of(user: Option<String>) -> Result<Owner, CliError> {
+pub(super) fn owner_of(user: Option<String>) -> Result<Owner, CliError> {
     match user {
         None => Ok(Owner::System),
         Some(user) => UserId::new(&user).map(Owner::User).map_err(|error| usage("--user", &error)),
@@ -195,13 +201,13 @@ fn change(args: &UpdateArgs, now: &Webhook, allowed: &Allowed<'_>, output: &mut 
     let Change { name, url, secret, on, active, options, signing } = &change;
     let is_same = name.is_none() && url.is_none() && secret.is_none() && on.is_none() && active.is_none();
     if is_same && options.is_none() && signing.is_empty() {
-        return Err(CliError::Usage("nothing to change was given; see `hikyaku webhooks update --help`".to_owned()));
+        return Err(CliError::Usage(NOTHING_TO_CHANGE.to_owned()));
     }
     Ok(change)
 }
 
 /// The options with what `args` say, or nothing when they say nothing.
-fn options(args: &OptionArgs, mut options: Options) -> Result<Option<Options>, CliError> {
+pub(super) fn options(args: &OptionArgs, mut options: Options) -> Result<Option<Options>, CliError> {
     let OptionArgs { format, send_secret, retry_schedule, max_age, timeout, .. } = args;
     let OptionArgs { rate_limit, rate_burst, filter, no_filters, .. } = args;
     if let Some(text) = format {

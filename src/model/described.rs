@@ -41,6 +41,11 @@ pub fn delivery_id() -> Object {
         .build()
 }
 
+/// Some of them.
+pub fn delivery_ids() -> Object {
+    text("Deliveries' ids, with commas between.").pattern(Some("^msg_[a-z2-7]{32}(,msg_[a-z2-7]{32}){0,99}$")).build()
+}
+
 /// A moment that we tell.
 pub fn moment() -> Object {
     text("A moment, in UTC.").format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))).build()

@@ -38,6 +38,16 @@ pub struct Imported {
     pub errors: Vec<RefusedLine>,
 }
 
+impl Imported {
+    /// Why there was nothing to import; nothing when there was something.
+    pub fn nothing_in_words(&self) -> Option<String> {
+        (self.added + self.present == 0).then(|| match self.errors.first() {
+            Some(RefusedLine { line, error }) => format!("no line is a dead letter; line {line}: {error}"),
+            None => "there is no line in it".to_owned(),
+        })
+    }
+}
+
 /// An import under way.
 #[derive(Debug)]
 pub struct Importing {

@@ -7,8 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
+use futures_util::{Stream, TryStreamExt};
+use http_body_util::StreamBody;
+use hyper::body::Frame;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderValue};
-use reqwest::{Method, Request};
+use reqwest::{Body, Method, Request, Response};
 use url::Url;
 
 use super::client::ClientError;
@@ -17,6 +20,9 @@ use super::guard::{Guarded, NotAnswered};
 use super::names::{Names, SystemNames};
 use super::tls::{Authorities, Trust};
 use crate::model::{Secret, Timestamp};
+
+/// The content type of lines of JSON.
+const LINES: &str = "application/x-ndjson";
 
 /// Makes calls. Clones share connections.
 #[derive(Clone, Debug)]
@@ -34,8 +40,73 @@ pub struct Asked<'a> {
     pub url: Url,
     /// The bearer token.
     pub bearer: Option<&'a Secret>,
-    /// The body, which is JSON.
-    pub json: Option<Vec<u8>>,
+    /// The body.
+    pub body: Sent,
+}
+
+/// What is sent to a server.
+#[derive(Debug, Default)]
+pub enum Sent {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// JSON.
+    Json(Vec<u8>),
+    /// Lines of JSON, as they come.
+    Lines(Lines),
+}
+
+/// Lines of JSON, in pieces.
+#[derive(Debug)]
+pub struct Lines(Body);
+
+impl Lines {
+    /// Those of `pieces`. A piece that cannot be had breaks the request off.
+    pub fn of(pieces: impl Stream<Item = std::io::Result<Bytes>> + Send + Sync + 'static) -> Self {
+        Self(Body::wrap(StreamBody::new(pieces.map_ok(Frame::data))))
+    }
+}
+
+/// An answer that comes in pieces.
+#[derive(Debug)]
+pub struct Replying {
+    /// The status.
+    pub status: u16,
+    response: Response,
+}
+
+impl Replying {
+    /// Whether it is lines of JSON.
+    pub fn is_lines(&self) -> bool {
+        self.response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(LINES.as_bytes()))
+    }
+
+    /// The next piece; nothing at the end.
+    ///
+    /// # Errors
+    /// When none came `within` that time, or the answer broke off: it is not whole.
+    pub async fn piece(&mut self, within: Duration) -> Result<Option<Bytes>, CallError> {
+        match tokio::time::timeout(within, self.response.chunk()).await {
+            Ok(piece) => piece.map_err(|error| CallError::NoAnswer(words(&error))),
+            Err(_) => Err(CallError::NoAnswer(format!("nothing more came for {} s", within.as_secs_f64()))),
+        }
+    }
+
+    /// All of it, at most `answer_bytes_max` bytes.
+    ///
+    /// # Errors
+    /// When it broke off, or is too long.
+    pub async fn all(mut self, answer_bytes_max: usize, within: Duration) -> Result<Reply, CallError> {
+        let date = self.response.headers().get(DATE).and_then(|date| date.to_str().ok()).and_then(date_of);
+        let mut body = Vec::new();
+        while let Some(piece) = self.piece(within).await? {
+            if body.len() + piece.len() > answer_bytes_max {
+                return Err(CallError::TooLarge { max: answer_bytes_max });
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok(Reply { status: self.status, body: body.into(), date })
+    }
 }
 
 /// What a server answered.
@@ -80,12 +151,18 @@ impl Caller {
         Ok(Self { http: Guarded::to_server(user_agent, server, &names, &Trust::new(authorities)?)?, deadline })
     }
 
+    /// The same caller, with `deadline`.
+    #[must_use]
+    pub fn within(&self, deadline: Duration) -> Self {
+        Self { http: self.http.clone(), deadline }
+    }
+
     /// Posts `json` to `url`, which is on that server, and reads the answer to its end, at most `answer_bytes_max` bytes.
     ///
     /// # Errors
     /// When there is no whole answer within the deadline and the limit. The server may have done what was asked.
     pub async fn post(&self, url: &Url, json: Vec<u8>, answer_bytes_max: usize) -> Result<Reply, CallError> {
-        let asked = Asked { method: "POST", url: url.clone(), bearer: None, json: Some(json) };
+        let asked = Asked { method: "POST", url: url.clone(), bearer: None, body: Sent::Json(json) };
         self.ask(asked, answer_bytes_max).await
     }
 
@@ -101,6 +178,14 @@ impl Caller {
     }
 
     async fn exchange(&self, asked: Asked<'_>, answer_bytes_max: usize) -> Result<Reply, CallError> {
+        self.open(asked).await?.all(answer_bytes_max, self.deadline).await
+    }
+
+    /// Asks, and waits for the answer to begin, however long that takes: a long body may have to be sent before.
+    ///
+    /// # Errors
+    /// When none begins.
+    pub async fn open(&self, asked: Asked<'_>) -> Result<Replying, CallError> {
         let no_answer = |error: reqwest::Error| CallError::NoAnswer(words(&error));
         let no_header = |_| CallError::NoAnswer("the token has a character that no header carries".to_owned());
         let method = Method::from_bytes(asked.method.as_bytes()).unwrap_or_default();
@@ -110,27 +195,23 @@ impl Caller {
             value.set_sensitive(true);
             request.headers_mut().insert(AUTHORIZATION, value);
         }
-        if let Some(json) = asked.json {
-            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            *request.body_mut() = Some(json.into());
+        let body: Option<(&'static str, Body)> = match asked.body {
+            Sent::Nothing => None,
+            Sent::Json(json) => Some(("application/json", json.into())),
+            Sent::Lines(Lines(body)) => Some((LINES, body)),
+        };
+        if let Some((kind, body)) = body {
+            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+            *request.body_mut() = Some(body);
         }
-        let mut response = self.http.execute(request).await.map_err(|error| match error {
+        let response = self.http.execute(request).await.map_err(|error| match error {
             NotAnswered::Failed(error) => no_answer(error),
             NotAnswered::Unanswered(error) => CallError::NoAnswer(words(&error)),
             NotAnswered::TooManyInterim => CallError::NoAnswer(too_many_interim()),
             NotAnswered::Elsewhere => CallError::NoAnswer(ELSEWHERE.to_owned()),
             NotAnswered::Forbidden(forbidden) => CallError::NoAnswer(forbidden.to_string()),
         })?;
-        let status = response.status().as_u16();
-        let date = response.headers().get(DATE).and_then(|date| date.to_str().ok()).and_then(date_of);
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(no_answer)? {
-            if body.len() + chunk.len() > answer_bytes_max {
-                return Err(CallError::TooLarge { max: answer_bytes_max });
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Reply { status, body: body.into(), date })
+        Ok(Replying { status: response.status().as_u16(), response })
     }
 }
 

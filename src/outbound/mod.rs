@@ -27,7 +27,7 @@ mod resolver;
 mod tls;
 mod tunnel;
 
-pub use call::{Asked, CallError, Caller, Reply};
+pub use call::{Asked, CallError, Caller, Lines, Reply, Replying, Sent};
 pub(crate) use client::one_line;
 pub use client::{Answer, Client, ClientError, Outlet, RESPONSE_BYTES_MAX};
 pub use excerpt::RESPONSE_KEPT_BYTES_MAX;

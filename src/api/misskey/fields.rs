@@ -16,8 +16,8 @@ use super::error::ApiError;
 use super::params::{Params, required, wrong};
 use crate::model::{
     ATTEMPT_TIMEOUT_MS, Condition, EventType, Format, MAX_AGE_S, Options, Owner, RATE_BURST, RETRIES_MAX, RETRY_WAIT_S,
-    RateLimit, RateLimitError, Secret, Source, Subscribable, UserId, WebhookError, WebhookId, check_format, check_name,
-    check_secret, check_source, check_url, each_once,
+    RateLimit, RateLimitError, Secret, Source, Subscribable, UserId, Webhook, WebhookError, WebhookId, check_format,
+    check_name, check_secret, check_source, check_url, each_once,
 };
 
 /// Characters that the name of a user's webhook has.
@@ -60,6 +60,19 @@ pub(super) fn secret(params: &Params) -> Result<Option<Secret>, ApiError> {
 /// The event types, each once; an empty list is allowed, as Misskey allows it.
 pub(super) fn on(params: &Params, types: &Subscribable, owner: &Owner) -> Result<Option<Vec<EventType>>, ApiError> {
     let on = params.list("on", TYPES_MAX, |place, item| kind(place, item, types, owner))?;
+    Ok(on.map(each_once))
+}
+
+/// The same, of the webhook `now`: who changes something else, and has to give them, has not chosen those that it has.
+pub(super) fn changed_on(
+    params: &Params,
+    types: &Subscribable,
+    now: &Webhook,
+) -> Result<Option<Vec<EventType>>, ApiError> {
+    let on = params.list("on", TYPES_MAX, |place, item| {
+        let had = now.on.iter().find(|had| item == had.as_str());
+        had.map_or_else(|| kind(place, item, types, &now.owner), |had| Ok(had.clone()))
+    })?;
     Ok(on.map(each_once))
 }
 

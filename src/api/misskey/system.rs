@@ -74,7 +74,7 @@ impl Management {
         let change = Change {
             active: Some(required("isActive", params.flag("isActive")?)?),
             name: Some(required("name", fields::name(params, fields::SYSTEM_NAME_CHARS)?)?),
-            on: Some(required("on", fields::on(params, &self.types, &Owner::System)?)?),
+            on: Some(required("on", fields::changed_on(params, &self.types, &webhook)?)?),
             url: Some(required("url", self.url(params, Some(&webhook))?)?),
             secret: Some(fields::secret(params)?.unwrap_or_else(|| Secret::new(""))),
             options: fields::options(params, webhook.options.clone(), &self.types, &webhook.owner)?,

@@ -95,7 +95,7 @@ impl Management {
             name: fields::name(params, fields::USER_NAME_CHARS)?,
             url: self.url(params, Some(&webhook))?,
             secret: fields::secret(params)?,
-            on: fields::on(params, &self.types, &webhook.owner)?,
+            on: fields::changed_on(params, &self.types, &webhook)?,
             active: params.flag("active")?,
             options: fields::options(params, webhook.options.clone(), &self.types, &webhook.owner)?,
             signing,

@@ -48,14 +48,14 @@ pub(super) async fn export(
 }
 
 /// A file that is being written, in the end in the place of another.
-struct Writing<'a> {
+pub(in crate::cli) struct Writing<'a> {
     place: &'a Path,
     temporary: tempfile::TempPath,
     file: tokio::fs::File,
 }
 
 impl<'a> Writing<'a> {
-    async fn begin(place: &'a Path) -> Result<Self, CliError> {
+    pub(in crate::cli) async fn begin(place: &'a Path) -> Result<Self, CliError> {
         let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         // Readable by its owner only: it holds what people wrote.
         let made = tempfile::NamedTempFile::new_in(folder).map_err(|error| failed(place, error))?;
@@ -63,11 +63,11 @@ impl<'a> Writing<'a> {
         Ok(Self { place, temporary, file: tokio::fs::File::from_std(file) })
     }
 
-    async fn write(&mut self, bytes: &[u8]) -> Result<(), CliError> {
+    pub(in crate::cli) async fn write(&mut self, bytes: &[u8]) -> Result<(), CliError> {
         self.file.write_all(bytes).await.map_err(|error| failed(self.place, error))
     }
 
-    async fn end(mut self) -> Result<(), CliError> {
+    pub(in crate::cli) async fn end(mut self) -> Result<(), CliError> {
         let synced = async {
             self.file.flush().await?;
             self.file.sync_all().await
@@ -82,13 +82,33 @@ fn failed(place: &Path, error: std::io::Error) -> CliError {
 }
 
 /// What to import.
-pub(super) struct Import<'a> {
+pub(in crate::cli) struct Import<'a> {
     /// The file; none: standard input.
-    pub(super) file: Option<&'a Path>,
+    pub(in crate::cli) file: Option<&'a Path>,
     /// Whether it is only looked at.
-    pub(super) is_dry: bool,
+    pub(in crate::cli) is_dry: bool,
     /// Whether what came of it is told as JSON.
-    pub(super) json: bool,
+    pub(in crate::cli) json: bool,
+}
+
+/// What lines are read from, and what it is called.
+pub(in crate::cli) type From = (Box<dyn AsyncRead + Unpin + Send + Sync>, String);
+
+impl Import<'_> {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// When it cannot be.
+    pub(in crate::cli) async fn open(&self) -> Result<From, CliError> {
+        let Some(file) = self.file else { return Ok((Box::new(tokio::io::stdin()), "standard input".to_owned())) };
+        let name = file.display().to_string();
+        let opened = tokio::fs::File::open(file).await.map_err(|error| unreadable(&name, error))?;
+        Ok((Box::new(opened), name))
+    }
+}
+
+pub(in crate::cli) fn unreadable(name: &str, error: std::io::Error) -> CliError {
+    CliError::Io { what: format!("{name} cannot be read"), error }
 }
 
 /// Imports letters; tells whether every line was one.
@@ -101,27 +121,31 @@ pub(super) async fn import(
     event_bytes_max: usize,
     output: &mut Output,
 ) -> Result<bool, CliError> {
-    let name = import.file.map_or_else(|| "standard input".to_owned(), |file| file.display().to_string());
-    let cannot = |error| CliError::Io { what: format!("{name} cannot be read"), error };
-    let mut from: Box<dyn AsyncRead + Unpin + Send> = match import.file {
-        Some(file) => Box::new(tokio::fs::File::open(file).await.map_err(cannot)?),
-        None => Box::new(tokio::io::stdin()),
-    };
+    let (mut from, name) = import.open().await?;
     let mut importing = Importing::new(operations.clone(), event_bytes_max, import.is_dry);
     let mut piece = vec![0; PIECE_BYTES];
     loop {
-        let read = from.read(&mut piece).await.map_err(cannot)?;
+        let read = from.read(&mut piece).await.map_err(|error| unreadable(&name, error))?;
         if read == 0 {
             break;
         }
         importing.push(&piece[..read]).await?;
     }
     let imported = importing.finish().await?;
+    if let Some(words) = imported.nothing_in_words() {
+        return Err(CliError::NotFound(format!("{name}: {words}")));
+    }
     tell(&imported, import, &name, output)?;
     Ok(imported.refused == 0)
 }
 
-fn tell(imported: &Imported, import: &Import<'_>, name: &str, output: &mut Output) -> Result<(), CliError> {
+/// Tells what became of the lines of what is called `name`.
+pub(in crate::cli) fn tell(
+    imported: &Imported,
+    import: &Import<'_>,
+    name: &str,
+    output: &mut Output,
+) -> Result<(), CliError> {
     let Imported { added, present, refused, errors } = imported;
     if import.json {
         let errors: Vec<_> =

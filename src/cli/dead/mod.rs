@@ -3,8 +3,8 @@
 //! What changes something goes in steps ([`crate::operate`]): interrupted at any moment, nothing is lost, and doing it again
 //! does the rest. Letters come by pages, so a million cost no memory.
 
-mod files;
-mod showing;
+pub(super) mod files;
+pub(super) mod showing;
 
 use std::fmt::Display;
 
@@ -12,8 +12,13 @@ use super::delivery_args::FilterArgs;
 use super::{CliError, DeadCommand, Output, operator};
 use crate::clock::SharedClock;
 use crate::model::{DeathReason, DeliveryId, EventId, EventType, Timestamp, WebhookId};
-use crate::operate::{Operations, Run, Until};
+use crate::operate::{Operations, Until};
 use crate::record::{Filter, HistoryReader};
+
+pub(super) const REPLAYED: &str = "put back to work";
+pub(super) const WOULD_BE_REPLAYED: &str = "would be replayed";
+pub(super) const PURGED: &str = "deleted";
+pub(super) const WOULD_BE_PURGED: &str = "would be deleted";
 
 /// What the command works on.
 #[derive(Debug)]
@@ -43,20 +48,20 @@ pub async fn dead(command: DeadCommand, parts: &DeadParts, output: &mut Output) 
         DeadCommand::Replay { filter, all, dry_run } => {
             let filter = operations.as_of_now(&chosen(&filter, all, clock)?);
             if dry_run {
-                tell_count(operations, &filter, "would be replayed", output).await?;
+                tell_count(operations, &filter, WOULD_BE_REPLAYED, output).await?;
                 return Ok(true);
             }
             let run = operations.replay(&filter, &operator(), Until::DONE, |_| {}).await?;
-            return ended(&run, "put back to work", output);
+            return ended(run.count, &run.problems, REPLAYED, output);
         }
         DeadCommand::Purge { filter, all, dry_run } => {
             let filter = operations.as_of_now(&chosen(&filter, all, clock)?);
             if dry_run {
-                tell_count(operations, &filter, "would be deleted", output).await?;
+                tell_count(operations, &filter, WOULD_BE_PURGED, output).await?;
                 return Ok(true);
             }
             let run = operations.purge(&filter, Until::DONE, |_| {}).await?;
-            return ended(&run, "deleted", output);
+            return ended(run.count, &run.problems, PURGED, output);
         }
         DeadCommand::Export { filter, output: to } => {
             return files::export(operations, filter_of(&filter, clock)?, to.as_deref(), output).await;
@@ -69,7 +74,7 @@ pub async fn dead(command: DeadCommand, parts: &DeadParts, output: &mut Output) 
     Ok(true)
 }
 
-fn counted(count: u64) -> String {
+pub(super) fn counted(count: u64) -> String {
     if count == 1 { "1 dead letter".to_owned() } else { format!("{count} dead letters") }
 }
 
@@ -79,10 +84,10 @@ async fn tell_count(operations: &Operations, filter: &Filter, what: &str, output
 }
 
 /// Tells what was done, and whether all was.
-fn ended(run: &Run, what: &str, output: &mut Output) -> Result<bool, CliError> {
-    run.problems.iter().for_each(|problem| output.note(problem));
-    output.line(&format!("{} {what}", counted(run.count)))?;
-    Ok(run.problems.is_empty())
+pub(super) fn ended(count: u64, problems: &[String], what: &str, output: &mut Output) -> Result<bool, CliError> {
+    problems.iter().for_each(|problem| output.note(problem));
+    output.line(&format!("{} {what}", counted(count)))?;
+    Ok(problems.is_empty())
 }
 
 pub(super) fn usage(flag: &str, why: &dyn Display) -> CliError {
@@ -94,7 +99,7 @@ pub(super) fn delivery_id(text: &str) -> Result<DeliveryId, CliError> {
 }
 
 /// The filter of a command that changes things: it says which, or `--all`.
-fn chosen(args: &FilterArgs, all: bool, clock: &SharedClock) -> Result<Filter, CliError> {
+pub(super) fn chosen(args: &FilterArgs, all: bool, clock: &SharedClock) -> Result<Filter, CliError> {
     let filter = filter_of(args, clock)?;
     match (filter == Filter::default(), all) {
         (false, true) => Err(CliError::Usage("give either --all or which dead letters, not both".to_owned())),
@@ -106,7 +111,7 @@ fn chosen(args: &FilterArgs, all: bool, clock: &SharedClock) -> Result<Filter, C
     }
 }
 
-fn filter_of(args: &FilterArgs, clock: &SharedClock) -> Result<Filter, CliError> {
+pub(super) fn filter_of(args: &FilterArgs, clock: &SharedClock) -> Result<Filter, CliError> {
     let reason = args.reason.as_deref().map(|text| {
         let names = || DeathReason::ALL.iter().map(|reason| reason.as_str()).collect::<Vec<_>>().join(", ");
         DeathReason::from_name(text).ok_or_else(|| usage("--reason", &format!("{text:?} is none of {}", names())))

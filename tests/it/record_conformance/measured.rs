@@ -1,13 +1,15 @@
 //! How soon a page of a million is there: a measurement, so it is asked for:
-//! `cargo test --release --test it -- --ignored --nocapture a_page_of_a_million`
+//! `cargo test --release --test it -- --ignored --nocapture a_page_of_a_million` (of dead letters only: `a_page_of_a_million_letters`)
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hikyaku::model::{DeliveryState, EventId, EventType, WebhookId};
-use hikyaku::record::HistoryFilter;
+use hikyaku::clock::ManualClock;
+use hikyaku::model::{DeathReason, DeliveryState, EventId, EventType, Timestamp, WebhookId};
+use hikyaku::record::{Filter, HistoryFilter, Retention};
 
 use super::backend::{Backend, PostgreSql, Sqlite};
-use super::history_samples::World;
+use super::history_samples::{START, World};
 
 /// How long a page of a million may take.
 const PAGE_MAX: Duration = Duration::from_millis(50);
@@ -22,6 +24,18 @@ async fn a_page_of_a_million_is_there_within_50_ms_at_any_depth_and_for_any_filt
 #[ignore = "a measurement of a minute, for a machine that has nothing else to do"]
 async fn a_page_of_a_million_is_there_within_50_ms_at_any_depth_and_for_any_filter_in_postgresql() {
     every_page_is_soon_there::<PostgreSql>().await;
+}
+
+#[tokio::test]
+#[ignore = "a measurement of a minute, for a machine that has nothing else to do"]
+async fn a_page_of_a_million_letters_is_there_within_50_ms_at_any_depth_and_for_any_filter_in_sqlite() {
+    every_page_of_letters_is_soon_there::<Sqlite>().await;
+}
+
+#[tokio::test]
+#[ignore = "a measurement of a minute, for a machine that has nothing else to do"]
+async fn a_page_of_a_million_letters_is_there_within_50_ms_at_any_depth_and_for_any_filter_in_postgresql() {
+    every_page_of_letters_is_soon_there::<PostgreSql>().await;
 }
 
 #[expect(clippy::print_stdout, reason = "a measurement tells its figures")]
@@ -55,6 +69,63 @@ async fn every_page_is_soon_there<B: Backend>() {
                 let began = Instant::now();
                 found = world.reader.list(&filter, 100, Some(after)).await.expect("read").deliveries.len();
                 times.push(began.elapsed());
+            }
+            times.sort();
+            println!("{name}, {depth} % deep: {found} found, {:?} (slowest of 9: {:?})", times[4], times[8]);
+            assert!(times[4] < PAGE_MAX, "{name}: {:?}", times[4]);
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "a measurement tells its figures")]
+async fn every_page_of_letters_is_soon_there<B: Backend>() {
+    let store = B::new().await;
+    let clock = Arc::new(ManualClock::new(START, 0.5));
+    let retention = Retention { age: Duration::from_secs(30 * 86_400), count_max: 1_000_000 };
+    let letters = store.letters(retention, clock).await;
+    store.fill_letters_with_a_million().await;
+    let (one, mention) = (WebhookId::new("wh7").ok(), EventType::new("mention").ok());
+    let all = Filter::default;
+    let middle = START.as_millis() + 1_000_000 / 6;
+    let filters = [
+        ("no filter", all()),
+        ("a webhook", Filter { webhook: one.clone(), ..all() }),
+        ("a type of few", Filter { kind: mention.clone(), ..all() }),
+        ("a reason of nearly all", Filter { reason: Some(DeathReason::Refused), ..all() }),
+        ("a reason of few", Filter { reason: Some(DeathReason::Gone), ..all() }),
+        ("a status of nearly all", Filter { status: Some(404), ..all() }),
+        ("a status of few", Filter { status: Some(410), ..all() }),
+        ("of one event", Filter { event: EventId::new("e9").ok(), ..all() }),
+        ("before a moment", Filter { until: Some(Timestamp::from_millis(middle)), ..all() }),
+        ("since a moment", Filter { since: Some(Timestamp::from_millis(middle)), ..all() }),
+        ("of two filters few in many", Filter { reason: Some(DeathReason::Refused), kind: mention, ..all() }),
+        (
+            "of two filters none, both of few",
+            Filter { reason: Some(DeathReason::Gone), webhook: WebhookId::new("wh8").ok(), ..all() },
+        ),
+    ];
+    for (name, filter) in filters {
+        for depth in [0, 1, 50, 99] {
+            let number = 1_000_000 - depth * 10_000;
+            let id: String = format!("msg_{number:032}")
+                .chars()
+                .map(|digit| match digit {
+                    '0' => 'a',
+                    '1' => 'b',
+                    '8' => 'c',
+                    '9' => 'd',
+                    other => other,
+                })
+                .collect();
+            let after =
+                (depth > 0).then(|| format!("{}.{id}", START.as_millis() + number / 3).parse().expect("a place"));
+            let (mut times, mut found) = (Vec::new(), 0);
+            for _ in 0..9 {
+                let began = Instant::now();
+                let page = letters.list(&filter, 100, after.clone()).await.expect("read");
+                times.push(began.elapsed());
+                assert!(page.problems.is_empty(), "{:?}", page.problems);
+                found = page.letters.len();
             }
             times.sort();
             println!("{name}, {depth} % deep: {found} found, {:?} (slowest of 9: {:?})", times[4], times[8]);

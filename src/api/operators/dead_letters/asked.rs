@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `webhook`, `event`, `type`, `reason` | those to this webhook, of this event, of this type, given up for this reason |
 //! | `status` | those whose last attempt was answered with this HTTP status |
+//! | `id` | these deliveries, at most 100, with commas between |
 //! | `since`, `until` | those given up at this moment or later, before this moment |
 //! | `all` | `true`: every one; for what changes something, which must say what it means |
 //! | `dryRun` | `true`: only tells how many |
@@ -13,11 +14,14 @@ use utoipa::openapi::path::{Parameter, ParameterIn};
 use crate::api::operators::deliveries::moment;
 use crate::api::operators::params::{Params, in_query, quoted};
 use crate::api::operators::problem::{Mistake, Problem};
-use crate::model::{DeathReason, EventId, EventType, Timestamp, WebhookId, described};
+use crate::model::{DeathReason, DeliveryId, EventId, EventType, Timestamp, WebhookId, described};
 use crate::record::Filter;
 
 /// HTTP statuses that an answer may have.
 const STATUSES: std::ops::RangeInclusive<u32> = 100..=999;
+
+/// Ids that one request may name.
+const IDS_MAX: usize = 100;
 
 /// The parameters that say which, as the document has them.
 pub(super) fn which() -> Vec<Parameter> {
@@ -29,6 +33,7 @@ pub(super) fn which() -> Vec<Parameter> {
         in_query("status", "Those whose last attempt was answered with this HTTP status.", described::status()),
         in_query("since", "Those given up at this moment, or at this age, or later.", described::moment_or_age()),
         in_query("until", "Those given up before this moment.", described::moment_or_age()),
+        in_query("id", "These deliveries, at most 100, with commas between.", described::delivery_ids()),
     ]
 }
 
@@ -60,7 +65,9 @@ impl Meant {
         let is_dry = params.get("dryRun", flag).unwrap_or(false);
         params.finish()?;
         let detail = match (filter == Filter::default(), all) {
-            (true, false) => "say which dead letters (webhook, event, type, reason, status, since, until), or all=true",
+            (true, false) => {
+                "say which dead letters (webhook, event, type, reason, status, since, until, id), or all=true"
+            }
             (false, true) => "give either all=true or which dead letters, not both",
             _ => return Ok(Self { filter, is_dry }),
         };
@@ -83,8 +90,16 @@ pub(super) fn filter_of(params: &mut Params, now: Timestamp) -> Filter {
         status: params.whole("status", STATUSES).and_then(|status| u16::try_from(status).ok()),
         since: params.get("since", moment),
         until: params.get("until", moment),
-        ids: Vec::new(),
+        ids: params.get("id", ids).unwrap_or_default(),
     }
+}
+
+fn ids(text: &str) -> Result<Vec<DeliveryId>, String> {
+    let ids: Vec<_> = text.split(',').collect();
+    if ids.len() > IDS_MAX {
+        return Err(format!("it has {} ids, and {IDS_MAX} are allowed", ids.len()));
+    }
+    ids.iter().map(|id| DeliveryId::from_text(id).map_err(|error| format!("{}: {error}", quoted(id)))).collect()
 }
 
 /// `true` or `false`.
@@ -102,8 +117,10 @@ mod tests {
 
     #[test]
     fn what_is_meant_is_read() {
-        let query =
-            "webhook=wh1&event=e1&type=note&reason=refused&status=404&since=2h&until=2026-03-31T12:34:56Z&dryRun=true";
+        let (one, other) = ("msg_5ytoxm3jgm6es4gna34r7fkcv3hbpamg", "msg_aytoxm3jgm6es4gna34r7fkcv3hbpamg");
+        let query = format!(
+            "webhook=wh1&event=e1&type=note&reason=refused&status=404&since=2h&until=2026-03-31T12:34:56Z&id={one},{other}&dryRun=true"
+        );
         let filter = Filter {
             webhook: WebhookId::new("wh1").ok(),
             event: EventId::new("e1").ok(),
@@ -112,9 +129,9 @@ mod tests {
             status: Some(404),
             since: Some(NOW.minus(Duration::from_secs(7200))),
             until: Some(Timestamp::from_millis(1_774_960_496_000)),
-            ids: Vec::new(),
+            ids: [one, other].map(|id| DeliveryId::from_text(id).expect("an id")).to_vec(),
         };
-        assert_eq!(Meant::read(Some(query), NOW).expect("right"), Meant { filter, is_dry: true });
+        assert_eq!(Meant::read(Some(&query), NOW).expect("right"), Meant { filter, is_dry: true });
         let all = Meant { filter: Filter::default(), is_dry: false };
         assert_eq!(Meant::read(Some("all=true"), NOW).expect("right"), all);
     }
@@ -133,6 +150,8 @@ mod tests {
             ("status=-404", "status", "no whole number from 100 to 999"),
             ("since=yesterday", "since", "nor an age like 2h"),
             ("until=1774960496789", "until", "nor an age like 2h"),
+            ("id=msg_x", "id", "\\\"msg_x\\\""),
+            (&format!("id=a{}", ",a".repeat(100)), "id", "101 ids, and 100 are allowed"),
             ("all=true&dryRun=1", "dryRun", "neither true nor false"),
             ("all=true&limit=5", "limit", "there is no such parameter"),
             ("state=dead", "state", "there is no such parameter"),

@@ -201,11 +201,7 @@ fn place(parts: &OperatorsParts) -> Result<OwnedSemaphorePermit, Problem> {
 
 fn answer(imported: &Imported, dry_run: bool) -> Response {
     let Imported { added, present, refused, errors } = imported;
-    if added + present == 0 {
-        let detail = errors.first().map_or_else(
-            || "there is no line in it".to_owned(),
-            |first| format!("no line is a dead letter; line {}: {}", first.line, first.error),
-        );
+    if let Some(detail) = imported.nothing_in_words() {
         return Problem::of(StatusCode::BAD_REQUEST, detail).into_response();
     }
     let errors = errors.iter().map(|refused| RefusedLineShape { line: refused.line, error: &refused.error }).collect();

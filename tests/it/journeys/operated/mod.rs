@@ -5,3 +5,4 @@ mod checked;
 mod described;
 mod looked;
 mod remote;
+mod remote_acts;
