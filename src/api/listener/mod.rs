@@ -341,7 +341,8 @@ mod tests {
         // They hold once the listener has taken them.
         let ask =
             async || rest(connected(address, "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await).await;
-        while !ask().await.ends_with("second") {}
+        let held = async { while !ask().await.ends_with("second") {} };
+        tokio::time::timeout(LONGEST, held).await.expect("waited in vain for the routes to hold");
         stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.expect("sent");
         let answer = rest(stream).await;
         assert!(answer.ends_with("second"), "{answer:?}");
