@@ -3,18 +3,12 @@
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties};
-use tokio::sync::OnceCell;
 
 use crate::checked::{findings, found};
+use crate::servers::broker;
 use crate::support::broker::Broker;
 use crate::support::postgres::{database, sql};
 use crate::support::program::Home;
-
-static BROKER: OnceCell<Broker> = OnceCell::const_new();
-
-async fn broker() -> &'static Broker {
-    BROKER.get_or_init(Broker::start).await
-}
 
 fn on_rabbitmq(url: &str, prefix: &str) -> Home {
     Home::new(&format!("queue.url = \"{url}\"\nqueue.prefix = \"{prefix}\"\nqueue.single_host = true\n"))

@@ -49,6 +49,8 @@ mod walk;
 mod wire;
 
 #[cfg(test)]
+mod golden_tests;
+#[cfg(test)]
 mod refused_tests;
 #[cfg(test)]
 mod wire_tests;
