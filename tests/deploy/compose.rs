@@ -10,8 +10,12 @@ use crate::support::{path, run, said, text};
 use crate::tools::debian13;
 
 /// The profiles, and the services of each.
-const PROFILES: [(&str, &[&str]); 3] =
-    [("misskey", &["hikyaku"]), ("rabbitmq", &["ingest", "postgres", "rabbitmq", "worker"]), ("demo", &["demo"])];
+const PROFILES: [(&str, &[&str]); 4] = [
+    ("misskey", &["hikyaku"]),
+    ("rabbitmq", &["ingest", "postgres", "rabbitmq", "worker"]),
+    ("monitoring", &["grafana", "prometheus"]),
+    ("demo", &["demo"]),
+];
 /// Seconds that hikyaku needs at most to end: `server.shutdown_grace_s`, and 10 for what comes after.
 const TO_END_S: u64 = 15 + 10;
 
@@ -72,9 +76,14 @@ fn each_profile_starts_its_services_and_no_others() {
 
 #[test]
 fn without_its_secrets_it_says_how_to_make_them() {
-    let output = compose(&["--profile", "misskey", "config", "--quiet"], &[]);
-    let words = said(&output);
-    assert!(!output.status.success() && words.contains("put it into .env, as the head"), "{words}");
+    let secrets = secrets();
+    for (missing, _) in &secrets {
+        let others: Vec<_> = secrets.iter().filter(|(name, _)| name != missing).cloned().collect();
+        let output = compose(&["--profile", "misskey", "config", "--quiet"], &others);
+        let words = said(&output);
+        assert!(!output.status.success() && words.contains(missing), "{missing}: {words}");
+        assert!(words.contains("put it into .env, as the head of docker-compose.yml says"), "{missing}: {words}");
+    }
 }
 
 #[test]
@@ -114,7 +123,7 @@ fn no_secret_stands_in_the_file_and_each_is_made_anew() {
 #[test]
 fn every_container_has_one_version_and_may_do_little_and_use_so_much() {
     let all = all();
-    assert_eq!(all.len(), 6);
+    assert_eq!(all.len(), 8);
     for (name, service) in all {
         let image = service["image"].as_str().unwrap_or_else(|| panic!("{name} has no image"));
         let (_, tag) = image.rsplit_once(':').unwrap_or_else(|| panic!("{name}: {image} has no version"));
@@ -191,7 +200,7 @@ fn everything_that_is_mounted_is_there() {
             mounted += 1;
         }
     }
-    assert!(mounted >= 2, "{mounted} are looked at");
+    assert!(mounted >= 5, "{mounted} are looked at");
     let settings = services("misskey")["hikyaku"]["secrets"][0]["target"].clone();
     assert_eq!(settings, format!("{}/hikyaku.toml", said_by("WORKDIR")[1]), "where hikyaku looks for it");
 }

@@ -257,6 +257,15 @@ fn the_health_check_fails_while_hikyaku_hangs_and_after_its_end() {
 }
 
 #[test]
+fn the_demo_runs_in_the_image_and_accounts_for_everything() {
+    let container = Container::build();
+    let command = [words_of("ENTRYPOINT"), vec!["demo".to_owned()]].concat();
+    let output = run(&mut container.start(&command));
+    let words = said(&output);
+    assert!(output.status.success() && words.contains("\naccounted for: "), "{words}");
+}
+
+#[test]
 fn the_image_has_every_library_that_the_program_needs_and_authorities_certificates() {
     let container = Container::build();
     let loader = ["/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1"];

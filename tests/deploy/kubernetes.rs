@@ -105,6 +105,10 @@ fn the_definitions_of_keda_and_of_the_prometheus_operator_accept_the_rest() {
     // That the checker finds something, too.
     objects.push(json!({"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": {"name": "wrong"},
                         "spec": {"scaleTargetRef": {"name": "x"}, "minReplicaCount": "two", "triggers": []}}));
+    objects.push(
+        json!({"apiVersion": "monitoring.coreos.com/v1", "kind": "ServiceMonitor", "metadata": {"name": "misspelt"},
+                        "spec": {"selector": {}, "endpoints": [{"intervall": "15s"}]}}),
+    );
     let mut node =
         node("validate.mjs").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("node");
     let mut stdin = node.stdin.take().expect("piped");
@@ -112,8 +116,9 @@ fn the_definitions_of_keda_and_of_the_prometheus_operator_accept_the_rest() {
     drop(stdin);
     let output = node.wait_with_output().expect("its end");
     let words = said(&output);
-    assert_eq!(words.matches(": valid\n").count(), objects.len() - 1, "{words}");
+    assert_eq!(words.matches(": valid\n").count(), objects.len() - 2, "{words}");
     assert!(words.contains("ScaledObject wrong: ") && words.contains("minReplicaCount"), "{words}");
+    assert!(words.contains("ServiceMonitor misspelt: unknown: spec.endpoints.0.intervall"), "{words}");
 }
 
 #[test]
