@@ -76,9 +76,6 @@ pub(super) trait Backend: Sized + Sync {
     /// Where in the listing the `number`th of them is, as a cursor's text.
     fn place_in_the_million(number: i64) -> String;
 
-    /// Puts a million dead letters of 1,000 webhooks into the store, 1 in 1,000 because the receiver is gone.
-    async fn fill_letters_with_a_million(&self);
-
     /// From now on the letters' table takes none with that delivery id.
     async fn refuse_letter(&self, id: &str);
 
@@ -94,15 +91,6 @@ const MILLION: &str = "
         iif(n % 1000 = 7, 'refused', NULL), 1774960496789 + n / 3, NULL, NULL, n / 8192, 0, 1, 1774960496789 + n / 3, 1500,
         'delivered', 200, '', 'ok', 'here/1' FROM n;
     UPDATE history_rows SET deliveries = 1000000, attempts = 1000000, ever = 1000000;
-";
-
-const MILLION_LETTERS: &str = "
-    WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 1000000)
-    INSERT INTO dead_letters
-        SELECT replace(replace(replace(replace(printf('msg_%032d', n), '0', 'a'), '1', 'b'), '8', 'c'), '9', 'd'), 0,
-        printf('wh%d', n % 1000), iif(n % 1000 = 7, 'gone', 'refused'), 1774960496789 + n / 3, printf('e%d', n / 4),
-        iif(n % 500 = 0, 'mention', 'note'), 'u1', 'default', NULL, 1774960496789, 1774960496789, 1, 'refused',
-        iif(n % 1000 = 7, 410, 404), 'the receiver answered so', 1774960496789, CAST('{\"n\":1}' AS BLOB) FROM n;
 ";
 
 /// SQLite files.
@@ -194,10 +182,6 @@ impl Backend for Sqlite {
         format!("{accepted_at}.{}", (accepted_at << 20) + number % 3)
     }
 
-    async fn fill_letters_with_a_million(&self) {
-        self.execute(Part::Store, MILLION_LETTERS).await;
-    }
-
     async fn refuse_letter(&self, id: &str) {
         let sql = format!(
             "CREATE TRIGGER full BEFORE INSERT ON dead_letters WHEN new.delivery_id = '{id}' \
@@ -229,17 +213,6 @@ impl PostgreSql {
         tokio::task::spawn_blocking(move || postgres::sql(&url, &sql)).await.expect("asked")
     }
 }
-
-const MILLION_LETTERS_IN_POSTGRESQL: &str = "
-    INSERT INTO dead_letters (delivery_id, generation, webhook, reason, died_at, event_id, type, user_id, source, created_at,
-            accepted_at, attempts, last_outcome, last_status, last_error, since, body)
-        SELECT translate('msg_' || lpad(n::text, 32, '0'), '0189', 'abcd'), 0, 'wh' || n % 1000,
-            CASE WHEN n % 1000 = 7 THEN 'gone' ELSE 'refused' END, 1774960496789 + n / 3, 'e' || n / 4,
-            CASE WHEN n % 500 = 0 THEN 'mention' ELSE 'note' END, 'u1', 'default', 1774960496789, 1774960496789, 1, 'refused',
-            CASE WHEN n % 1000 = 7 THEN 410 ELSE 404 END, 'the receiver answered so', 1774960496789, '{}'::bytea
-        FROM generate_series(1, 1000000) n;
-    ANALYZE dead_letters;
-";
 
 const MILLION_IN_POSTGRESQL: &str = "
     INSERT INTO deliveries OVERRIDING SYSTEM VALUE
@@ -321,10 +294,6 @@ impl Backend for PostgreSql {
 
     fn place_in_the_million(number: i64) -> String {
         format!("{}.{number}", START.as_millis() + number / 3)
-    }
-
-    async fn fill_letters_with_a_million(&self) {
-        self.execute(Part::Store, MILLION_LETTERS_IN_POSTGRESQL).await;
     }
 
     async fn refuse_letter(&self, id: &str) {

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hikyaku::clock::ManualClock;
-use hikyaku::model::{DeathReason, DeliveryState, EventId, EventType, Timestamp, WebhookId};
-use hikyaku::record::{Filter, HistoryFilter, Retention};
+use hikyaku::model::{
+    DeathReason, Delivery, DeliveryState, Event, EventId, EventType, LastFailure, Outcome, Timestamp, WebhookId,
+};
+use hikyaku::record::{DeadLetter, Filter, HistoryFilter, Retention};
 
-use super::backend::{Backend, PostgreSql, Sqlite};
+use super::backend::{Backend, Part, PostgreSql, Sqlite};
+use super::dead_letters::letter;
 use super::history_samples::{START, World};
 
 /// How long a page of a million may take.
@@ -83,7 +86,15 @@ async fn every_page_of_letters_is_soon_there<B: Backend>() {
     let clock = Arc::new(ManualClock::new(START, 0.5));
     let retention = Retention { age: Duration::from_secs(30 * 86_400), count_max: 1_000_000 };
     let letters = store.letters(retention, clock).await;
-    store.fill_letters_with_a_million().await;
+    let mut places = Vec::new();
+    for first in (0..1_000_000).step_by(1000) {
+        let some: Vec<_> = (first..first + 1000).map(of_a_million).collect();
+        places.push(format!("{}.{}", some[999].died_at.as_millis(), some[999].id));
+        assert_eq!(letters.add(some).await.expect("added"), 1000);
+    }
+    if B::NAME == PostgreSql::NAME {
+        store.execute(Part::Store, "ANALYZE dead_letters").await;
+    }
     let (one, mention) = (WebhookId::new("wh7").ok(), EventType::new("mention").ok());
     let all = Filter::default;
     let middle = START.as_millis() + 1_000_000 / 6;
@@ -106,19 +117,7 @@ async fn every_page_of_letters_is_soon_there<B: Backend>() {
     ];
     for (name, filter) in filters {
         for depth in [0, 1, 50, 99] {
-            let number = 1_000_000 - depth * 10_000;
-            let id: String = format!("msg_{number:032}")
-                .chars()
-                .map(|digit| match digit {
-                    '0' => 'a',
-                    '1' => 'b',
-                    '8' => 'c',
-                    '9' => 'd',
-                    other => other,
-                })
-                .collect();
-            let after =
-                (depth > 0).then(|| format!("{}.{id}", START.as_millis() + number / 3).parse().expect("a place"));
+            let after = (depth > 0).then(|| places[1000 - depth * 10].parse().expect("a place"));
             let (mut times, mut found) = (Vec::new(), 0);
             for _ in 0..9 {
                 let began = Instant::now();
@@ -132,4 +131,16 @@ async fn every_page_of_letters_is_soon_there<B: Backend>() {
             assert!(times[4] < PAGE_MAX, "{name}: {:?}", times[4]);
         }
     }
+}
+
+/// One of a million letters of 1,000 webhooks, of which one in 1,000 was given up because its receiver is gone.
+fn of_a_million(number: u32) -> DeadLetter {
+    let kind = EventType::new(if number.is_multiple_of(500) { "mention" } else { "note" }).expect("a type");
+    let id = EventId::new(&format!("e{}", number / 4)).expect("an id");
+    let event = Event { id, kind, ..(*letter(number).event).clone() };
+    let mut delivery = Delivery::fresh(&event, WebhookId::new(&format!("wh{}", number % 1000)).expect("an id"));
+    let (reason, status) = if number % 1000 == 7 { (DeathReason::Gone, 410) } else { (DeathReason::Refused, 404) };
+    delivery.last = Some(LastFailure::new(Outcome::ServerError, Some(status), "the receiver answered so"));
+    let died_at = START.plus(Duration::from_millis(u64::from(number / 3)));
+    DeadLetter { id: delivery.id(&event), event: Arc::new(event), delivery, reason, died_at }
 }
