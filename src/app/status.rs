@@ -50,7 +50,7 @@ async fn looked(settings: &Settings) -> anyhow::Result<StatusShape> {
     let looked = Looked { queue: &queue, registry: &registry, letters: &letters, workers: &workers, places: &places };
     let told = StatusShape::of(looked, registry.health().into_iter().collect(), clock.now()).await;
     queue.close().await;
-    Ok(told?)
+    Ok(told)
 }
 
 fn must_be_there(path: &Path) -> Result<(), CliError> {

@@ -246,7 +246,8 @@ pub enum RejectedCommand {
         #[command(flatten)]
         filter: RejectedArgs,
         /// Messages to list
-        #[arg(long, default_value_t = 100, value_name = "COUNT")]
+        #[arg(long, default_value_t = 100, value_name = "COUNT", allow_negative_numbers = true,
+            value_parser = clap::value_parser!(u64).range(1..))]
         limit: u64,
         /// Print a JSON array, with the bodies
         #[arg(long)]

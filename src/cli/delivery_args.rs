@@ -13,7 +13,8 @@ pub enum DeadCommand {
         #[command(flatten)]
         filter: FilterArgs,
         /// Letters to list
-        #[arg(long, default_value_t = 100, value_name = "COUNT")]
+        #[arg(long, default_value_t = 100, value_name = "COUNT", allow_negative_numbers = true,
+            value_parser = clap::value_parser!(u64).range(1..))]
         limit: u64,
         /// Print a JSON array
         #[arg(long)]
@@ -111,7 +112,8 @@ pub enum DeliveriesCommand {
         #[command(flatten)]
         filter: DeliveryFilterArgs,
         /// Deliveries to list
-        #[arg(long, default_value_t = 100, value_name = "COUNT")]
+        #[arg(long, default_value_t = 100, value_name = "COUNT", allow_negative_numbers = true,
+            value_parser = clap::value_parser!(u64).range(1..))]
         limit: u64,
         /// Print a JSON array
         #[arg(long)]

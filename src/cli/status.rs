@@ -34,7 +34,7 @@ pub fn status(status: &Value, json: bool, output: &mut Output) -> Result<bool, C
     table.whole_row(["queue".to_owned(), queue_words(&status["queues"])]);
     table.whole_row(["store".to_owned(), place_words(&status["store"])]);
     table.whole_row(["webhooks".to_owned(), webhooks_words(&status["webhooks"])]);
-    table.whole_row(["dead letters".to_owned(), status["deadLetters"].to_string()]);
+    table.whole_row(["dead letters".to_owned(), text(&status["deadLetters"])]);
     table.lines().skip(1).try_for_each(|line| output.line(&line))?;
     workers(list(&status["workers"]), output)?;
     Ok(is_ready)

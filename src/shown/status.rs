@@ -6,8 +6,11 @@ use utoipa::ToSchema;
 use super::{QueuesShape, WorkerShape};
 use crate::model::{Status, Timestamp};
 use crate::queue::Queue;
-use crate::record::{DeadLetters, Filter, RecordError, Workers};
+use crate::record::{DeadLetters, Filter, Workers};
 use crate::registry::Registry;
+
+const NO_WORKER: &str =
+    "no worker on this store tells that it works: nothing is delivered; is `hikyaku serve` running?";
 
 /// Where queue and store are, as operators may know it: without passwords.
 #[derive(Clone, Debug)]
@@ -52,12 +55,12 @@ pub struct StatusShape {
     queues: QueuesShape,
     /// The store.
     store: StoreShape,
-    /// Every worker on this store.
+    /// Every worker on this store; none while the store cannot be read.
     workers: Vec<WorkerShape>,
     /// How many webhooks there are.
     webhooks: WebhooksCountShape,
-    /// Dead letters in the store.
-    dead_letters: u64,
+    /// Dead letters in the store; null while it cannot be read.
+    dead_letters: Option<u64>,
 }
 
 /// The store.
@@ -85,24 +88,30 @@ struct WebhooksCountShape {
 }
 
 impl StatusShape {
-    /// How it is at `now`, beside the `problems` that are known.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn of(looked: Looked<'_>, mut problems: Vec<String>, now: Timestamp) -> Result<Self, RecordError> {
+    /// How it is at `now`, beside the `problems` that are known. What cannot be looked at is one of them.
+    pub async fn of(looked: Looked<'_>, mut problems: Vec<String>, now: Timestamp) -> Self {
         let Looked { queue, registry, letters, workers, places } = looked;
         let queues = QueuesShape::of(queue, places.queue_backend, &places.queue).await;
-        let workers: Vec<WorkerShape> =
-            workers.list().await?.into_iter().map(|worker| WorkerShape::of(worker, now)).collect();
+        let of_store = match workers.list().await {
+            Ok(workers) => letters.count(&Filter::default()).await.map(|letters| (workers, letters)),
+            Err(error) => Err(error),
+        };
+        let (workers, dead_letters) = match of_store {
+            Ok((workers, letters)) => {
+                let workers: Vec<_> = workers.into_iter().map(|worker| WorkerShape::of(worker, now)).collect();
+                if !workers.iter().any(WorkerShape::works) {
+                    problems.push(NO_WORKER.to_owned());
+                }
+                (workers, Some(letters))
+            }
+            Err(error) => {
+                problems.push(format!("workers and dead letters cannot be read: {error}"));
+                (Vec::new(), None)
+            }
+        };
         let unsaid = |problem: &&String| !problems.contains(*problem);
         let of_queue: Vec<String> = queues.problems().iter().filter(unsaid).cloned().collect();
         problems.extend(of_queue);
-        if !workers.iter().any(WorkerShape::works) {
-            problems.push(
-                "no worker on this store tells that it works: nothing is delivered; is `hikyaku serve` running?"
-                    .to_owned(),
-            );
-        }
         let mut webhooks = WebhooksCountShape::default();
         for webhook in registry.snapshot().all() {
             webhooks.total += 1;
@@ -112,7 +121,7 @@ impl StatusShape {
                 Status::Deactivated(_) => webhooks.deactivated += 1,
             }
         }
-        Ok(Self {
+        Self {
             version: env!("CARGO_PKG_VERSION"),
             ready: problems.is_empty(),
             problems,
@@ -120,8 +129,8 @@ impl StatusShape {
             store: StoreShape { backend: places.store_backend, place: places.store.clone() },
             workers,
             webhooks,
-            dead_letters: letters.count(&Filter::default()).await?,
-        })
+            dead_letters,
+        }
     }
 
     /// Whether nothing is wrong.

@@ -54,7 +54,7 @@ pub(super) async fn show(
         places: &parts.places,
     };
     let status = StatusShape::of(looked, parts.readiness.reasons(), parts.clock.now()).await;
-    Ok(found(&status.map_err(|error| Problem::unavailable(&error))?))
+    Ok(found(&status))
 }
 
 /// Which workers there are on this store.
