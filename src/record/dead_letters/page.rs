@@ -99,6 +99,16 @@ impl FromStr for Cursor {
     }
 }
 
+/// Of the two ends that a listing has above, `until` and the place `after`, the lower one: given both, a store begins at either and
+/// walks to the other, over however many lie between.
+pub(super) fn upper_end<'a>(filter: &Filter, after: Option<&'a Cursor>) -> (Option<Timestamp>, Option<&'a Cursor>) {
+    match (filter.until, after) {
+        (Some(until), Some(after)) if after.died_at < until => (None, Some(after)),
+        (Some(until), Some(_)) => (Some(until), None),
+        ends => ends,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,5 +120,17 @@ mod tests {
         for text in ["", "1774960496789", "x.msg_a", ".", "5.msg_a", &format!("+5.{id}"), &format!("05.{id}")] {
             assert_eq!(text.parse::<Cursor>(), Err(CursorError), "{text}");
         }
+    }
+
+    #[test]
+    fn of_two_ends_above_the_lower_one_counts_alone() {
+        let at = |ms| Cursor { died_at: Timestamp::from_millis(ms), id: "msg_x".to_owned() };
+        let until = |ms| Filter { until: Some(Timestamp::from_millis(ms)), ..Filter::default() };
+        let (early, late) = (at(5), at(9));
+        assert_eq!(upper_end(&until(7), Some(&early)), (None, Some(&early)));
+        assert_eq!(upper_end(&until(7), Some(&late)), (Some(Timestamp::from_millis(7)), None));
+        assert_eq!(upper_end(&until(9), Some(&late)), (Some(Timestamp::from_millis(9)), None));
+        assert_eq!(upper_end(&until(7), None), (Some(Timestamp::from_millis(7)), None));
+        assert_eq!(upper_end(&Filter::default(), Some(&late)), (None, Some(&late)));
     }
 }

@@ -3,7 +3,7 @@
 use super::removal::{End, remove_first};
 use crate::model::{DeliveryId, Timestamp};
 use crate::postgres::{PostgresError, Row, Statements, ToSql};
-use crate::record::dead_letters::page::Bounds;
+use crate::record::dead_letters::page::{Bounds, upper_end};
 use crate::record::dead_letters::{Cursor, Filter, Page, Purged};
 
 /// Rows of the index that a page walks along which are looked at for it.
@@ -39,7 +39,8 @@ impl Terms {
         if let Some(since) = filter.since {
             self.add("died_at >= ?", [moment(since)]);
         }
-        if let Some(until) = filter.until {
+        let (until, after) = upper_end(filter, after);
+        if let Some(until) = until {
             self.add("died_at < ?", [moment(until)]);
         }
         if let Some(after) = after {

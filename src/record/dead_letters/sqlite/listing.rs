@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params_from_iter
 
 use super::row;
 use crate::model::DeliveryId;
-use crate::record::dead_letters::page::Bounds;
+use crate::record::dead_letters::page::{Bounds, upper_end};
 use crate::record::dead_letters::{Cursor, Filter, Page, Purged};
 
 /// Rows of the index that a page walks along which are looked at for it, so that every page is soon there.
@@ -165,7 +165,8 @@ impl Terms {
         if let Some(since) = filter.since {
             self.add("died_at >= ?", [Value::from(since.as_millis())]);
         }
-        if let Some(until) = filter.until {
+        let (until, after) = upper_end(filter, after);
+        if let Some(until) = until {
             self.add("died_at < ?", [Value::from(until.as_millis())]);
         }
         if let Some(after) = after {
