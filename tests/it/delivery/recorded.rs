@@ -107,7 +107,7 @@ async fn deliveries_go_on_while_another_holds_the_history_and_it_is_written_afte
 async fn deliveries_go_on_while_the_history_cannot_be_written_and_what_is_noted_afterwards_is_kept() {
     let mut world = one_at_a_time().await;
     let stranger = world.history_file();
-    stranger.execute_batch("ALTER TABLE attempts RENAME TO away").expect("renamed");
+    stranger.execute_batch("ALTER TABLE history_rows RENAME TO away").expect("renamed");
     world.note().await;
     world.steps(1, |told| told.step == Step::Done).await;
     soon("writing has failed", async {
@@ -117,7 +117,7 @@ async fn deliveries_go_on_while_the_history_cannot_be_written_and_what_is_noted_
     })
     .await;
 
-    stranger.execute_batch("ALTER TABLE away RENAME TO attempts").expect("renamed");
+    stranger.execute_batch("ALTER TABLE away RENAME TO history_rows").expect("renamed");
     until_delivered(&world, 1).await;
     world.finish().await;
 }
