@@ -54,7 +54,9 @@ async fn many_letters_replayed_by_filter_with_everything_killed_twice_are_each_d
     let file = home.write("events.ndjson", &(events("note", "e", count) + &events("mention", "o", 10)));
     home.cli(&["publish", file]).await.ok();
     let server = home.serve().await;
-    receiver.until_within(longest, "all were refused", |book| book.distinct() == count).await;
+    receiver
+        .until_within(longest, "all were refused", |book| book.arrived.len() >= count && book.distinct() == count)
+        .await;
     server.metric_is("hikyaku_queue_depth{queue=\"dead\"}", 0.0).await;
     until("all are dead letters", async || (left(&home, "hook").await == count).then_some(())).await;
     let refused = receiver.book().arrived.len();
@@ -65,8 +67,12 @@ async fn many_letters_replayed_by_filter_with_everything_killed_twice_are_each_d
     let server = home.serve().await;
     home.cli(&["dead", "replay", "--webhook", "hook", "--reason", "refused"]).await.ok();
     assert_eq!(left(&home, "hook").await, 0);
+    // Counted only once they can be all: a receiver that is asked to count 100,000 again and again answers nobody meanwhile.
     receiver
         .until_within(longest, "each arrives again", |book| {
+            if book.arrived.len() < refused + count {
+                return false;
+            }
             let again: std::collections::HashSet<&str> =
                 book.arrived[refused..].iter().map(|arrived| arrived.id()).collect();
             again.len() == count
