@@ -61,6 +61,17 @@ async fn until_all_is_done(program: &Program) {
     }
 }
 
+/// Whether every queue is empty.
+async fn is_nothing_left(url: &str, prefix: &str) -> bool {
+    let stranger = Stranger::connect(url).await;
+    for queue in QUEUES {
+        if stranger.depth(&format!("{prefix}{queue}")).await != Some(0) {
+            return false;
+        }
+    }
+    true
+}
+
 /// Checks, once every worker has stopped, that every queue is empty.
 async fn assert_nothing_is_left(url: &str, prefix: &str) {
     let stranger = Stranger::connect(url).await;
