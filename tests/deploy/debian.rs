@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::service::{PROGRAM, path, run, said, text};
+use crate::support::{PROGRAM, path, run, said, text};
 
 /// What the package is made of, beside the manifest.
 const SOURCES: [&str; 10] = [

@@ -12,7 +12,6 @@ mod kubernetes;
 mod metrics;
 mod prometheus;
 mod served;
-mod service;
 mod support;
 mod systemd;
 mod tools;

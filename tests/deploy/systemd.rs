@@ -3,7 +3,7 @@
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 
-use crate::service::{PATIENCE, PROGRAM, Running, path, program, run, said, text};
+use crate::support::{PATIENCE, PROGRAM, Running, path, program, run, said, text};
 
 const UNIT: &str = "deploy/systemd/hikyaku.service";
 

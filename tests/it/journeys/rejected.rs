@@ -130,6 +130,11 @@ async fn each_message_that_is_none_is_put_away_with_its_reason_and_bytes_and_goo
     let table = world.home.cli(&["rejected", "list", "--from", "work"]).await.ok();
     assert_eq!(table.lines().count(), 1 + on_work.len(), "{table}");
     assert!(table.lines().all(|line| !line.contains(char::is_control)), "{table}");
+    for command in ["rejected", "dead", "deliveries"] {
+        for none in ["0", "-1"] {
+            world.home.cli(&[command, "list", "--limit", none]).await.failed(2, &["--limit", none]);
+        }
+    }
     let two = world.home.cli(&["rejected", "list", "--limit", "2"]).await;
     assert!(two.stderr.contains("15 more were not looked at"), "{two:#?}");
     assert_eq!(two.ok().lines().count(), 3);

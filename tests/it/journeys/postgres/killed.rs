@@ -10,7 +10,7 @@ use super::{LONG, home};
 use crate::support::broker::{own_prefix, shared_url};
 use crate::support::journey_receiver::{Arrived, Behaviour, Receiver};
 use crate::support::postgres::{Server, sql};
-use crate::support::program::{Program, until};
+use crate::support::program::{Program, TOKEN, until};
 
 /// How long a delivery may take from the answer to its producer. It takes milliseconds; a machine that has other things to do
 /// takes longer, and one that waited for PostgreSQL would take ten seconds and more.
@@ -85,6 +85,13 @@ async fn while_postgresql_is_killed_under_load_no_delivery_is_lost_or_late() {
         .await;
         let refused = one.call("i/webhooks/update", serde_json::json!({"webhookId": "healthy", "name": "new"})).await;
         assert_eq!(refused.0, 500, "webhooks cannot be changed meanwhile: {refused:?}");
+        let status = one.asking(reqwest::Method::GET, &format!("{}/v1/status", one.address)).bearer_auth(TOKEN);
+        let told = status.send().await.expect("an answer");
+        assert_eq!(told.status(), 200, "how it is, is told all the same");
+        let told: serde_json::Value = serde_json::from_slice(&told.bytes().await.expect("bytes")).expect("JSON");
+        assert_eq!((&told["ready"], &told["deadLetters"]), (&false.into(), &serde_json::Value::Null), "{told}");
+        assert!(told["problems"].to_string().contains("workers and dead letters cannot be read"), "{told}");
+        assert_eq!((&told["queues"]["connected"], &told["webhooks"]["total"]), (&true.into(), &2.into()), "{told}");
         // Time itself is what is tested here.
         tokio::time::sleep(outage()).await;
         server.restart();

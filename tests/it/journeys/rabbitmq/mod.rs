@@ -61,21 +61,20 @@ async fn until_all_is_done(program: &Program) {
     }
 }
 
-/// Whether every queue is empty.
-async fn is_nothing_left(url: &str, prefix: &str) -> bool {
+/// The first queue that is not empty, and how many messages it has.
+async fn left_in(url: &str, prefix: &str) -> Option<(String, Option<u32>)> {
     let stranger = Stranger::connect(url).await;
     for queue in QUEUES {
-        if stranger.depth(&format!("{prefix}{queue}")).await != Some(0) {
-            return false;
+        let queue = format!("{prefix}{queue}");
+        let depth = stranger.depth(&queue).await;
+        if depth != Some(0) {
+            return Some((queue, depth));
         }
     }
-    true
+    None
 }
 
 /// Checks, once every worker has stopped, that every queue is empty.
 async fn assert_nothing_is_left(url: &str, prefix: &str) {
-    let stranger = Stranger::connect(url).await;
-    for queue in QUEUES {
-        assert_eq!(stranger.depth(&format!("{prefix}{queue}")).await, Some(0), "messages lie in {prefix}{queue}");
-    }
+    assert_eq!(left_in(url, prefix).await, None, "messages are left");
 }
