@@ -11,14 +11,14 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 
-use super::params::{Params, in_path, in_query, quoted};
+use super::params::{Id, Params, in_path, in_query, quoted};
 use super::problem::Problem;
 use super::{OperatorsParts, found};
 use crate::model::{DeliveryId, DeliveryState, EventId, EventType, Timestamp, WebhookId, described};
@@ -183,11 +183,9 @@ pub(super) async fn list(
 )]
 pub(super) async fn show(
     State(parts): State<Arc<OperatorsParts>>,
-    Path(id): Path<String>,
+    Id(id): Id<DeliveryId>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let id = DeliveryId::from_text(&id)
-        .map_err(|error| Problem::of(StatusCode::BAD_REQUEST, format!("{}: {error}", quoted(&id))))?;
     Params::of(query.as_deref()).finish()?;
     match history(&parts)?.show(&id).await {
         Ok(Some((delivery, attempts))) => {

@@ -1,12 +1,16 @@
-//! A query's parameters, read strictly: each at most once, none that nobody knows, and everything that is wrong at once.
+//! A request's parameters, read strictly: the id in the path ([`Id`]), and those of the query, each at most once, none that nobody
+//! knows, and everything that is wrong with them at once.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::{Object, Required};
 
 use super::problem::{Mistake, Problem};
+use crate::model::{DeliveryId, WebhookId};
 
 /// Mistakes that are told at most.
 const MISTAKES_MAX: usize = 20;
@@ -25,7 +29,39 @@ pub(super) fn in_path(name: &str, description: &str, schema: Object) -> Paramete
     parameter.description(Some(description)).schema(Some(schema)).build()
 }
 
-/// The parameters of a request.
+/// What the path names by its `{id}`.
+pub(super) struct Id<T>(pub(super) T);
+
+/// What can stand in a path as `{id}`.
+pub(super) trait InPath: Sized {
+    /// Reads it.
+    fn read(text: &str) -> Result<Self, String>;
+}
+
+impl InPath for DeliveryId {
+    fn read(text: &str) -> Result<Self, String> {
+        Self::from_text(text).map_err(|error| error.to_string())
+    }
+}
+
+impl InPath for WebhookId {
+    fn read(text: &str) -> Result<Self, String> {
+        Self::new(text).map_err(|error| error.to_string())
+    }
+}
+
+impl<T: InPath, S: Send + Sync> FromRequestParts<S> for Id<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let wrong = |detail| Problem::mistakes(vec![Mistake { parameter: "id".to_owned(), detail }]);
+        let text = Path::<String>::from_request_parts(parts, state).await;
+        let Path(text) = text.map_err(|_| wrong("the bytes that are escaped in it are no UTF-8".to_owned()))?;
+        T::read(&text).map(Self).map_err(|error| wrong(format!("{}: {error}", quoted(&text))))
+    }
+}
+
+/// The parameters of a request's query.
 pub(super) struct Params {
     given: Vec<(String, String)>,
     known: Vec<&'static str>,

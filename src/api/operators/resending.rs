@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
@@ -18,7 +18,7 @@ use super::by::By;
 use super::dead_letters::acting::ReplayedOneShape;
 use super::dead_letters::{failed, flag};
 use super::deliveries::{ShowParams, filter_of, history, moment, which};
-use super::params::{Params, in_query, quoted};
+use super::params::{Id, Params, in_query};
 use super::problem::{Mistake, Problem, ProblemShape};
 use super::{OperatorsParts, WORK_MAX, found, on_its_own};
 use crate::model::{DeliveryId, Timestamp, described};
@@ -141,11 +141,9 @@ pub(super) async fn resend(
 pub(super) async fn resend_one(
     State(parts): State<Arc<OperatorsParts>>,
     by: By,
-    Path(id): Path<String>,
+    Id(id): Id<DeliveryId>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let id = DeliveryId::from_text(&id)
-        .map_err(|error| Problem::of(StatusCode::BAD_REQUEST, format!("{}: {error}", quoted(&id))))?;
     Params::of(query.as_deref()).finish()?;
     history(&parts)?;
     let by = by.name();

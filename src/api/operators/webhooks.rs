@@ -15,7 +15,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
@@ -24,7 +24,7 @@ use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 use super::by::By;
-use super::params::{Params, in_path, in_query, quoted};
+use super::params::{Id, Params, in_path, in_query, quoted};
 use super::problem::Problem;
 use super::{OperatorsParts, found};
 use crate::model::{Access, Owner, Source, Status, Timestamp, UserId, Webhook, WebhookId, described};
@@ -213,11 +213,9 @@ pub(super) async fn list(
 pub(super) async fn show(
     State(parts): State<Arc<OperatorsParts>>,
     by: By,
-    Path(id): Path<String>,
+    Id(id): Id<WebhookId>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let wrong = |error| Problem::of(StatusCode::BAD_REQUEST, format!("{}: {error}", quoted(&id)));
-    let id = WebhookId::new(&id).map_err(wrong)?;
     Params::of(query.as_deref()).finish()?;
     let absent = |_| Problem::of(StatusCode::NOT_FOUND, format!("there is no webhook {id}; it may have been deleted"));
     let webhook = parts.registry.show(&id).map_err(absent)?;

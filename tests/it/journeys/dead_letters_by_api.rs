@@ -180,8 +180,18 @@ async fn whoever_asks_for_nonsense_is_told_which_parameter_is_wrong() {
         let (status, problem) = program.operate_by(method, &format!("/v1/dead-letters{path}"), "").await;
         assert_eq!((status, &problem["errors"][0]["parameter"]), (400, &json!(parameter)), "{path}: {problem}");
     }
-    for path in ["/v1/dead-letters/nonsense", "/v1/dead-letters/msg_x"] {
-        assert_eq!(program.operate(path).await.0, 400, "{path}");
+    for (method, path) in [
+        (Method::GET, "/v1/dead-letters/nonsense"),
+        (Method::GET, "/v1/dead-letters/%ff"),
+        (Method::DELETE, "/v1/dead-letters/msg_x"),
+        (Method::POST, "/v1/dead-letters/msg_x/replay"),
+        (Method::GET, "/v1/deliveries/msg_x"),
+        (Method::POST, "/v1/deliveries/msg_x/resend"),
+        (Method::GET, "/v1/webhooks/a%20b"),
+    ] {
+        let (status, problem) = program.operate_by(method, path, "").await;
+        assert_eq!((status, &problem["errors"][0]["parameter"]), (400, &json!("id")), "{path}: {problem}");
+        assert_eq!(problem["errors"].as_array().map(Vec::len), Some(1), "{problem}");
     }
     assert_eq!(program.operate_without_token("/v1/dead-letters").await.0, 401);
     program.stop().await;

@@ -7,19 +7,19 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::asked::{Meant, MeantParams};
 use super::looking::IdParams;
-use super::{delivery_id, failed, no_letter, record_failed};
+use super::{failed, no_letter, record_failed};
 use crate::api::operators::by::By;
-use crate::api::operators::params::Params;
+use crate::api::operators::params::{Id, Params};
 use crate::api::operators::problem::{Problem, ProblemShape};
 use crate::api::operators::{OperatorsParts, WORK_MAX, found, on_its_own};
-use crate::model::{Timestamp, described};
+use crate::model::{DeliveryId, Timestamp, described};
 use crate::operate::{OperateError, Run, Until};
 use crate::record::{Filter, Replayed, ReplayedShape};
 
@@ -166,10 +166,9 @@ fn told(parts: &OperatorsParts, words: &str, count: u64) {
 pub(in crate::api::operators) async fn replay_one(
     State(parts): State<Arc<OperatorsParts>>,
     by: By,
-    Path(id): Path<String>,
+    Id(id): Id<DeliveryId>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let id = delivery_id(&id)?;
     Params::of(query.as_deref()).finish()?;
     let by = by.name();
     let work = async move {
@@ -196,10 +195,9 @@ pub(in crate::api::operators) async fn replay_one(
 pub(in crate::api::operators) async fn delete(
     State(parts): State<Arc<OperatorsParts>>,
     by: By,
-    Path(id): Path<String>,
+    Id(id): Id<DeliveryId>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let id = delivery_id(&id)?;
     Params::of(query.as_deref()).finish()?;
     // By filter, which needs not read it: what cannot be read can be deleted too.
     let filter = Filter { ids: vec![id.clone()], ..Filter::default() };

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -16,8 +16,8 @@ use utoipa::ToSchema;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 
 use super::asked::{filter_of, which};
-use super::{delivery_id, no_letter, record_failed};
-use crate::api::operators::params::{Params, in_path, in_query};
+use super::{no_letter, record_failed};
+use crate::api::operators::params::{Id, Params, in_path, in_query};
 use crate::api::operators::problem::Problem;
 use crate::api::operators::{OperatorsParts, found};
 use crate::model::{DeliveryId, Timestamp, described};
@@ -155,10 +155,9 @@ pub(in crate::api::operators) async fn list(
 )]
 pub(in crate::api::operators) async fn show(
     State(parts): State<Arc<OperatorsParts>>,
-    Path(id): Path<String>,
+    Id(id): Id<DeliveryId>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let id = delivery_id(&id)?;
     Params::of(query.as_deref()).finish()?;
     let letters = &parts.operations.letters;
     let letter = letters.show(&id).await.map_err(|error| record_failed(&error))?.ok_or_else(|| no_letter(&id))?;

@@ -16,16 +16,10 @@ pub(super) mod looking;
 use axum::http::StatusCode;
 
 pub(super) use self::asked::flag;
-use super::params::quoted;
 use super::problem::Problem;
 use crate::model::DeliveryId;
 use crate::operate::OperateError;
 use crate::record::RecordError;
-
-fn delivery_id(text: &str) -> Result<DeliveryId, Problem> {
-    DeliveryId::from_text(text)
-        .map_err(|error| Problem::of(StatusCode::BAD_REQUEST, format!("{}: {error}", quoted(text))))
-}
 
 fn no_letter(id: &DeliveryId) -> Problem {
     let detail = format!(
