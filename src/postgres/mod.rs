@@ -116,6 +116,11 @@ impl Postgres {
         &self.0.url
     }
 
+    /// The error of one who has waited for `limit` for an answer and waits no longer.
+    pub fn silent_for(&self, limit: Duration) -> PostgresError {
+        PostgresError::Slow { place: self.0.url.to_string(), what: "it does not answer".to_owned(), limit }
+    }
+
     /// The channel of notifications that is called `name` here: channels are the database's, and schemas share it.
     pub fn channel(&self, name: &str) -> String {
         format!("{}_{name}", self.0.url.schema())

@@ -61,6 +61,15 @@ impl Backend {
         })
     }
 
+    /// Whether the registry is known still to be at the revision `known`; of a file that is not asked. It is not waited for longer
+    /// than `LOOK_WAIT_MAX`.
+    pub(super) async fn is_at(&self, known: i64) -> Result<bool, StoreError> {
+        match self {
+            Self::Sqlite(_) => Ok(false),
+            Self::Postgres(store) => store.is_at(known).await,
+        }
+    }
+
     /// Reads everything, unless the registry is still at the revision `known`.
     pub(super) async fn load_unless(&self, known: Option<i64>) -> Result<Option<Loaded>, StoreError> {
         ask!(self => load_unless(known))

@@ -32,6 +32,7 @@ mod backend;
 mod cache;
 mod deactivating;
 mod error;
+mod following;
 mod postgres;
 mod room;
 mod row;
@@ -70,7 +71,9 @@ pub const TOMBSTONE_AGE_MAX: Duration = Duration::from_secs(TOMBSTONE_DAYS * 24 
 const TOMBSTONE_DAYS: u64 = 90;
 
 /// How often a watching registry looks whether another process has changed something of which it did not hear.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_secs(3);
+/// How long a look waits for PostgreSQL: with the above, one that is frozen is told within 5 s.
+const LOOK_WAIT_MAX: Duration = Duration::from_secs(2);
 /// The same, where it cannot hear; thrice in the second promised.
 const UNHEARD_LOOK_EVERY: Duration = Duration::from_millis(300);
 
@@ -321,29 +324,6 @@ impl Shared {
         change(&mut next);
         next.follow(step);
         self.snapshot.send_replace(Arc::new(next));
-    }
-
-    /// Looks whether the store has changed, and if so reads it.
-    async fn poll(&self) {
-        let _turn = self.turn.lock().await;
-        let known = self.snapshot.borrow().revision();
-        let trouble = match self.store.load_unless(Some(known)).await {
-            Ok(None) => None,
-            Ok(Some(loaded)) if !loaded.keys_missing.is_empty() => {
-                let error = RegistryError::KeysMissing { names: loaded.keys_missing };
-                Some(format!("the webhooks last known are in use: {error}"))
-            }
-            Ok(Some(loaded)) => {
-                self.show(loaded);
-                None
-            }
-            Err(error) => Some(format!("the webhooks last known are in use, since the store cannot be read: {error}")),
-        };
-        self.trouble.send_if_modified(|said| {
-            let differs = *said != trouble;
-            *said = trouble;
-            differs
-        });
     }
 
     /// Does what can be done to a declared webhook: activates it after we deactivated it.

@@ -11,6 +11,7 @@ mod sealing;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::LOOK_WAIT_MAX;
 use super::cache::{Loaded, Step, bounded};
 use super::row::{self, Columns};
 use super::seal::Seals;
@@ -69,6 +70,14 @@ impl PostgresRegistry {
     /// Calls `heard` at each change that is committed, of whichever process.
     pub(super) fn listen(&self, heard: impl Fn() + Send + Sync + 'static) -> Listening {
         self.postgres.listen(&self.postgres.channel(CHANGES), heard)
+    }
+
+    pub(super) async fn is_at(&self, known: i64) -> Result<bool, StoreError> {
+        let asked = async { revision(&mut *self.postgres.session().await?).await };
+        match tokio::time::timeout(LOOK_WAIT_MAX, asked).await {
+            Ok(revision) => Ok(revision? == known),
+            Err(_) => Err(self.postgres.silent_for(LOOK_WAIT_MAX).into()),
+        }
     }
 
     pub(super) async fn load_unless(&self, known: Option<i64>) -> Result<Option<Loaded>, StoreError> {

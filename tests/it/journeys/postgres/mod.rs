@@ -2,6 +2,7 @@
 //! that is away.
 
 mod absent;
+mod frozen;
 mod killed;
 mod shared;
 
