@@ -24,6 +24,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::watch;
 
+use crate::ingest;
 use crate::telemetry::SharedTelemetry;
 
 pub use listener::{Limited, Limits};
@@ -44,7 +45,9 @@ pub fn router(readiness: Arc<Readiness>, telemetry: SharedTelemetry) -> Router {
 /// What is answered before there is anything to serve: the process lives, is not ready for `reason`, and whatever is sent to it,
 /// on the first routes, is to be sent again.
 pub fn waiting(reason: &watch::Receiver<String>, telemetry: SharedTelemetry) -> (Router, Router) {
+    let operators = operators::waiting(reason, RETRY_AFTER_S);
     let events = Router::new().fallback(not_yet).with_state(reason.clone());
+    let events = events.merge(operators).merge(ingest::waiting_router(reason.clone()));
     let ready = Router::new().route("/readyz", get(not_yet)).with_state(reason.clone());
     let metrics = Router::new().route("/metrics", get(metrics)).with_state(telemetry);
     (events, Router::new().route("/healthz", get(|| async { "ok\n" })).merge(ready).merge(metrics))

@@ -29,10 +29,10 @@ use axum::extract::State;
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{any, post};
 use axum::{Extension, Router};
 use serde::{Serialize, Serializer};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use super::described::{EventsShape, ReportShape};
 use super::{Ingest, ItemResult, ItemsError, split};
@@ -84,6 +84,15 @@ pub fn router(ingest: Ingest, policy: HttpPolicy) -> Router {
     let door = Arc::new(Door { ingest, policy, bodies: Semaphore::new(shares), items: Semaphore::new(ITEM_SHARES) });
     let not_post = async |id: Named| Refusal::NotPost.response(id.as_deref());
     Router::new().route(PATH, post(take_events).fallback(not_post)).with_state(door)
+}
+
+/// The same before there is anything to store events in, for `reason`: whoever sends some is to send them again.
+pub fn waiting_router(reason: watch::Receiver<String>) -> Router {
+    let not_yet = async |State(reason): State<watch::Receiver<String>>, id: Named| {
+        let reason = reason.borrow().clone();
+        Refusal::NotStored(reason).response(id.as_deref())
+    };
+    Router::new().route(PATH, any(not_yet)).with_state(reason)
 }
 
 /// What the request is called.

@@ -24,7 +24,7 @@ use crate::record::Receipts;
 use crate::telemetry::SharedTelemetry;
 
 pub(crate) use http::__path_take_events;
-pub use http::{HttpPolicy, router};
+pub use http::{HttpPolicy, router, waiting_router};
 pub use items::{ITEMS_MAX, ItemsError, split, without_bom};
 pub use misskey::{MisskeyPolicy, misskey_router};
 pub use reconcile::{Reach, ReconcileError, Reconciled, Reconciler, Reconciling, RefusedJob};

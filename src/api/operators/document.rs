@@ -24,6 +24,8 @@ use crate::deliver::Happening;
 
 /// Where it is.
 const PATH: &str = "/openapi.json";
+/// Every path below that of the API, as routes.
+pub(super) const EVERY_PATH: [&str; 3] = ["/v1", "/v1/", "/v1/{*unknown}"];
 /// How the document calls the token.
 const TOKEN: &str = "token";
 
@@ -123,7 +125,7 @@ static JSON: LazyLock<String> = LazyLock::new(|| Document::openapi().to_json().u
 pub(super) fn described(routes: Routes) -> axum::Router<Arc<OperatorsParts>> {
     let tell = async || -> Response { ([(CONTENT_TYPE, "application/json")], JSON.as_str()).into_response() };
     let mut router = routes.router.route(PATH, get(tell)).method_not_allowed_fallback(by::wrong_method);
-    for unknown in ["/v1", "/v1/", "/v1/{*unknown}"] {
+    for unknown in EVERY_PATH {
         router = router.route(unknown, axum::routing::any(by::unknown_path));
     }
     router

@@ -37,12 +37,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
+use axum::routing::any;
 use serde::Serialize;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use self::problem::{Problem, text_of};
 use self::routes::Routes;
@@ -110,6 +112,16 @@ pub fn operators(parts: OperatorsParts) -> Router {
     let Routes { router, known } = routes();
     let router = router.route_layer(from_fn_with_state(Arc::clone(&parts), by::let_in));
     document::described(Routes { router, known }).with_state(parts)
+}
+
+/// What is answered to all of it before there is anything to tell, for `reason`; it may be asked again after `again_s` seconds.
+pub(super) fn waiting(reason: &watch::Receiver<String>, again_s: &'static str) -> Router {
+    let not_yet = async move |State(reason): State<watch::Receiver<String>>| {
+        let problem = Problem::of(StatusCode::SERVICE_UNAVAILABLE, reason.borrow().clone());
+        ([(RETRY_AFTER, again_s)], problem).into_response()
+    };
+    let router = document::EVERY_PATH.iter().fold(Router::new(), |router, path| router.route(path, any(not_yet)));
+    router.with_state(reason.clone())
 }
 
 /// What is answered to operators. Each stands in [`document`] too.

@@ -1,7 +1,7 @@
 //! Dead letters as NDJSON, one a line: out as a stream of pages, in as a stream of batches, so that neither takes memory for more.
 //!
-//! Out, a letter that cannot be read is a line `{"problem":".."}`; should the store fail midway, the answer breaks off without its
-//! end, so that nobody takes it for whole. In, 200:
+//! Out, a letter that cannot be read is a line `{"problem":".."}`. A store that fails before the first page is answered with 503;
+//! should it fail midway, the answer breaks off without its end, so that nobody takes it for whole. In, 200:
 //! `{"added":2,"present":1,"refused":1,"errors":[{"line":3,"error":".."}],"dryRun":false}`, 400 when no line is a letter. What was
 //! taken before the request broke off stays, and sending all again does the rest.
 
@@ -13,7 +13,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use http_body_util::BodyExt;
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
@@ -104,8 +104,11 @@ pub(in crate::api::operators) async fn export(
     let mut params = Params::of(query.as_deref());
     let filter = filter_of(&mut params, parts.clock.now());
     params.finish()?;
-    let under = Under { _place: place(&parts)?, exporting: Exporting::of(parts.operations.clone(), filter) };
-    let lines = stream::unfold(Some(under), async |under| {
+    let mut under = Under { _place: place(&parts)?, exporting: Exporting::of(parts.operations.clone(), filter) };
+    // Before the head of the answer goes out: what fails here can still be told.
+    let first = under.exporting.next().await.map_err(|error| record_failed(&error))?;
+    let first = stream::iter(first.map(|exported| Ok(Bytes::from(exported.lines))));
+    let rest = stream::unfold(Some(under), async |under| {
         let mut under = under?;
         match under.exporting.next().await {
             Ok(None) => None,
@@ -114,7 +117,7 @@ pub(in crate::api::operators) async fn export(
             Err(error) => Some((Err::<Bytes, RecordError>(error), None)),
         }
     });
-    Ok((StatusCode::OK, [(CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response())
+    Ok((StatusCode::OK, [(CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(first.chain(rest))).into_response())
 }
 
 /// Takes dead letters from NDJSON, as an export has them; what is there already stays as it is.

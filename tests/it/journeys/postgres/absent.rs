@@ -1,8 +1,11 @@
 //! PostgreSQL away at the start: nothing is taken or delivered until the webhooks have been read once, and it is told.
 
+use reqwest::Method;
+use serde_json::Value;
+
 use crate::support::journey_receiver::{Behaviour, Receiver};
 use crate::support::postgres::Server;
-use crate::support::program::{Home, event, until};
+use crate::support::program::{Home, TOKEN, event, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_its_store_a_start_waits_and_says_so_and_then_serves() {
@@ -20,8 +23,14 @@ async fn without_its_store_a_start_waits_and_says_so_and_then_serves() {
     let (status, reason) = program.get("/readyz").await;
     assert!(status == 503 && reason.contains("PostgreSQL cannot be reached at courier@127.0.0.1"), "{reason}");
     assert!(!reason.contains("letters-by-night"), "{reason}");
-    let refused = program.request().body(event("note", "e1")).send().await.expect("an answer");
-    assert_eq!((refused.status().as_u16(), refused.headers().contains_key("retry-after")), (503, true));
+    for (method, path) in [("POST", "/v1/events"), ("GET", "/v1/status"), ("POST", "/v1/dead-letters/import")] {
+        let method = method.parse().expect("a method");
+        let asked = program.asking(method, &format!("{}{path}", program.address)).body(event("note", "e1"));
+        let refused = asked.send().await.expect("an answer");
+        assert!(refused.headers().contains_key("retry-after"), "{path}");
+        let told = assert_is_problem(refused, 503).await;
+        assert!(told["detail"].as_str().is_some_and(|words| words.contains("PostgreSQL cannot be reached")), "{told}");
+    }
 
     server.restart();
     let line = program.line("listens on http://").await;
@@ -31,6 +40,27 @@ async fn without_its_store_a_start_waits_and_says_so_and_then_serves() {
     receiver.until_distinct(1).await;
     until("it is ready", async || (program.get("/readyz").await.0 == 200).then_some(())).await;
     program.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_export_of_a_store_that_is_away_is_answered_as_a_problem() {
+    let server = Server::start();
+    let home = Home::new(&format!("store.url = \"{}\"\n", server.database()));
+    let program = home.serve().await;
+    server.stop();
+    let asked = program.asking(Method::GET, &format!("{}/v1/dead-letters/export", program.address)).bearer_auth(TOKEN);
+    let told = assert_is_problem(asked.send().await.expect("an answer"), 503).await;
+    assert!(told["detail"].as_str().is_some_and(|words| words.contains("PostgreSQL")), "{told}");
+    program.stop().await;
+}
+
+/// Checks that it is a problem document of `status`, and tells it.
+async fn assert_is_problem(answer: reqwest::Response, status: u16) -> Value {
+    assert_eq!(answer.status(), status);
+    assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    let told: Value = serde_json::from_slice(&answer.bytes().await.expect("a body")).expect("JSON");
+    assert_eq!(told["status"], status, "{told}");
+    told
 }
 
 #[tokio::test]
