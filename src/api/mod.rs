@@ -28,7 +28,7 @@ use crate::ingest;
 use crate::telemetry::SharedTelemetry;
 
 pub use listener::{Limited, Limits};
-pub use misskey::{ManagementParts, ManagementPolicy, management};
+pub use misskey::{ManagementParts, ManagementPolicy, management, no_management};
 pub use operators::{FILES_MAX, OperatorsParts, operators};
 pub use readiness::Readiness;
 

@@ -11,6 +11,7 @@ use super::management;
 use super::operating::{self, Known, Sight};
 use super::reconcile::reconciler;
 use super::service::{Roles, credentials};
+use crate::api;
 use crate::clock::SharedClock;
 use crate::config::Settings;
 use crate::ingest::{self, HttpPolicy, Ingest, MisskeyPolicy, Reconciler};
@@ -46,7 +47,7 @@ impl Front {
         let known = Known { queue, registry, latest, letters };
         let routes = operating::router(settings, store, &known, sight.clone(), clock, telemetry);
         if !self.roles.ingest {
-            return Ok(routes);
+            return Ok(routes.merge(api::no_management()));
         }
         let management = management::router(settings, registry, latest, forgotten, clock, telemetry)?;
         Ok(routes.merge(self.ways_in(settings)).merge(management))

@@ -88,6 +88,14 @@ impl ApiError {
         self
     }
 
+    /// The process does not serve this API.
+    pub(super) fn not_served() -> Self {
+        let reason = "this process serves no management API (`serve --role worker`); use the URL of one that takes events in \
+                      (`--role ingest`, or none)";
+        let id = "5f2a2f0e-6c55-4b6e-9d6f-0e3f6b0a7c1d";
+        Self::client(StatusCode::NOT_FOUND, "Not served here.", "NOT_SERVED_HERE", id).because(reason)
+    }
+
     /// A parameter cannot be what it is. `param` names it, as in `on[2]`.
     pub(super) fn param(param: impl Into<String>, reason: impl Into<String>) -> Self {
         let id = "3d81ceae-475f-4600-b2a8-2bc116157532";

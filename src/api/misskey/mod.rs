@@ -184,6 +184,11 @@ pub fn management(parts: ManagementParts, policy: ManagementPolicy) -> Router {
     router.route("/api/{*unknown}", any(async || ApiError::unknown_endpoint())).with_state(management)
 }
 
+/// What is answered in their place by a process that serves none of it.
+pub fn no_management() -> Router {
+    Router::new().route("/api/{*any}", any(async || ApiError::not_served()))
+}
+
 /// Where a connection comes from, as the listener says.
 type Connection = Option<Extension<ConnectInfo<SocketAddr>>>;
 

@@ -10,6 +10,8 @@ const NO_PATH: &str = "there is nothing under this path";
 /// How the management API does.
 const NO_ENDPOINT: &str = "UNKNOWN_API_ENDPOINT";
 
+/// How a process says that it serves none of it.
+const NOT_HERE: &str = "NOT_SERVED_HERE";
 /// How it says that a parameter is wrong.
 const INVALID_PARAM: &str = "INVALID_PARAM";
 
@@ -92,8 +94,10 @@ pub(super) fn text_of(reply: &Reply, origin: &str, what: &str) -> Result<String,
     }
     let document: Value = serde_json::from_slice(body).map_err(|_| unreadable())?;
     let detail = detail_of(&document).ok_or_else(unreadable)?;
+    let is_elsewhere = document["error"]["code"] == NOT_HERE;
     let is_unknown = detail.starts_with(NO_PATH) || document["error"]["code"] == NO_ENDPOINT;
     Err(match *status {
+        status if is_elsewhere => RemoteError::Refused { origin: origin.to_owned(), status, detail }.into(),
         404 | 405 if is_unknown || *status == 405 => unknown().into(),
         // The management API's other refusals with 400 are of what is there, not of how it was asked for.
         400 if !document["error"]["code"].is_string() || document["error"]["code"] == INVALID_PARAM => {

@@ -1,7 +1,7 @@
 //! One process takes events in, another delivers them.
 
 use crate::support::journey_receiver::{Behaviour, Receiver};
-use crate::support::program::{Home, declared, event};
+use crate::support::program::{Home, TOKEN, declared, event};
 
 /// A home with a webhook at `receiver`.
 fn home(receiver: &Receiver) -> Home {
@@ -39,7 +39,20 @@ async fn an_ingest_alone_keeps_what_it_took_in_and_a_worker_takes_nothing_in() {
     receiver.until_distinct(1).await;
     let refused = worker.request().body(event("note", "e2")).send().await.expect("an answer");
     assert_eq!(refused.status().as_u16(), 404);
-    assert_eq!(worker.api("i/webhooks/list").send().await.expect("an answer").status().as_u16(), 404);
+    let refused = worker.api("i/webhooks/list").send().await.expect("an answer");
+    assert_eq!(refused.status().as_u16(), 404);
+    let words = "this process serves no management API (`serve --role worker`); use the URL of one";
+    home.write("token", TOKEN);
+    for args in [
+        &["delete", "hook"][..],
+        &["update", "hook", "--name", "new"],
+        &["create", "--name", "new", "--on", "note", "--url", "https://bot.example/"],
+        &["test", "hook", "--type", "note"],
+    ] {
+        let remote = ["webhooks", "--url", &worker.address, "--token-file", "token"];
+        let told = home.cli(&[&remote[..], args].concat()).await.failed(1, &[words]);
+        assert!(told.contains(&worker.address) && !told.contains("older"), "{args:?}: {told}");
+    }
     worker.stop().await;
 }
 
