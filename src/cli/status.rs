@@ -25,9 +25,14 @@ pub fn status(status: &Value, json: bool, output: &mut Output) -> Result<bool, C
         output.line(&status.to_string())?;
         return Ok(is_ready);
     }
-    output.line(if is_ready { "all is well" } else { "something is wrong:" })?;
-    for problem in list(&status["problems"]) {
-        output.line(&format!("  {}", text(problem)))?;
+    let notices = list(&status["notices"]);
+    output.line(match (is_ready, notices) {
+        (false, _) => "something is wrong:",
+        (true, []) => "all is well",
+        (true, _) => "it works, and this is worth a look:",
+    })?;
+    for words in list(&status["problems"]).iter().chain(notices) {
+        output.line(&format!("  {}", text(words)))?;
     }
     output.line("")?;
     let mut table = Table::new(&[]);

@@ -51,6 +51,8 @@ pub struct StatusShape {
     ready: bool,
     /// What is wrong, in words.
     problems: Vec<String>,
+    /// What is worth a look and keeps nothing from being delivered, in words: workers that are away.
+    notices: Vec<String>,
     /// The queue.
     queues: QueuesShape,
     /// The store.
@@ -109,6 +111,7 @@ impl StatusShape {
                 (Vec::new(), None)
             }
         };
+        let notices = workers.iter().filter_map(WorkerShape::absence).collect();
         let unsaid = |problem: &&String| !problems.contains(*problem);
         let of_queue: Vec<String> = queues.problems().iter().filter(unsaid).cloned().collect();
         problems.extend(of_queue);
@@ -125,6 +128,7 @@ impl StatusShape {
             version: env!("CARGO_PKG_VERSION"),
             ready: problems.is_empty(),
             problems,
+            notices,
             queues,
             store: StoreShape { backend: places.store_backend, place: places.store.clone() },
             workers,

@@ -35,6 +35,17 @@ impl WorkerShape {
         self.state == "working"
     }
 
+    /// What is to be said of it when it tells nothing any more.
+    pub(super) fn absence(&self) -> Option<String> {
+        let Self { name, seen_at, .. } = self;
+        (self.state == "away").then(|| {
+            format!(
+                "the worker {name} has told nothing since {seen_at}: it was killed, or its machine or its way to the store is gone. \
+                 One that was killed is told of for a day"
+            )
+        })
+    }
+
     /// `worker` as it is at `now`.
     pub fn of(worker: KnownWorker, now: Timestamp) -> Self {
         // One of another version may tell other things.

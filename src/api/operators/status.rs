@@ -26,7 +26,7 @@ struct WorkersShape {
 #[utoipa::path(
     get, path = "/v1/status", tag = "health", operation_id = "showStatus",
     responses((status = 200, description = "How it is.", body = StatusShape, example = json!({
-        "version": "0.1.0", "ready": true, "problems": [],
+        "version": "0.1.0", "ready": true, "problems": [], "notices": [],
         "queues": {
             "backend": "sqlite", "place": "queue.db", "connected": true, "problems": [], "oldestWaitingSince": null,
             "queues": [{"name": "work", "depth": 0, "unsettled": 0}]

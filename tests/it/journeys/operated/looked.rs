@@ -120,6 +120,25 @@ async fn queues_workers_and_status_tell_what_is_in_hand_and_who_works() {
     let after = home.cli(&["status"]).await;
     assert_eq!(after.code, Some(0), "a worker that was killed is seen until it is missed: {after:#?}");
     home.cli(&remote).await.failed(1, &["does not answer", "server.listen"]);
+
+    // A minute later, and nobody works.
+    let store = rusqlite::Connection::open(home.path("store.db")).expect("opened");
+    assert_eq!(store.execute("UPDATE workers SET seen_ms = seen_ms - 60000", []).expect("moved"), 1);
+    drop(store);
+    let words = home.cli(&["status"]).await;
+    assert!(words.code == Some(1) && words.stdout.starts_with("something is wrong:"), "{words:?}");
+    assert!(words.stdout.contains("has told nothing since"), "{words:?}");
+    // Another takes over: all is delivered, and the one that is away is still told of.
+    let other = home.serve().await;
+    let words = until("the other works", async || {
+        let ran = home.cli(&["status"]).await;
+        (ran.code == Some(0)).then_some(ran.stdout)
+    })
+    .await;
+    assert!(words.starts_with("it works, and this is worth a look:\n  the worker "), "{words}");
+    let told = ask(&other, "/v1/status", TOKEN).await;
+    assert_eq!((&told["ready"], told["notices"].as_array().map(Vec::len)), (&json!(true), Some(1)), "{told}");
+    other.stop().await;
 }
 
 #[tokio::test]
