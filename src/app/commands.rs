@@ -54,7 +54,7 @@ pub(super) async fn webhooks(
 ) -> anyhow::Result<ExitCode> {
     log_errors(&settings);
     let (clock, telemetry) = (SystemClock::shared(), Telemetry::shared()?);
-    let store = store_of_a_command(&settings);
+    let store = store_of_a_command(&settings).await?;
     // Deleting is the way out when the settings file declares what the store has too, so it must not fail for that.
     let deleted = match &command {
         WebhooksCommand::Delete { id, .. } => settings.webhooks.iter().find(|webhook| webhook.id.as_str() == id),
@@ -85,7 +85,7 @@ pub(super) async fn webhooks(
 pub(super) async fn dead(settings: &Settings, command: DeadCommand, output: &mut Output) -> anyhow::Result<ExitCode> {
     log_errors(settings);
     let (clock, telemetry) = (SystemClock::shared(), Telemetry::shared()?);
-    let store = store_of_a_command(settings);
+    let store = store_of_a_command(settings).await?;
     let letters = Arc::new(open_letters(settings, &store, &clock).await?);
     let queue = open_queue(settings, &settings.queue.url, Access::Producer, &clock, &telemetry).await?;
     let parts = DeadParts {
@@ -110,7 +110,7 @@ pub(super) async fn deliveries(
     output: &mut Output,
 ) -> anyhow::Result<ExitCode> {
     log_errors(settings);
-    let store = store_of_a_command(settings);
+    let store = store_of_a_command(settings).await?;
     let history = history_reader(settings, &store);
     let clock = SystemClock::shared();
     if let DeliveriesCommand::Resend(args) = &command {
@@ -134,7 +134,7 @@ async fn resend(
     output: &mut Output,
 ) -> anyhow::Result<ExitCode> {
     let telemetry = Telemetry::shared()?;
-    let letters = Arc::new(open_letters(settings, &store_of_a_command(settings), &clock).await?);
+    let letters = Arc::new(open_letters(settings, &store_of_a_command(settings).await?, &clock).await?);
     let queue = open_queue(settings, &settings.queue.url, Access::Producer, &clock, &telemetry).await?;
     let operations = Operations { letters, queue: queue.clone(), clock };
     let done = cli::resend(args, &operations, history, output).await;
@@ -146,7 +146,7 @@ async fn resend(
 pub(super) async fn forget(settings: Settings, args: &ForgetArgs, output: &mut Output) -> anyhow::Result<ExitCode> {
     log_errors(&settings);
     let (clock, telemetry) = (SystemClock::shared(), Telemetry::shared()?);
-    let store = store_of_a_command(&settings);
+    let store = store_of_a_command(&settings).await?;
     let letters = open_letters(&settings, &store, &clock).await?;
     let latest = Latest::in_store(&store).await?;
     let history = history_reader(&settings, &store);
@@ -203,7 +203,8 @@ pub(super) async fn reconcile(
     })?;
     let (clock, telemetry) = (SystemClock::shared(), Telemetry::shared()?);
     let queue = open_queue(settings, &settings.queue.url, Access::Producer, &clock, &telemetry).await?;
-    let ingest = remembering_ingest_of(settings, &store_of_a_command(settings), &queue, &clock, &telemetry).await?;
+    let ingest =
+        remembering_ingest_of(settings, &store_of_a_command(settings).await?, &queue, &clock, &telemetry).await?;
     cli::reconcile(args, &reconciler(settings, token, ingest)?, output).await?;
     queue.close().await;
     Ok(ExitCode::SUCCESS)
@@ -235,7 +236,7 @@ async fn connect(settings: Settings, args: &ConnectArgs, output: &mut Output) ->
         here.ok_or_else(|| missing("misskey.ingest_url is not set, the address under which Misskey reaches hikyaku"))?;
     let misskey = Misskey::new(url, &settings.outbound.authorities)?;
     let registry = Registry::open(
-        &store_of_a_command(&settings),
+        &store_of_a_command(&settings).await?,
         settings.store.seals.clone(),
         settings.webhooks.clone(),
         SystemClock::shared(),

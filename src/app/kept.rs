@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::service::{Roles, open_queue};
-use super::store::store_of;
+use super::store::{refuse_newer, store_of};
 use crate::clock::SharedClock;
 use crate::config::Settings;
 use crate::queue::{Access, Queue};
@@ -34,6 +34,7 @@ impl Kept {
         telemetry: &SharedTelemetry,
     ) -> anyhow::Result<Self> {
         let store = store_of(settings, telemetry);
+        refuse_newer(settings, &store).await?;
         let registry =
             Registry::open(&store, settings.store.seals.clone(), settings.webhooks.clone(), Arc::clone(clock))
                 .await?

@@ -39,7 +39,7 @@ pub(super) fn remote(settings: &Settings, args: &RemoteArgs, output: &mut Output
 async fn looked(settings: &Settings) -> anyhow::Result<StatusShape> {
     [settings.queue.url.file(), settings.store.url.file()].into_iter().flatten().try_for_each(must_be_there)?;
     let (clock, telemetry) = (SystemClock::shared(), Telemetry::shared()?);
-    let store = store_of_a_command(settings);
+    let store = store_of_a_command(settings).await?;
     let (seals, declared) = (settings.store.seals.clone(), settings.webhooks.clone());
     let registry = Registry::open(&store, seals, declared, Arc::clone(&clock)).await?;
     let retention = Retention { age: settings.dead_letters.retention, count_max: settings.dead_letters.count_max };

@@ -1,7 +1,7 @@
 //! Looks at PostgreSQL and changes nothing there: its version and clock, whether it takes changes, how far our schema has come,
 //! and what our user may do.
 
-use super::{Postgres, PostgresError};
+use super::{Postgres, PostgresError, Session};
 use crate::model::Timestamp;
 
 /// What was seen.
@@ -45,7 +45,31 @@ const FORBIDDEN_TABLES: &str = "SELECT c.relname::text FROM pg_class AS c JOIN p
 const HAS_VERSIONS: &str = "SELECT coalesce(has_table_privilege(to_regclass('hikyaku_schema'), 'SELECT'), false)";
 const VERSIONS: &str = "SELECT part, version FROM hikyaku_schema ORDER BY part";
 
+/// Each part of the schema, and how many steps it has been through; none that our user may not know.
+async fn versions(session: &mut Session) -> Result<Vec<(String, usize)>, PostgresError> {
+    if !session.query_opt(HAS_VERSIONS, &[]).await?.is_some_and(|row| row.get(0)) {
+        return Ok(Vec::new());
+    }
+    let steps = |row: &super::Row| usize::try_from(row.get::<_, i32>(1)).unwrap_or(0);
+    Ok(session.query(VERSIONS, &[]).await?.iter().map(|row| (row.get(0), steps(row))).collect())
+}
+
 impl Postgres {
+    /// Checks that the schema has been through no more steps of a part than are `known`. What else may be wrong with it, whoever works
+    /// on it is told.
+    ///
+    /// # Errors
+    /// [`PostgresError::Newer`].
+    pub async fn refuse_newer(&self, known: &[(&'static str, usize)]) -> Result<(), PostgresError> {
+        let Ok(mut session) = self.session().await else { return Ok(()) };
+        let found = versions(&mut session).await.unwrap_or_default();
+        let newer = |(part, known): &(&'static str, usize)| {
+            let (_, found) = found.iter().find(|(name, found)| name == part && found > known)?;
+            Some(PostgresError::Newer { place: self.url().to_string(), part, found: *found, known: *known })
+        };
+        known.iter().find_map(newer).map_or(Ok(()), Err)
+    }
+
     /// Looks at it, and at our schema in it.
     ///
     /// # Errors
@@ -64,11 +88,7 @@ impl Postgres {
         if has_schema {
             let rows = session.query(FORBIDDEN_TABLES, &[&schema_name]).await?;
             forbidden_tables.extend(rows.iter().map(|row| row.get::<_, String>(0)));
-            if session.query_opt(HAS_VERSIONS, &[]).await?.is_some_and(|row| row.get(0)) {
-                let rows = session.query(VERSIONS, &[]).await?;
-                let steps = |row: &super::Row| usize::try_from(row.get::<_, i32>(1)).unwrap_or(0);
-                parts.extend(rows.iter().map(|row| (row.get::<_, String>(0), steps(row))));
-            }
+            parts = versions(&mut session).await?;
         }
         Ok(PostgresLook {
             version: server.get(0),

@@ -14,6 +14,20 @@ pub fn look(path: &Path) -> Result<Vec<(String, usize)>, SqliteError> {
     parts(path).map_err(|error| SqliteError::new(path, error))
 }
 
+/// Checks that the file has been through no more steps of a part than are `known`. What else may be wrong with it, whoever opens it is
+/// told.
+///
+/// # Errors
+/// [`SqliteError::Newer`].
+pub fn refuse_newer(path: &Path, known: &[(&'static str, usize)]) -> Result<(), SqliteError> {
+    let found = if path.exists() { look(path).unwrap_or_default() } else { Vec::new() };
+    let newer = |(part, known): &(&'static str, usize)| {
+        let (_, found) = found.iter().find(|(name, found)| name == part && found > known)?;
+        Some(SqliteError::Newer { path: path.to_owned(), part, found: *found, known: *known })
+    };
+    known.iter().find_map(newer).map_or(Ok(()), Err)
+}
+
 fn parts(path: &Path) -> rusqlite::Result<Vec<(String, usize)>> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let connection = Connection::open_with_flags(uri(path), flags)?;

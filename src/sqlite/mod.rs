@@ -26,7 +26,7 @@ pub use bell::{Bell, ring, ring_all};
 pub use error::SqliteError;
 pub use identity::FileIdentity;
 pub use lock::FileLock;
-pub use look::look;
+pub use look::{look, refuse_newer};
 pub use migrate::{migrate, version_of};
 pub use thread::{JoinedThread, SqliteThread, gather};
 pub use turns::WriteTurns;

@@ -9,6 +9,7 @@ mod golden;
 mod health;
 mod idle;
 mod logged;
+mod newer;
 mod reloaded;
 mod rolling;
 mod servers;
