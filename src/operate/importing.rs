@@ -1,11 +1,15 @@
 //! Dead letters from NDJSON, as an export has them. A line that is no letter is told by its number, and the rest goes on.
 //!
 //! Letters that are there already, or whose delivery was put back to work since, change nothing: importing again does no harm,
-//! and what was interrupted is done again from the beginning.
+//! and what was interrupted is done again from the beginning. Letters of somebody who was forgotten after their event was taken in
+//! are not taken, and are counted apart.
+
+use std::collections::HashMap;
 
 use bytes::Bytes;
 
 use super::{Line, Lines, Operations};
+use crate::model::{Person, Timestamp};
 use crate::record::{DeadLetter, RecordError};
 
 /// Letters that are stored together, and the bytes at which that is done before.
@@ -28,10 +32,12 @@ pub struct RefusedLine {
 /// What became of the lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Imported {
-    /// Letters that were added; in a dry run, lines that are letters.
+    /// Letters that were added; in a dry run, that would be.
     pub added: u64,
     /// Letters that were there already, or whose delivery was put back to work since.
     pub present: u64,
+    /// Letters of somebody who is forgotten.
+    pub forgotten: u64,
     /// Lines that are no letters.
     pub refused: u64,
     /// The first of those.
@@ -41,7 +47,7 @@ pub struct Imported {
 impl Imported {
     /// Why there was nothing to import; nothing when there was something.
     pub fn nothing_in_words(&self) -> Option<String> {
-        (self.added + self.present == 0).then(|| match self.errors.first() {
+        (self.added + self.present + self.forgotten == 0).then(|| match self.errors.first() {
             Some(RefusedLine { line, error }) => format!("no line is a dead letter; line {line}: {error}"),
             None => "there is no line in it".to_owned(),
         })
@@ -128,14 +134,34 @@ impl Importing {
     }
 
     async fn store(&mut self) -> Result<(), RecordError> {
-        let batch = std::mem::take(&mut self.batch);
+        let mut batch = std::mem::take(&mut self.batch);
         self.batch_bytes = 0;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let letters = &self.operations.letters;
+        let all = batch.len() as u64;
+        let forgotten = letters.forgotten().await?;
+        batch.retain(|letter| !is_forgotten(letter, &forgotten));
         let count = batch.len() as u64;
-        let added = if self.is_dry { count } else { self.operations.letters.add(batch).await? };
+        let added = if self.is_dry {
+            let named = batch.iter().map(|letter| (letter.id.clone(), letter.delivery.generation)).collect();
+            count.saturating_sub(letters.known(named).await?)
+        } else {
+            letters.add(batch).await?
+        };
         self.imported.added += added;
         self.imported.present += count.saturating_sub(added);
+        self.imported.forgotten += all.saturating_sub(count);
         Ok(())
     }
+}
+
+/// Whether it is of an event that was taken in before its person was forgotten.
+fn is_forgotten(letter: &DeadLetter, forgotten: &HashMap<Person, Timestamp>) -> bool {
+    let event = &letter.event;
+    let since = event.user.as_ref().and_then(|user| forgotten.get(&Person::of(&event.source, user)));
+    since.is_some_and(|since| *since >= event.accepted_at)
 }
 
 /// The letter, and about how many bytes it takes.

@@ -146,12 +146,13 @@ pub(in crate::cli) fn tell(
     name: &str,
     output: &mut Output,
 ) -> Result<(), CliError> {
-    let Imported { added, present, refused, errors } = imported;
+    let Imported { added, present, forgotten, refused, errors } = imported;
     if import.json {
         let errors: Vec<_> =
             errors.iter().map(|refused| json!({"line": refused.line, "error": refused.error})).collect();
         let told = json!({
-            "added": added, "present": present, "refused": refused, "errors": errors, "dryRun": import.is_dry,
+            "added": added, "present": present, "forgotten": forgotten, "refused": refused, "errors": errors,
+            "dryRun": import.is_dry,
         });
         return output.line(&told.to_string());
     }
@@ -163,14 +164,13 @@ pub(in crate::cli) fn tell(
         output.note(&format!("and {left} lines more that are no dead letters"));
     }
     let lines = if *refused == 1 { "1 line".to_owned() } else { format!("{refused} lines") };
-    if import.is_dry {
-        return output.line(&format!(
-            "{} would be imported, those that are here already among them; {lines} refused",
-            counted(*added)
-        ));
-    }
+    let imported = if import.is_dry { "would be imported" } else { "imported" };
+    let forgotten = match forgotten {
+        0 => String::new(),
+        some => format!("; {some} of persons who were forgotten since"),
+    };
     output.line(&format!(
-        "{} imported, {present} here already or put back to work since; {lines} refused",
+        "{} {imported}, {present} here already or put back to work since{forgotten}; {lines} refused",
         counted(*added)
     ))
 }

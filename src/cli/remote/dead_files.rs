@@ -135,6 +135,7 @@ fn imported(answered: &Value) -> Imported {
     Imported {
         added: count("added"),
         present: count("present"),
+        forgotten: count("forgotten"),
         refused: count("refused"),
         errors: items(&answered["errors"]).iter().map(refused).collect(),
     }

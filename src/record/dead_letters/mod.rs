@@ -185,6 +185,15 @@ impl DeadLetters {
         ask!(self.store => add(letters))
     }
 
+    /// How many of those deliveries and generations [`Self::add`] would not add, since the same or a later one is there or was put
+    /// back to work.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn known(&self, letters: Vec<(DeliveryId, u32)>) -> Result<u64, RecordError> {
+        ask!(self.store => known(letters))
+    }
+
     /// A page of what `filter` lets through, newest first, without bodies: at most `limit` and [`PAGE_MAX`] letters, those
     /// after `after`. The page's `next` leads on; none: this was the last.
     ///

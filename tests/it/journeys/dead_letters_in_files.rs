@@ -46,8 +46,12 @@ async fn what_was_exported_and_deleted_is_there_again_after_an_import_and_is_rep
 
     home.cli(&["dead", "purge", "--all"]).await.ok();
     let (status, imported) = program.operate_by(Method::POST, "/v1/dead-letters/import", lines.clone()).await;
-    let expected = json!({"added": 2, "present": 0, "refused": 0, "errors": [], "dryRun": false});
+    let expected = json!({"added": 2, "present": 0, "forgotten": 0, "refused": 0, "errors": [], "dryRun": false});
     assert_eq!((status, imported), (200, expected));
+    let (_, dry) = program.operate_by(Method::POST, "/v1/dead-letters/import?dryRun=true", lines.clone()).await;
+    assert_eq!((&dry["added"], &dry["present"]), (&json!(0), &json!(2)), "{dry}");
+    let dry = home.cli_with(&["dead", "import", "--dry-run", "--json"], &lines).await.json();
+    assert_eq!((&dry["added"], &dry["present"]), (&json!(0), &json!(2)), "{dry}");
     let told = home.cli(&["dead", "import", "letters.ndjson"]).await.ok();
     assert!(told.starts_with("0 dead letters imported, 2 here already"), "{told}");
     assert_eq!(exported(&program).await, lines);

@@ -86,6 +86,7 @@ impl World {
 #[tokio::test]
 async fn whoever_is_forgotten_by_command_is_in_no_file_of_store_and_history_and_what_was_queued_is_dropped() {
     let world = World::new().await;
+    let letters = world.home.cli(&["dead", "export"]).await.ok();
     let told = world.home.cli(&["forget", "--user", USER, "--json"]).await.json();
     let expected = json!({
         "user": USER, "source": "default", "webhooks": 3, "declaredWebhooks": [], "deliveries": 6,
@@ -99,6 +100,12 @@ async fn whoever_is_forgotten_by_command_is_in_no_file_of_store_and_history_and_
     let again = world.home.cli(&["forget", "--user", USER]).await.ok();
     assert!(again.contains("0 dead letters") && again.contains("  0 webhooks"), "{again}");
     world.home.cli(&["forget", "--user", ""]).await.failed(2, &["--user"]);
+    for args in [&["dead", "import", "--json"][..], &["dead", "import", "--json", "--dry-run"]] {
+        let came = world.home.cli_with(args, &letters).await.json();
+        assert_eq!((&came["added"], &came["present"], &came["forgotten"]), (&json!(0), &json!(1), &json!(2)), "{came}");
+    }
+    let came = world.home.cli_with(&["dead", "import"], &letters).await.ok();
+    assert!(came.contains("1 here already or put back to work since; 2 of persons who were forgotten since"), "{came}");
     world.check().await;
 }
 

@@ -44,8 +44,11 @@ pub(super) async fn a_replayed_letter_is_gone_with_a_note_of_who_did_it_and_an_o
     assert_eq!(latest.into_iter().collect::<Vec<_>>(), vec![(one.id.clone(), noted)]);
     assert_eq!((letters.total(), letters.show(&one.id).await.expect("read")), (1, None));
 
+    let names = |letters: &[&DeadLetter]| letters.iter().map(|it| (it.id.clone(), it.delivery.generation)).collect();
+    let (third, died_again) = (letter(3), again(&one));
+    let known = letters.known(names(&[&one, &other, &third, &died_again])).await.expect("read");
+    assert_eq!(known, 2, "it is superseded, or there; the others would be added");
     assert_eq!(letters.add(vec![one.clone(), other.clone()]).await.expect("added"), 0, "it is superseded, or there");
-    let died_again = again(&one);
     assert_eq!(letters.add(vec![died_again.clone()]).await.expect("added"), 1);
     assert_eq!(letters.show(&one.id).await.expect("read"), Some(died_again));
 }

@@ -2,7 +2,7 @@
 //!
 //! Out, a letter that cannot be read is a line `{"problem":".."}`. A store that fails before the first page is answered with 503;
 //! should it fail midway, the answer breaks off without its end, so that nobody takes it for whole. In, 200:
-//! `{"added":2,"present":1,"refused":1,"errors":[{"line":3,"error":".."}],"dryRun":false}`, 400 when no line is a letter. What was
+//! `{"added":2,"present":1,"forgotten":0,"refused":1,"errors":[{"line":3,"error":".."}],"dryRun":false}`, 400 when no line is a letter. What was
 //! taken before the request broke off stays, and sending all again does the rest.
 
 use std::sync::Arc;
@@ -59,10 +59,12 @@ impl utoipa::IntoParams for ImportParams {
 #[serde(rename_all = "camelCase")]
 #[schema(as = Imported)]
 struct ImportedShape<'a> {
-    /// Letters that were added; in a dry run, lines that are letters.
+    /// Letters that were added; in a dry run, that would be.
     added: u64,
     /// Letters that were there already, or whose delivery was put back to work since.
     present: u64,
+    /// Letters of somebody who was forgotten since, which are not taken.
+    forgotten: u64,
     /// Lines that are no letters.
     refused: u64,
     /// The first hundred of those.
@@ -128,7 +130,7 @@ pub(in crate::api::operators) async fn export(
     request_body(content = String, content_type = "application/x-ndjson", description = "Lines of one dead letter each."),
     responses(
         (status = 200, description = "At least one line was a letter.", body = ImportedShape, example = json!({
-            "added": 2, "present": 1, "refused": 1, "dryRun": false,
+            "added": 2, "present": 1, "forgotten": 0, "refused": 1, "dryRun": false,
             "errors": [{ "line": 3, "error": "reason: \"bored\" is unknown here" }]
         })),
         (status = 408, description = "Nothing more came for a minute.", body = ProblemShape, content_type = "application/problem+json"),
@@ -203,10 +205,11 @@ fn place(parts: &OperatorsParts) -> Result<OwnedSemaphorePermit, Problem> {
 }
 
 fn answer(imported: &Imported, dry_run: bool) -> Response {
-    let Imported { added, present, refused, errors } = imported;
+    let Imported { added, present, forgotten, refused, errors } = imported;
     if let Some(detail) = imported.nothing_in_words() {
         return Problem::of(StatusCode::BAD_REQUEST, detail).into_response();
     }
     let errors = errors.iter().map(|refused| RefusedLineShape { line: refused.line, error: &refused.error }).collect();
-    found(&ImportedShape { added: *added, present: *present, refused: *refused, errors, dry_run })
+    let (added, present, forgotten, refused) = (*added, *present, *forgotten, *refused);
+    found(&ImportedShape { added, present, forgotten, refused, errors, dry_run })
 }

@@ -39,7 +39,27 @@ const REPLAYED: &str = "
     ON CONFLICT (delivery_id, generation) DO NOTHING
 ";
 
+const KNOWN: &str = "
+    SELECT count(*) FROM unnest($1::TEXT[], $2::INTEGER[]) AS named (delivery_id, generation)
+    WHERE EXISTS (
+        SELECT 1 FROM dead_letters AS kept WHERE kept.delivery_id = named.delivery_id AND kept.generation >= named.generation
+    ) OR EXISTS (
+        SELECT 1 FROM replays WHERE replays.delivery_id = named.delivery_id AND replays.generation > named.generation
+    )
+";
+
 impl PostgresDeadLetters {
+    /// How many of those are there in that or a later generation, or were put back to work since.
+    pub(in crate::record::dead_letters) async fn known(
+        &self,
+        letters: Vec<(DeliveryId, u32)>,
+    ) -> Result<u64, PostgresError> {
+        let ids: Vec<&str> = letters.iter().map(|(id, _)| id.as_str()).collect();
+        let generations: Vec<i32> = letters.iter().map(|(_, generation)| integer(*generation)).collect();
+        let row = self.tables.session().await?.query_opt(KNOWN, &[&ids, &generations]).await?;
+        Ok(row.map_or(0, |row| u64::try_from(row.get::<_, i64>(0)).unwrap_or(0)))
+    }
+
     /// Removes those letters, and notes of each that its next generation began as `mark` says, also of those that are not
     /// there. In steps, each one statement.
     pub(in crate::record::dead_letters) async fn replayed(

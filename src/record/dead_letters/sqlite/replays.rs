@@ -43,6 +43,24 @@ impl SqliteDeadLetters {
         Ok(())
     }
 
+    /// How many of those are there in that or a later generation, or were put back to work since.
+    pub(in crate::record::dead_letters) async fn known(
+        &self,
+        letters: Vec<(DeliveryId, u32)>,
+    ) -> Result<u64, SqliteError> {
+        let job = move |connection: &mut Connection| {
+            let sql = "SELECT EXISTS (SELECT 1 FROM dead_letters WHERE delivery_id = ?1 AND generation >= ?2) \
+                OR EXISTS (SELECT 1 FROM replays WHERE delivery_id = ?1 AND generation > ?2)";
+            let mut statement = connection.prepare_cached(sql)?;
+            let mut known = 0;
+            for (id, generation) in &letters {
+                known += statement.query_row(params![id.as_str(), generation], |row| row.get::<_, u64>(0))?;
+            }
+            Ok(known)
+        };
+        self.reader.call(job).await
+    }
+
     /// When and by whom the delivery was put back to work, the first time first.
     pub(in crate::record::dead_letters) async fn replays(&self, id: &DeliveryId) -> Result<Vec<Replayed>, SqliteError> {
         let id = id.as_str().to_owned();
