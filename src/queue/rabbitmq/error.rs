@@ -6,7 +6,10 @@ use lapin::ErrorKind;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BrokerError {
     /// No connection, and none could be made.
-    #[error("RabbitMQ cannot be reached: {why}")]
+    #[error(
+        "RabbitMQ cannot be reached: {why}. Check that it runs, and that queue.url names the right host, port and user; `hikyaku check` \
+         looks at it from here"
+    )]
     Away {
         /// What the last try came to.
         why: String,
