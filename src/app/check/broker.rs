@@ -21,7 +21,7 @@ pub(super) async fn look(settings: &Settings, url: &BrokerUrl) -> Vec<Finding> {
     }
 }
 
-/// How long it may take: some hundred questions, one after the other.
+/// How long it may take, once it has answered at all: some hundred questions, one after the other.
 pub(super) const WAIT_MAX: Duration = Duration::from_secs(15);
 
 fn findings(settings: &Settings, url: &BrokerUrl, seen: &BrokerLook) -> Vec<Finding> {

@@ -25,7 +25,7 @@ use crate::clock::{SharedClock, SystemClock};
 use crate::config::{QueueUrl, Settings, SettingsError, StoreUrl};
 
 /// How long one look may take, unless it says otherwise.
-const LOOK_WAIT_MAX: Duration = Duration::from_secs(10);
+const LOOK_WAIT_MAX: Duration = Duration::from_secs(5);
 /// What is read when no other file is named.
 const SETTINGS_FILE: &str = "hikyaku.toml";
 

@@ -87,6 +87,23 @@ impl Link {
         Err(last)
     }
 
+    /// Connects for `purpose` to the node of `url` that answers first, of all at a time, within `limit`.
+    pub(super) async fn open_quickest(
+        url: &BrokerUrl,
+        purpose: Use,
+        name: &str,
+        limit: Duration,
+    ) -> Result<Self, BrokerError> {
+        let open = async |node| {
+            let why = || format!("{} did not answer within {} s", url.node_name(node), limit.as_secs());
+            let opened = tokio::time::timeout(limit, Self::open(url, node, purpose, name)).await;
+            opened.unwrap_or_else(|_| Err(BrokerError::Away { why: why() }))
+        };
+        let all = (0..url.node_count()).map(|node| Box::pin(open(node)));
+        let (link, _others) = futures_util::future::select_ok(all).await?;
+        Ok(link)
+    }
+
     /// What RabbitMQ says its version is.
     pub(super) fn version(&self) -> Option<&str> {
         self.greeting.version.get().map(String::as_str)

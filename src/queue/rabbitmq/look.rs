@@ -28,6 +28,8 @@ use super::{BrokerOptions, declare};
 
 /// A routing key that nobody binds anything by.
 const NOBODYS_KEY: &str = "hikyaku.check.nobody-binds-this";
+/// How long all nodes together may take to answer: a person waits.
+const CONNECT_WAIT_MAX: Duration = Duration::from_secs(4);
 /// How long a message that goes nowhere is waited for.
 const PROBE_WAIT_MAX: Duration = Duration::from_secs(2);
 /// In RabbitMQ's words when the user may not.
@@ -62,7 +64,7 @@ impl crate::queue::Queue {
     /// # Errors
     /// When it cannot be looked at.
     pub async fn look_at_rabbitmq(options: &BrokerOptions) -> Result<BrokerLook, BrokerError> {
-        let link = Link::open_any(&options.url, Use::Publish, "hikyaku check").await?;
+        let link = Link::open_quickest(&options.url, Use::Publish, "hikyaku check", CONNECT_WAIT_MAX).await?;
         let seen = see(&link, &Topology::new(&options.prefix)).await;
         link.close().await;
         seen
