@@ -149,9 +149,12 @@ impl Drain {
 
 async fn prune(letters: Arc<DeadLetters>, telemetry: SharedTelemetry) {
     let mut ticks = tokio::time::interval(PRUNE_EVERY);
-    let mut was_put_off = false;
+    let (mut was_put_off, mut kept_anew) = (false, letters.kept_anew());
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            Ok(()) = kept_anew.changed() => {}
+        }
         was_put_off = !prune_once(&letters, &telemetry, was_put_off).await;
     }
 }

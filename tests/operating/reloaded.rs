@@ -3,7 +3,8 @@
 use reqwest::Method;
 
 use crate::support::journey_receiver::{Behaviour, Receiver};
-use crate::support::program::{Home, Program, TOKEN, declared, event, until};
+use crate::support::postgres::database;
+use crate::support::program::{Home, Program, TOKEN, declared, event, events, until};
 
 const OTHER_TOKEN: &str = "another-token-for-journeys";
 
@@ -93,6 +94,47 @@ async fn a_webhook_that_is_taken_out_gets_no_more_and_one_that_the_store_has_too
     receiver.until("the second webhook gets its event", |book| book.event_ids.contains("to-second")).await;
     assert!(!receiver.book().event_ids.contains("to-nobody"));
     program.stop().await;
+}
+
+/// Checks that what is kept follows the settings that are read again, over the store that `store` names.
+async fn retention_follows(store: &str) {
+    const DEAD: usize = 1200;
+    let receiver = Receiver::start(Behaviour::Answer(404)).await;
+    let webhook = declared("hook", &receiver.url("/"), "note");
+    let home = Home::new(&format!("{store}{webhook}"));
+    let mut program = home.serve().await;
+    assert_eq!(program.post(events("note", "e", DEAD)).await.0, 200);
+    program.metric_is("hikyaku_dead_letters", 1200.0).await;
+    program.metric_is("hikyaku_history_deliveries", 1200.0).await;
+
+    let less = "dead_letters.count_max = 100\nhistory.count_max = 1000\n";
+    home.write("hikyaku.toml", &settings(TOKEN, &format!("{store}{less}{webhook}")));
+    program.signal("HUP").await;
+    let line = program.line("the settings were read again; changed: ").await;
+    assert!(line.ends_with("changed: dead_letters.count_max, history.count_max"), "{line}");
+
+    program.metric_is("hikyaku_dead_letters", 100.0).await;
+    assert_eq!(
+        home.cli(&["dead", "list", "--limit", "1000", "--json"]).await.json().as_array().map(Vec::len),
+        Some(100)
+    );
+    // The history is pruned as it is written.
+    assert_eq!(program.post(event("note", "one-more")).await.0, 200);
+    until("the history has no more", async || {
+        (program.metric("hikyaku_history_deliveries").await <= 1000.0).then_some(())
+    })
+    .await;
+    program.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_kept_follows_a_retention_that_is_read_again() {
+    retention_follows("").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_kept_in_postgresql_follows_a_retention_that_is_read_again() {
+    retention_follows(&format!("store.url = \"{}\"\n", database())).await;
 }
 
 #[tokio::test]

@@ -22,8 +22,10 @@ mod sqlite;
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
 
 pub use page::{Cursor, CursorError, Filter, Page, Purged};
 pub use shape::{LetterError, LetterShape, ReplayedShape};
@@ -138,7 +140,7 @@ enum Backend {
 #[derive(Debug)]
 pub struct DeadLetters {
     store: Backend,
-    retention: Mutex<Retention>,
+    retention: watch::Sender<Retention>,
     clock: SharedClock,
 }
 
@@ -148,7 +150,7 @@ impl DeadLetters {
     /// # Errors
     /// What the store says; the file is as it was.
     pub async fn open(path: &Path, retention: Retention, clock: SharedClock) -> Result<Self, RecordError> {
-        let retention = Mutex::new(retention);
+        let retention = watch::Sender::new(retention);
         Ok(Self { store: Backend::Sqlite(SqliteDeadLetters::open(path).await?), retention, clock })
     }
 
@@ -161,12 +163,17 @@ impl DeadLetters {
             Store::Sqlite(path) => return Self::open(path, retention, clock).await,
             Store::Postgres(postgres) => Backend::Postgres(PostgresDeadLetters::open(postgres).await?),
         };
-        Ok(Self { store, retention: Mutex::new(retention), clock })
+        Ok(Self { store, retention: watch::Sender::new(retention), clock })
     }
 
     /// Keeps letters so long, and so many, from the next [`Self::prune`] on.
     pub fn keep(&self, retention: Retention) {
-        *self.retention.lock().unwrap_or_else(PoisonError::into_inner) = retention;
+        self.retention.send_replace(retention);
+    }
+
+    /// Tells of each [`Self::keep`].
+    pub fn kept_anew(&self) -> watch::Receiver<Retention> {
+        self.retention.subscribe()
     }
 
     /// The turn to replay: one process at a time, since two would put the same letters back to work, and so send them twice.
@@ -331,7 +338,7 @@ impl DeadLetters {
     /// # Errors
     /// What the store says; a part may be removed.
     pub async fn prune(&self) -> Result<Pruned, RecordError> {
-        let Retention { age, count_max } = *self.retention.lock().unwrap_or_else(PoisonError::into_inner);
+        let Retention { age, count_max } = *self.retention.borrow();
         let oldest = self.clock.now().minus(age);
         let by_age = ask!(self.store => prune_older(oldest))?;
         let by_count = ask!(self.store => prune_beyond(count_max))?;
