@@ -12,18 +12,18 @@ use crate::support::journey_receiver::{Behaviour, Receiver};
 use crate::support::program::{Home, event, until};
 
 /// The version whose tables are as this one makes them.
-const NEWEST: &str = "v0.1.0";
+pub(crate) const NEWEST: &str = "v0.1.0";
 const FILES: [&str; 3] = ["queue", "store", "history"];
 /// Ten years: old letters are not to go for their age.
-const KEPT_FOR_LONG: &str = "dead_letters.retention_s = 315360000\n";
+pub(crate) const KEPT_FOR_LONG: &str = "dead_letters.retention_s = 315360000\n";
 /// What stands in the files for where the receivers were.
-const RECEIVER: &str = "receiver.invalid:9";
+pub(crate) const RECEIVER: &str = "receiver.invalid:9";
 
-fn golden() -> PathBuf {
+pub(crate) fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/golden")
 }
 
-fn versions() -> Vec<PathBuf> {
+pub(crate) fn versions() -> Vec<PathBuf> {
     let entries = std::fs::read_dir(golden()).expect("versions");
     let mut folders: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
     folders.sort();
@@ -63,12 +63,12 @@ fn dump(connection: &Connection) -> String {
     lines.collect::<Vec<_>>().join("\n") + "\n"
 }
 
-/// Makes the files of this version: an event that nobody has taken, a delivery that waits for its second attempt, a dead letter, and
-/// a paused webhook. Then writes down what they hold.
-async fn write_down() {
+/// What this version leaves behind: an event that nobody has taken, a delivery that waits for its second attempt, a dead letter, and
+/// a paused webhook; with `settings`. And the addresses of the receivers, which are to be written down as [`RECEIVER`].
+pub(crate) async fn left_behind(settings: &str) -> (Home, [String; 2]) {
     let (failing, refusing) =
         (Receiver::start(Behaviour::Answer(503)).await, Receiver::start(Behaviour::Answer(404)).await);
-    let home = Home::new("delivery.retry_schedule_s = [3600]\n");
+    let home = Home::new(&format!("delivery.retry_schedule_s = [3600]\n{settings}"));
     for (id, url, on, more) in [
         ("failing", failing.url("/failing"), "note", "--secret=s3cr3t-s3cr3t"),
         ("refusing", refusing.url("/refusing"), "mention", "--rate-limit=5/s"),
@@ -87,10 +87,20 @@ async fn write_down() {
     program.stop().await;
     let file = home.write("fresh.ndjson", &(event("follow", "fresh") + "\n"));
     home.cli(&["publish", file]).await.ok();
+    (home, [failing.url(""), refusing.url("")].map(|url| url.trim_start_matches("http://").to_owned()))
+}
+
+/// The text with [`RECEIVER`] in the place of `addresses`.
+pub(crate) fn kept(text: String, addresses: &[String]) -> String {
+    addresses.iter().fold(text, |text, address| text.replace(address, RECEIVER))
+}
+
+/// Makes the files of this version, and writes down what they hold.
+async fn write_down() {
+    let (home, addresses) = left_behind("").await;
     let folder = golden().join(NEWEST);
     std::fs::create_dir_all(&folder).expect("a folder");
-    let addresses = [failing.url(""), refusing.url("")].map(|url| url.trim_start_matches("http://").to_owned());
-    let kept = |text: String| addresses.iter().fold(text, |text, address| text.replace(address, RECEIVER));
+    let kept = |text| kept(text, &addresses);
     for name in FILES {
         let connection = Connection::open(home.path(&format!("{name}.db"))).expect("opened");
         std::fs::write(folder.join(format!("{name}.sql")), kept(dump(&connection))).expect("written");
@@ -102,15 +112,20 @@ async fn write_down() {
 /// A home with the files of the version in `folder`, each changed by `change`.
 fn home_of(folder: &Path, change: impl Fn(String) -> String) -> Home {
     let home = Home::new(KEPT_FOR_LONG);
-    for name in FILES {
+    lay_files(&home, &FILES, folder, change);
+    home
+}
+
+/// Lays those of the files into `home`.
+pub(crate) fn lay_files(home: &Home, names: &[&str], folder: &Path, change: impl Fn(String) -> String) {
+    for name in names {
         let sql = change(read(&folder.join(format!("{name}.sql"))));
         let connection = Connection::open(home.path(&format!("{name}.db"))).expect("made");
         connection.execute_batch(&sql).unwrap_or_else(|error| panic!("{}, {name}: {error}", folder.display()));
     }
-    home
 }
 
-fn read(path: &Path) -> String {
+pub(crate) fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -121,7 +136,7 @@ fn moment(word: &str) -> Option<i64> {
 
 /// The SQL with every moment in it moved, so that what was written down long ago is as if it had been just now: else it would be
 /// too old to be delivered, or to be kept.
-fn as_of_now(sql: &str, first: i64, now: i64) -> String {
+pub(crate) fn as_of_now(sql: &str, first: i64, now: i64) -> String {
     let is_digit = |c: char| c.is_ascii_digit();
     let mut moved = String::with_capacity(sql.len());
     let mut rest = sql;
@@ -138,9 +153,9 @@ fn as_of_now(sql: &str, first: i64, now: i64) -> String {
     moved + rest
 }
 
-/// The first moment in the files in `folder`, and this moment.
-fn first_and_now(folder: &Path) -> (i64, i64) {
-    let texts: Vec<String> = FILES.iter().map(|name| read(&folder.join(format!("{name}.sql")))).collect();
+/// The first moment in the files in `folder` that are called so, and this moment.
+pub(crate) fn first_and_now(folder: &Path, names: &[&str]) -> (i64, i64) {
+    let texts: Vec<String> = names.iter().map(|name| read(&folder.join(format!("{name}.sql")))).collect();
     let words = texts.iter().flat_map(|text| text.split([' ', ',', '(', ')']));
     let first = words.filter_map(moment).min().expect("a moment");
     let clock = Connection::open_in_memory().expect("memory");
@@ -188,26 +203,30 @@ async fn what_every_version_left_in_its_files_is_delivered_and_shown() {
     for folder in versions() {
         let receiver = Receiver::start(Behaviour::Answer(200)).await;
         let address = receiver.url("");
-        let (first, now) = first_and_now(&folder);
+        let (first, now) = first_and_now(&folder, &FILES);
         let here = |sql: String| as_of_now(&sql.replace(RECEIVER, address.trim_start_matches("http://")), first, now);
-        let home = home_of(&folder, here);
-        // It would be due in an hour.
-        let queue = Connection::open(home.path("queue.db")).expect("opened");
-        queue.execute("UPDATE delay SET due_ms = 0", []).expect("due");
-        drop(queue);
-
-        let program = home.serve().await;
-
-        receiver.until_distinct(2).await;
-        assert_arrived(&receiver, &folder);
-        let letters = home.cli(&["dead", "list", "--json"]).await.json();
-        assert_eq!(letters[0]["webhookId"], "refusing", "{folder:?}: {letters}");
-        let webhooks = home.cli(&["webhooks", "list", "--json"]).await.json();
-        assert_eq!(webhooks.as_array().map(Vec::len), Some(4), "{folder:?}: {webhooks}");
-        let deliveries = home.cli(&["deliveries", "list", "--json"]).await.json();
-        assert!(deliveries.to_string().contains("died"), "{folder:?}: {deliveries}");
-        program.stop().await;
+        is_delivered_and_shown(&home_of(&folder, here), &receiver, &folder).await;
     }
+}
+
+/// Checks that what `home` has of the version in `folder` goes on with this one.
+pub(crate) async fn is_delivered_and_shown(home: &Home, receiver: &Receiver, folder: &Path) {
+    // It would be due in an hour.
+    let queue = Connection::open(home.path("queue.db")).expect("opened");
+    queue.execute("UPDATE delay SET due_ms = 0", []).expect("due");
+    drop(queue);
+
+    let program = home.serve().await;
+
+    receiver.until_distinct(2).await;
+    assert_arrived(receiver, folder);
+    let letters = home.cli(&["dead", "list", "--json"]).await.json();
+    assert_eq!(letters[0]["webhookId"], "refusing", "{folder:?}: {letters}");
+    let webhooks = home.cli(&["webhooks", "list", "--json"]).await.json();
+    assert_eq!(webhooks.as_array().map(Vec::len), Some(4), "{folder:?}: {webhooks}");
+    let deliveries = home.cli(&["deliveries", "list", "--json"]).await.json();
+    assert!(deliveries.to_string().contains("died"), "{folder:?}: {deliveries}");
+    program.stop().await;
 }
 
 #[tokio::test]

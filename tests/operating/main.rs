@@ -6,6 +6,7 @@ mod checked;
 mod checked_on_servers;
 mod drained;
 mod golden;
+mod golden_in_postgresql;
 mod health;
 mod idle;
 mod logged;

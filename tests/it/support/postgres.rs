@@ -252,7 +252,7 @@ fn claim_port() -> (TcpListener, u16) {
 }
 
 /// Where PostgreSQL's programs are: Debian has them in a folder for each version.
-fn programs() -> PathBuf {
+pub(crate) fn programs() -> PathBuf {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let folders = versions.map(|version| version.path().join("bin")).filter(|bin| bin.join("initdb").exists());
     folders.max().expect("PostgreSQL in /usr/lib/postgresql; tests/run installs it")
