@@ -106,6 +106,7 @@ fn it_has_program_unit_user_settings_pages_completions_and_documents_as_they_mus
         ("-rw-r--r--", "/usr/share/zsh/vendor-completions/_hikyaku"),
         ("-rw-r--r--", "/usr/share/fish/vendor_completions.d/hikyaku.fish"),
         ("-rw-r--r--", "/usr/share/doc/hikyaku/copyright"),
+        ("-rw-r--r--", "/usr/share/doc/hikyaku/changelog.gz"),
         ("-rw-r--r--", "/usr/share/doc/hikyaku/examples/hikyaku.example.toml"),
         ("-rw-r--r--", "/usr/share/doc/hikyaku/docs/systemd.md"),
     ];
@@ -118,6 +119,16 @@ fn it_has_program_unit_user_settings_pages_completions_and_documents_as_they_mus
         assert!(["root/root", "0/0"].contains(&owner.as_str()), "{owner} {name}");
         assert!(!mode[1..].contains('s') && !mode[4..].contains('w'), "{mode} {name}");
     }
+}
+
+#[test]
+fn lintian_finds_nothing_but_what_is_explained() {
+    let output = run(Command::new("lintian").args(["--allow-root", "--tag-display-limit", "0"]).arg(package()));
+    assert!(output.status.success() && output.stdout.is_empty(), "{}", said(&output));
+    let overrides = text("deploy/debian/lintian-overrides");
+    let lines: Vec<&str> = overrides.lines().collect();
+    let is_explained = |pair: &[&str]| pair[1].starts_with('#') || pair[0].starts_with('#');
+    assert!(lines.windows(2).all(is_explained), "each override has its reason in the line before it: {overrides}");
 }
 
 #[test]
