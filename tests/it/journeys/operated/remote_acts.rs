@@ -267,6 +267,6 @@ async fn what_is_no_hikyaku_or_has_another_role_is_told_so_in_a_sentence() {
     let worker = home.serve_as("worker").await;
     let create = ["webhooks", "--url", &worker.address, "--token-file", "token", "create"];
     let create = [&create[..], &["--url", "https://bot.example/", "--on", "note", "--name", "x"]].concat();
-    home.cli(&create).await.failed(1, &["knows no POST /api/admin/system-webhook/create", "serve --role"]);
+    home.cli(&create).await.failed(1, &["this process serves no management API", "serve --role"]);
     worker.stop().await;
 }
