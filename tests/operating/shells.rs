@@ -14,8 +14,11 @@ async fn each_shell_gets_a_script_that_knows_every_command() {
         .filter(|name| *name != "help")
         .collect();
     assert!(commands.contains(&"serve") && commands.contains(&"webhooks"), "{commands:?}");
-    for shell in ["bash", "zsh", "fish"] {
+    for (shell, sign) in
+        [("bash", "complete -F _hikyaku "), ("zsh", "#compdef hikyaku"), ("fish", "\ncomplete -c hikyaku ")]
+    {
         let script = home.cli(&["completions", shell]).await.ok();
+        assert!(script.contains(sign), "{shell} has another shell's script");
         for command in &commands {
             assert!(script.contains(command), "{shell} does not know {command}");
         }
