@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use super::types::AnyTypeArgs;
 use super::{
-    BenchArgs, CheckArgs, CompletionsArgs, DeadCommand, DeliveriesCommand, ForgetArgs, ManArgs, Managing,
+    BenchArgs, CheckArgs, CompletionsArgs, DeadCommand, DeliveriesCommand, ForgetArgs, LimitArgs, ManArgs, Managing,
     MisskeyCommand, OptionArgs, Reading, ReconcileArgs, RemoteArgs, StatusArgs, TestArgs,
 };
 
@@ -245,10 +245,9 @@ pub enum RejectedCommand {
         /// Which.
         #[command(flatten)]
         filter: RejectedArgs,
-        /// Messages to list
-        #[arg(long, default_value_t = 100, value_name = "COUNT", allow_negative_numbers = true,
-            value_parser = clap::value_parser!(u64).range(1..))]
-        limit: u64,
+        /// How many.
+        #[command(flatten)]
+        limit: LimitArgs,
         /// Print a JSON array, with the bodies
         #[arg(long)]
         json: bool,

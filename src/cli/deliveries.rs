@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::dead::{delivery_id, moment, usage};
 use super::delivery_args::DeliveryFilterArgs;
 use super::listing::{self, Look, Rows};
-use super::{CliError, DeliveriesCommand, Output, Table};
+use super::{CliError, DeliveriesCommand, LimitArgs, Output, Table};
 use crate::clock::SharedClock;
 use crate::model::{DeliveryId, DeliveryState, EventId, EventType, WebhookId};
 use crate::record::{DeadLetters, HistoryFilter, HistoryReader, KeptAttempt, Replayed};
@@ -23,7 +23,7 @@ pub async fn deliveries(
     output: &mut Output,
 ) -> Result<(), CliError> {
     match command {
-        DeliveriesCommand::List { filter, limit, json } => {
+        DeliveriesCommand::List { filter, limit: LimitArgs { limit }, json } => {
             list(history, &filter_of(&filter, clock)?, limit, json, output).await
         }
         // That needs the queue, and is a command of its own ([`super::resend`]).

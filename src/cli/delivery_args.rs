@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
+use super::LimitArgs;
+
 /// What to do with dead letters.
 #[derive(Debug, Subcommand)]
 pub enum DeadCommand {
@@ -12,10 +14,9 @@ pub enum DeadCommand {
         /// Which.
         #[command(flatten)]
         filter: FilterArgs,
-        /// Letters to list
-        #[arg(long, default_value_t = 100, value_name = "COUNT", allow_negative_numbers = true,
-            value_parser = clap::value_parser!(u64).range(1..))]
-        limit: u64,
+        /// How many.
+        #[command(flatten)]
+        limit: LimitArgs,
         /// Print a JSON array
         #[arg(long)]
         json: bool,
@@ -111,10 +112,9 @@ pub enum DeliveriesCommand {
         /// Which.
         #[command(flatten)]
         filter: DeliveryFilterArgs,
-        /// Deliveries to list
-        #[arg(long, default_value_t = 100, value_name = "COUNT", allow_negative_numbers = true,
-            value_parser = clap::value_parser!(u64).range(1..))]
-        limit: u64,
+        /// How many.
+        #[command(flatten)]
+        limit: LimitArgs,
         /// Print a JSON array
         #[arg(long)]
         json: bool,

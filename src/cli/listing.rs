@@ -7,6 +7,15 @@ use super::{CliError, Output, Table};
 /// Rows read at a time.
 const PAGE: u32 = 500;
 
+/// How many rows a listing has.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct LimitArgs {
+    /// How many to list
+    #[arg(long, default_value_t = 100, value_name = "COUNT", allow_negative_numbers = true,
+        value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: u64,
+}
+
 /// A page of what is listed.
 #[derive(Debug)]
 pub(super) struct Rows<T, C> {

@@ -38,6 +38,7 @@ pub use dead::{DeadParts, dead};
 pub use deliveries::deliveries;
 pub use delivery_args::{DeadCommand, DeliveriesCommand, ForgetArgs, ResendArgs};
 pub use forget::{forget, forget_at};
+pub use listing::LimitArgs;
 pub use misskey::{MisskeyCommand, misskey_secret};
 pub use option_args::OptionArgs;
 pub use output::{CliError, Output};

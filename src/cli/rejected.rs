@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::args::RejectedArgs;
-use super::{CliError, Output, RejectedCommand, Table};
+use super::{CliError, LimitArgs, Output, RejectedCommand, Table};
 use crate::queue::{Choice, Queue, RejectedMessage, Walked};
 
 /// Characters of a body that the table shows.
@@ -25,7 +25,7 @@ pub async fn rejected(
     output: &mut Output,
 ) -> Result<(), CliError> {
     match command {
-        RejectedCommand::List { filter, limit, json } => {
+        RejectedCommand::List { filter, limit: LimitArgs { limit }, json } => {
             let filter = Filter::of(&filter, prefix);
             if json {
                 list_json(queue, &filter, limit, output).await

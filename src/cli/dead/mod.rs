@@ -9,7 +9,7 @@ pub(super) mod showing;
 use std::fmt::Display;
 
 use super::delivery_args::FilterArgs;
-use super::{CliError, DeadCommand, Output, operator};
+use super::{CliError, DeadCommand, LimitArgs, Output, operator};
 use crate::clock::SharedClock;
 use crate::model::{DeathReason, DeliveryId, EventId, EventType, Timestamp, WebhookId};
 use crate::operate::{Operations, Until};
@@ -39,7 +39,7 @@ pub async fn dead(command: DeadCommand, parts: &DeadParts, output: &mut Output) 
     let DeadParts { operations, history, event_bytes_max } = parts;
     let clock = &operations.clock;
     match command {
-        DeadCommand::List { filter, limit, json } => {
+        DeadCommand::List { filter, limit: LimitArgs { limit }, json } => {
             showing::list(&operations.letters, &filter_of(&filter, clock)?, limit, json, output).await?;
         }
         DeadCommand::Show { id, json } => {

@@ -14,7 +14,7 @@ use crate::cli::dead::{PURGED, REPLAYED, WOULD_BE_PURGED, WOULD_BE_REPLAYED, cho
 use crate::cli::dead::{filter_of, showing};
 use crate::cli::deliveries::items;
 use crate::cli::delivery_args::FilterArgs;
-use crate::cli::{CliError, DeadCommand, Output};
+use crate::cli::{CliError, DeadCommand, LimitArgs, Output};
 use crate::clock::SharedClock;
 use crate::model::Timestamp;
 use crate::record::Filter;
@@ -36,7 +36,7 @@ pub async fn dead_of(
     output: &mut Output,
 ) -> Result<bool, CliError> {
     match command {
-        DeadCommand::List { filter, limit, json } => {
+        DeadCommand::List { filter, limit: LimitArgs { limit }, json } => {
             let query = query_of(&filter_of(&filter, clock)?)?;
             let page = async |limit, after| remote.page(PATH, "deadLetters", &query, limit, after).await;
             showing::list_pages(limit, json, output, page).await?;

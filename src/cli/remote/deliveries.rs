@@ -7,7 +7,7 @@ use super::{Query, Remote};
 use crate::cli::dead::delivery_id;
 use crate::cli::deliveries::{filter_of, items, list_pages, tell, text};
 use crate::cli::resend::{ResentCounts, check, moment_of, note_beginning, tell as tell_resent};
-use crate::cli::{CliError, DeliveriesCommand, Output, RemoteError, ResendArgs};
+use crate::cli::{CliError, DeliveriesCommand, LimitArgs, Output, RemoteError, ResendArgs};
 use crate::clock::SharedClock;
 use crate::model::Timestamp;
 use crate::record::HistoryFilter;
@@ -25,7 +25,7 @@ pub async fn deliveries_of(
     output: &mut Output,
 ) -> Result<bool, CliError> {
     match command {
-        DeliveriesCommand::List { filter, limit, json } => {
+        DeliveriesCommand::List { filter, limit: LimitArgs { limit }, json } => {
             let query = query_of(&filter_of(&filter, clock)?);
             let page = async |limit, after| remote.page(PATH, "deliveries", &query, limit, after).await;
             list_pages(limit, json, output, page).await?;
