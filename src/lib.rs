@@ -24,3 +24,4 @@ pub mod shown;
 pub mod sqlite;
 pub mod store;
 pub mod telemetry;
+pub mod traces;

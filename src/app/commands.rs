@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::reconcile::reconciler;
 use super::service::{credentials, ingest_of, open_queue, remembering_ingest_of};
 use super::store::{history_reader, store_of_a_command};
-use super::{FAILED, logging, management};
+use super::{FAILED, logging, management, traces};
 use crate::cli::{
     self, Allowed, Choices, CliError, ConnectArgs, Connecting, DeadCommand, DeadParts, DeliveriesCommand, ForgetArgs,
     MisskeyCommand, Output, PublishArgs, ReconcileArgs, RejectedCommand, ResendArgs, WebhooksCommand,
@@ -23,6 +23,7 @@ use crate::record::{DeadLetters, HistoryReader, Latest, Retention};
 use crate::registry::{Registry, RegistryError};
 use crate::store::Store;
 use crate::telemetry::{LogLevel, Telemetry, chain};
+use crate::traces::Kind;
 
 /// How long `forget` waits to hear whether the queue is there, which it does not need.
 const QUEUE_LOOK_MAX: Duration = Duration::from_secs(5);
@@ -36,12 +37,19 @@ pub(super) async fn publish(settings: &Settings, args: &PublishArgs, output: &mu
     };
     let (clock, telemetry) = (SystemClock::shared(), Telemetry::shared()?);
     let queue = open_queue(settings, &url, Access::Producer, &clock, &telemetry).await?;
-    let ingest = ingest_of(settings, &queue, &clock, &telemetry);
+    let (tracer, exporting) = traces::start(settings, &url, &clock, &telemetry)?;
+    let ingest = ingest_of(settings, &queue, &clock, &telemetry).traced_by(tracer.clone());
     let on_terminal = std::io::stderr().is_terminal();
+    let span = tracer.begin(Kind::Internal, "hikyaku publish", traces::of_process());
     let published =
-        cli::publish(args, &ingest, &url.to_string(), settings.ingest.event_bytes_max, on_terminal, output).await;
+        cli::publish(args, &ingest, &span, &url.to_string(), settings.ingest.event_bytes_max, on_terminal, output)
+            .await;
     // Whoever just goes is a warning in RabbitMQ's log.
     queue.close().await;
+    drop(span);
+    if let Some(exporting) = exporting {
+        exporting.stop().await;
+    }
     let published = published?;
     Ok(if published.refused == 0 { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }

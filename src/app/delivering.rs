@@ -35,8 +35,9 @@ impl Delivering {
         let concurrency = policy.concurrency;
         let (queue, telemetry) = (parts.queue.clone(), parts.telemetry.clone());
         let (latest, clock): (Arc<Latest>, SharedClock) = (Arc::clone(&parts.latest), Arc::clone(&parts.clock));
+        let tracer = parts.tracer.clone();
         let worker = Worker::start(parts, policy).await?;
-        let drainer = Drainer::start(&queue, Arc::clone(letters), telemetry.clone()).await?;
+        let drainer = Drainer::start(&queue, Arc::clone(letters), telemetry.clone(), tracer).await?;
         let heartbeat = Heartbeat::start(HeartbeatParts {
             workers: heart.workers,
             endpoints: Arc::clone(worker.endpoints()),

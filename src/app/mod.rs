@@ -23,6 +23,7 @@ mod standing;
 mod status;
 mod store;
 mod supervisor;
+mod traces;
 mod waiting;
 
 use std::path::Path;

@@ -16,6 +16,7 @@ use super::operating::Sight;
 use super::standing;
 use super::store::open_history;
 use super::supervisor::Watched;
+use super::traces;
 use crate::api::{self, Readiness};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Changes, QueueUrl, Settings};
@@ -25,13 +26,14 @@ use crate::ingest::{self, Ingest, Reconciling};
 use crate::model::Source;
 use crate::outbound::{Client, ClientError};
 use crate::queue::{Access, BrokerOptions, BrokerUrl, FileOptions, Prefetch, Queue, QueueError, UNACKNOWLEDGED_MAX};
-use crate::record::{BodiesPolicy, DeadLetters, Forgotten, History, HistoryPolicy, Receipts};
+use crate::record::{BodiesPolicy, DeadLetters, Forgotten, History, HistoryPolicy, Receipts, Workers};
 use crate::registry::Registry;
 use crate::store::Store;
 use crate::telemetry::{LogSwitch, SharedTelemetry};
+use crate::traces::Exporting;
 
-/// How long HTTP requests to us may take at the end. With the worker's grace (15 s) and the drainer's end (5 s) this stays
-/// below the 30 s that Kubernetes waits by default.
+/// How long HTTP requests to us may take at the end. With the worker's grace (15 s), the drainer's end (5 s) and the
+/// last spans (3 s) this stays below the 30 s that Kubernetes waits by default.
 const REQUESTS_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// What this process does of the work that several can share.
@@ -69,6 +71,7 @@ pub(super) struct Service {
     reconciling: Option<Reconciling>,
     front: Front,
     serving: Serving,
+    exporting: Option<Exporting>,
 }
 
 impl Service {
@@ -89,10 +92,12 @@ impl Service {
         let listeners = Listeners::bind(&settings).await?;
         let Kept { store, registry, letters, latest, workers, queue } =
             Kept::open(roles, &settings, &clock, &telemetry).await?;
+        let (tracer, exporting) = traces::start(&settings, &settings.queue.url, &clock, &telemetry)?;
         let live = Arc::new(Live::new(Arc::clone(&clock)));
         let forgotten = Arc::new(Forgotten::following(Arc::clone(&letters), registry.heard()).await);
         let history = if roles.worker { history(&settings, &store, &clock, &telemetry).await? } else { None };
-        let delivering = if roles.worker {
+        let mut delivering = None;
+        if roles.worker {
             let parts = Parts {
                 queue: queue.clone(),
                 registry: Arc::clone(&registry),
@@ -102,19 +107,16 @@ impl Service {
                 client: client(&settings)?,
                 clock: Arc::clone(&clock),
                 telemetry: telemetry.clone(),
+                tracer: tracer.clone(),
                 observer,
                 live: Some(Arc::clone(&live)),
             };
-            let heart = Heart { workers: Arc::clone(&workers), name: worker_name() };
-            Some(Delivering::start(parts, worker_policy(&settings), &letters, heart).await?)
-        } else {
-            None
-        };
+            delivering = Some(Delivering::start(parts, worker_policy(&settings), &letters, heart(&workers)).await?);
+        }
         let (endpoints, drainer) = Delivering::seen(delivering.as_ref(), &clock, &telemetry);
         let readiness = Arc::new(Readiness::new(queue.clone(), Arc::clone(&registry), Arc::clone(&latest), drainer));
-        let ingest = remembering_ingest_of(&settings, &store, &queue, &clock, &telemetry).await?;
+        let ingest = remembering_ingest_of(&settings, &store, &queue, &clock, &telemetry).await?.traced_by(tracer);
         let (address, metrics_address) = listeners.addresses()?;
-        let sight = Sight { endpoints, workers, readiness: Arc::clone(&readiness), live: Arc::clone(&live), log };
         let front = Front {
             roles,
             store,
@@ -124,7 +126,7 @@ impl Service {
             latest,
             letters: Arc::clone(&letters),
             forgotten,
-            sight,
+            sight: Sight { endpoints, workers, readiness: Arc::clone(&readiness), live: Arc::clone(&live), log },
             clock,
             telemetry: telemetry.clone(),
         };
@@ -144,6 +146,7 @@ impl Service {
             reconciling: None,
             front,
             serving,
+            exporting,
         };
         service.reconcile(&settings)?;
         Ok(service)
@@ -216,6 +219,9 @@ impl Service {
             self.telemetry.lifecycle("some HTTP requests to us were not finished in time; they got no answer");
         }
         self.queue.close().await;
+        if let Some(exporting) = self.exporting {
+            exporting.stop().await;
+        }
     }
 }
 
@@ -245,8 +251,13 @@ async fn history(
     Ok(Some(Arc::new(history)))
 }
 
+/// What tells `workers` that this one is there.
+fn heart(workers: &Arc<Workers>) -> Heart {
+    Heart { workers: Arc::clone(workers), name: worker_name() }
+}
+
 /// This worker among others: the machine's name and the process.
-fn worker_name() -> String {
+pub(super) fn worker_name() -> String {
     format!("{}/{}", rustix::system::uname().nodename().to_string_lossy(), std::process::id())
 }
 

@@ -14,6 +14,7 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
 
 use super::{CliError, Output, PublishArgs};
 use crate::ingest::{Ingest, ItemResult, without_bom};
+use crate::traces::Span;
 
 /// Lines of a batch, and the bytes at which it ends before that.
 const BATCH_LINES_MAX: usize = 1000;
@@ -29,7 +30,7 @@ pub struct Published {
 }
 
 /// Publishes the lines of the file, or of standard input, each of at most `event_bytes_max` bytes; `queue` names where they
-/// go to.
+/// go to, and `span` what they are a step of.
 ///
 /// # Errors
 /// When the file cannot be read or the queue does not store; what was stored before stays so, and the message says from
@@ -37,6 +38,7 @@ pub struct Published {
 pub async fn publish(
     args: &PublishArgs,
     ingest: &Ingest,
+    span: &Span,
     queue: &str,
     event_bytes_max: usize,
     on_terminal: bool,
@@ -51,6 +53,7 @@ pub async fn publish(
     let mut publishing = Publishing {
         lines: Lines { input, line_bytes_max: event_bytes_max, number: 0 },
         ingest,
+        span,
         name,
         json: args.json,
         progress,
@@ -88,6 +91,7 @@ fn progress(file: Option<&Path>, on_terminal: bool) -> ProgressBar {
 struct Publishing<'a> {
     lines: Lines,
     ingest: &'a Ingest,
+    span: &'a Span,
     name: String,
     json: bool,
     progress: ProgressBar,
@@ -133,7 +137,7 @@ impl Publishing<'_> {
 
     async fn store(&mut self, batch: &[Line], output: &mut Output) -> Result<(), CliError> {
         let items: Vec<Bytes> = batch.iter().filter_map(|line| line.text.clone().ok()).collect();
-        let results = match self.ingest.offer(&items).await {
+        let results = match self.ingest.offer_within(&items, self.span).await {
             Ok(results) => results,
             Err(error) => {
                 let first = batch.first().map_or(0, |line| line.number);

@@ -31,6 +31,7 @@ mod signing;
 mod sources;
 mod store;
 mod tokens;
+mod traces;
 mod values;
 mod webhooks;
 
@@ -60,6 +61,7 @@ pub use queue::{Queue, QueueUrl};
 pub use server::Server;
 pub use store::{Store, StoreUrl};
 pub use tokens::NamedToken;
+pub use traces::Traces;
 
 use reader::Section;
 
@@ -84,6 +86,8 @@ pub struct Settings {
     pub dead_letters: DeadLetters,
     /// What is kept of deliveries and attempts, and for how long.
     pub history: History,
+    /// Whether it is told which steps an event goes through, and to whom.
+    pub traces: Traces,
     /// What is logged, and how.
     pub log: Log,
     /// The webhooks declared in the file, each `[[webhooks]]`. Default none: registrations usually come by API or CLI.
@@ -137,6 +141,7 @@ impl Settings {
             outbound: root.section("outbound", Outbound::read),
             dead_letters: root.section("dead_letters", DeadLetters::read),
             history: root.section("history", History::read),
+            traces: root.section("traces", Traces::read),
             log: root.section("log", Log::read),
             webhooks: webhooks::read(root),
         }

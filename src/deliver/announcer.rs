@@ -188,6 +188,7 @@ fn event_of(
         server,
         created_at: deactivation.at,
         accepted_at: now,
+        trace: None,
         body: Body::from_checked(Bytes::from(serde_json::to_vec(&body)?)),
     })
 }

@@ -9,11 +9,13 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::settle::settle;
+use super::traced;
 use crate::clock::Backoff;
 use crate::model::Target;
 use crate::queue::{Consumer, Lane, Lease, Prefetch, Queue, QueueError};
 use crate::record::{DeadLetter, DeadLetters};
 use crate::telemetry::{SharedTelemetry, Telemetry, Trouble};
+use crate::traces::{Span, Tracer};
 
 /// Letters that go to the store in one transaction.
 const BATCH_MAX: usize = 256;
@@ -46,6 +48,7 @@ impl Drainer {
         queue: &Queue,
         letters: Arc<DeadLetters>,
         telemetry: SharedTelemetry,
+        tracer: Tracer,
     ) -> Result<Self, QueueError> {
         let consumer = queue.consume(Lane::Dead, PREFETCH).await?;
         let (stop, stopped) = watch::channel(false);
@@ -55,6 +58,7 @@ impl Drainer {
             telemetry: telemetry.clone(),
             trouble: Arc::clone(&trouble),
             no_letters: Vec::new(),
+            tracer,
         };
         let tasks = [tokio::spawn(drain.run(consumer, stopped)), tokio::spawn(prune(letters, telemetry))];
         Ok(Self { stop, tasks, trouble })
@@ -80,6 +84,7 @@ struct Drain {
     trouble: Arc<Trouble>,
     /// Leases of what is no letter, kept so that it stays where it is; a defect of the queue's, and bounded by the prefetch.
     no_letters: Vec<Lease>,
+    tracer: Tracer,
 }
 
 /// Letters that go to the store together, and the right to remove each from the queue.
@@ -87,6 +92,8 @@ struct Drain {
 struct Batch {
     letters: Vec<DeadLetter>,
     leases: Vec<Lease>,
+    /// They end when their letters are in the store.
+    spans: Vec<Span>,
 }
 
 impl Drain {
@@ -113,7 +120,8 @@ impl Drain {
 
     /// Puts the letter that `lease` is into `batch`. The queue promises that each of this lane is one; what is none is told,
     /// and neither stored with a reason of our making nor removed.
-    fn put(&mut self, lease: Lease, batch: &mut Batch) {
+    fn put(&mut self, mut lease: Lease, batch: &mut Batch) {
+        batch.spans.extend(self.tracer.is_on().then(|| traced::taken(&self.tracer, &mut lease)));
         match (&lease.message.target, lease.death) {
             (Target::One(delivery), Some(death)) => {
                 let (event, delivery) = (Arc::clone(&lease.message.event), delivery.clone());

@@ -17,11 +17,14 @@ use super::live::Live;
 use super::pulse::Beating;
 use super::pursuit::{FanOut, Pursued, Pursuer, Pursuit};
 use super::settle::settle;
+use super::traced;
 use super::worker::Observer;
 use crate::decide::{SkipReason, Step, Wait};
 use crate::model::{Delivery, Event, Target};
 use crate::queue::{Consumer, Death, FollowUp, Lease};
 use crate::record::{Attempted, Entry, History};
+use crate::telemetry::of_trace;
+use crate::traces::{Span, names};
 
 /// Takes messages and brings them to their end.
 #[derive(Debug)]
@@ -106,6 +109,11 @@ impl Engine {
     }
 
     async fn message(&self, mut lease: Lease) {
+        let span = traced::taken(&self.pursuer.tracer, &mut lease);
+        of_trace(span.trace(), self.brought_to_its_end(lease, span)).await;
+    }
+
+    async fn brought_to_its_end(&self, mut lease: Lease, mut span: Span) {
         let event = Arc::clone(&lease.message.event);
         let FanOut { pursuits, filtered } = match &lease.message.target {
             Target::Subscribers => self.pursuer.fan_out(&event),
@@ -116,9 +124,13 @@ impl Engine {
         if pursuits.is_empty() && filtered == 0 {
             self.pursuer.telemetry.event_unwanted();
         }
-        let pursued = self.pursue_all(&event, &pursuits).await;
+        span.number(names::DELIVERIES, pursuits.len());
+        if filtered > 0 {
+            span.number(names::FILTERED, filtered);
+        }
+        let pursued = self.pursue_all(&event, &pursuits, &span).await;
         if !pursuits.is_empty() && pursued.iter().all(Option::is_none) {
-            return;
+            return span.discard();
         }
         let each = pursuits.iter().zip(&pursued);
         let follow_ups: Vec<FollowUp> = each
@@ -126,7 +138,10 @@ impl Engine {
                 self.follow_up(&pursuit.delivery, pursued.as_ref().map(|pursued| &pursued.step))
             })
             .collect();
-        match settle(&mut lease, &follow_ups, &self.pursuer.telemetry).await {
+        let settling = traced::settling(&span, &self.pursuer.tracer, &follow_ups);
+        let settled = settle(&mut lease, &follow_ups, &self.pursuer.telemetry).await;
+        drop(settling);
+        match settled {
             Ok(()) => {
                 self.pursuer.telemetry.deliveries_filtered(filtered);
                 let mut has_body = false;
@@ -146,12 +161,17 @@ impl Engine {
     }
 
     /// How far each came; nothing for one that was not begun because the end had come.
-    async fn pursue_all(&self, event: &Event, pursuits: &[Pursuit]) -> Vec<Option<Pursued>> {
+    async fn pursue_all(&self, event: &Event, pursuits: &[Pursuit], span: &Span) -> Vec<Option<Pursued>> {
         // Each is counted until it ends, whatever the others of its event need: one that hangs takes up no more than itself.
         let pursue = |pursuit| {
             let counted = Counted::begin(&self.pursuits);
             async move {
-                let pursued = self.pursuer.pursue(event, pursuit).await;
+                let mut span = traced::delivery(span, event, pursuit);
+                let pursued = self.pursuer.pursue(event, pursuit, &span).await;
+                match &pursued {
+                    Some(pursued) => traced::stepped(&mut span, &pursued.step, self.pursuer.clock.now()),
+                    None => span.discard(),
+                }
                 drop(counted);
                 pursued
             }

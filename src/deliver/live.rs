@@ -235,6 +235,7 @@ mod tests {
             server: None,
             created_at: Timestamp::from_millis(1),
             accepted_at: Timestamp::from_millis(1),
+            trace: None,
         }
     }
 

@@ -25,6 +25,7 @@ mod sampler;
 mod settle;
 mod test_samples;
 mod tester;
+mod traced;
 mod worker;
 
 pub use drainer::Drainer;

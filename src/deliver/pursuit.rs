@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use super::endpoints::{Endpoints, LeftAlone, NoSlot, Turn};
 use super::failing::Failing;
 use super::rates::{NoToken, Place, Rates};
+use super::traced;
 use crate::clock::SharedClock;
 use crate::decide::{
     self, Content, Happening, Policy as RetryPolicy, Standing, Step, Verdict, classify, next_step, passes,
@@ -21,6 +22,7 @@ use crate::queue::Queue;
 use crate::record::{Attempted, Forgotten};
 use crate::registry::{Known, Registry};
 use crate::telemetry::{SharedTelemetry, Telemetry};
+use crate::traces::{Span, Tracer};
 
 /// What every pursuit shares.
 #[derive(Debug)]
@@ -32,6 +34,7 @@ pub(super) struct Pursuer {
     pub(super) client: Client,
     pub(super) clock: SharedClock,
     pub(super) telemetry: SharedTelemetry,
+    pub(super) tracer: Tracer,
     pub(super) rates: Rates,
     pub(super) endpoints: Arc<Endpoints>,
     /// Where outcomes go: while it takes none, no attempt is begun.
@@ -102,7 +105,8 @@ impl Pursuer {
     }
 
     /// Brings the delivery as far as it goes now, and tells what is next; nothing when the worker's end came before its turn.
-    pub(super) async fn pursue(&self, event: &Event, pursuit: &Pursuit) -> Option<Pursued> {
+    /// An attempt is a step of `span`.
+    pub(super) async fn pursue(&self, event: &Event, pursuit: &Pursuit, span: &Span) -> Option<Pursued> {
         let delivery = &pursuit.delivery;
         let webhook = match self.take_up(event, pursuit) {
             Ok(webhook) => webhook,
@@ -143,7 +147,7 @@ impl Pursuer {
             }
         };
         drop(place);
-        let (verdict, attempt) = self.attempt(event, pursuit, &webhook, turn).await;
+        let (verdict, attempt) = self.attempt(event, pursuit, &webhook, turn, span).await;
         self.failing.follow(&webhook, &verdict).await;
         let step = self.decide(delivery, &Happening::Attempted(verdict), &self.policy_of(&webhook));
         Some(Pursued { step, attempt })
@@ -206,12 +210,17 @@ impl Pursuer {
         pursuit: &Pursuit,
         webhook: &Webhook,
         turn: Turn<'_>,
+        span: &Span,
     ) -> (Verdict, Option<Attempted>) {
         let Pursuit { delivery, id, .. } = pursuit;
         let now = self.clock.now();
         let in_flight = InFlight::begin(&self.telemetry);
-        let answer = self.client.send(&Attempt { event, delivery, id, webhook, now }).await;
+        let mut span = traced::attempt(span, event, delivery, webhook);
+        let trace = self.tracer.told(&span);
+        let answer = self.client.send(&Attempt { event, delivery, id, webhook, now, trace }).await;
         let verdict = classify(&answer.exchange, self.clock.now());
+        traced::attempted(&mut span, &verdict);
+        drop(span);
         turn.ended(&verdict, answer.took, self.clock.jitter());
         in_flight.ended(verdict.outcome, answer.took);
         if verdict.outcome == Outcome::OurFault {

@@ -98,7 +98,7 @@ impl Tester {
     async fn send(&self, webhook: &Webhook, event: &Event) -> Tested {
         let delivery = Delivery::fresh(event, webhook.id.clone());
         let id = delivery.id(event);
-        let attempt = Attempt { event, delivery: &delivery, id: &id, webhook, now: self.clock.now() };
+        let attempt = Attempt { event, delivery: &delivery, id: &id, webhook, now: self.clock.now(), trace: None };
         let answer = self.client.send(&attempt).await;
         let now = self.clock.now();
         let verdict = classify(&answer.exchange, now);

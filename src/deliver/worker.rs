@@ -23,6 +23,7 @@ use crate::queue::{Lane, Prefetch, Queue, QueueError};
 use crate::record::{Forgotten, History, Latest, LatestAttempt};
 use crate::registry::Registry;
 use crate::telemetry::SharedTelemetry;
+use crate::traces::Tracer;
 
 /// Deliveries in hand for each message of the prefetch, at which no further message is taken.
 const PURSUITS_PER_MESSAGE: usize = 4;
@@ -46,6 +47,8 @@ pub struct Parts {
     pub clock: SharedClock,
     /// Where happenings are told.
     pub telemetry: SharedTelemetry,
+    /// Begins spans.
+    pub tracer: Tracer,
     /// Who else is told what becomes of each delivery.
     pub observer: Option<Arc<dyn Observer>>,
     /// Those who watch.
@@ -220,6 +223,7 @@ fn engine(
             rates: Rates::new(rates, parts.clock.clone()),
             clock: parts.clock,
             telemetry: parts.telemetry,
+            tracer: parts.tracer,
             endpoints,
             queue: parts.queue,
             end: Semaphore::new(0),

@@ -41,9 +41,12 @@ use crate::incoming::{
 };
 use crate::model::Tokens;
 use crate::telemetry::chain;
+use crate::traces::{Kind, Span, traceparent};
 
 /// Where events come in.
 const PATH: &str = "/v1/events";
+/// What such a request is called in traces.
+const POST: &str = "POST /v1/events";
 /// Bytes of request bodies that are held at a time, over all requests, in units of a mebibyte.
 const BODIES_MIB_MAX: usize = 64;
 /// Items that are held at a time, over all requests of many items, in shares of [`ITEMS_PER_SHARE`]: one request of
@@ -122,7 +125,9 @@ pub(crate) async fn take_events(
     headers: HeaderMap,
     mut body: Body,
 ) -> Response {
-    match door.take(&headers, &mut body).await {
+    let mut span = door.ingest.tracer.begin(Kind::Server, POST, traceparent(&headers));
+    let taken = door.take(&headers, &mut body, &mut span).await;
+    let response = match taken {
         Ok(response) => response,
         Err(refusal) => {
             if !matches!(refusal, Refusal::TooSlow) {
@@ -130,7 +135,9 @@ pub(crate) async fn take_events(
             }
             refusal.response(id.as_deref())
         }
-    }
+    };
+    span.answered(PATH, id.as_deref().map_or("", RequestId::as_str), response.status().as_u16());
+    response
 }
 
 /// Why a request was turned away as a whole.
@@ -146,8 +153,9 @@ enum Refusal {
 }
 
 impl Door {
-    async fn take(&self, headers: &HeaderMap, body: &mut Body) -> Result<Response, Refusal> {
-        self.check_token(headers)?;
+    async fn take(&self, headers: &HeaderMap, body: &mut Body, span: &mut Span) -> Result<Response, Refusal> {
+        // Who is not let in leaves no span either.
+        self.check_token(headers).inspect_err(|_| span.discard())?;
         if is_compressed(headers) {
             return Err(Refusal::Compressed);
         }
@@ -159,7 +167,7 @@ impl Door {
         })?;
         // After the body's share, and of another budget: whoever waits here holds nothing that one waits for who has both.
         let _items_share = acquire(&self.items, item_shares(items.len())).await?;
-        let results = self.ingest.offer(&items).await.map_err(|error| {
+        let results = self.ingest.offer_within(&items, span).await.map_err(|error| {
             let words = chain(&error);
             if error.may_be_stored() { Refusal::NotConfirmed(words) } else { Refusal::NotStored(words) }
         })?;

@@ -43,6 +43,7 @@ use crate::incoming::{BodyError, RequestId, declared_bytes, drain, is_compressed
 use crate::model::{Arrival, Draft, Event, EventError, IngestRefusal, ReceiptKey, Source, UserId};
 use crate::queue::{Once, QueueError};
 use crate::telemetry::chain;
+use crate::traces::{Kind, Span, traceparent};
 
 /// Within what every request is answered: Misskey's own limit is 5 s, from before it looks our name up and connects.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(4);
@@ -55,6 +56,8 @@ const BODY_UNIT_BYTES: usize = 16 * 1024;
 const SMALL_BODIES_MAX: usize = 2048;
 /// Bytes of all other bodies that are held at a time, in units: 32 MiB.
 const LARGE_UNITS_MAX: u32 = 2048;
+/// What a request is called in traces.
+const POST: &str = "POST /ingest/misskey";
 /// Carries the secret, in clear text.
 const SECRET_HEADER: &str = "x-misskey-hook-secret";
 /// Carries the webhook's id at Misskey; shown in the log, and nothing else.
@@ -125,16 +128,30 @@ impl Door {
 
     async fn answer(&self, source: &str, id: Option<&RequestId>, headers: HeaderMap, mut body: Body) -> Response {
         let deadline = Instant::now() + ANSWER_WAIT_MAX;
-        let Err(refusal) = self.take(source, &headers, &mut body, deadline).await else {
-            return StatusCode::NO_CONTENT.into_response();
-        };
+        let mut span = self.ingest.tracer.begin(Kind::Server, POST, traceparent(&headers));
+        let taken = self.take(source, &headers, &mut body, deadline, &span).await;
+        let status = taken.as_ref().map_or_else(Refusal::status, |()| StatusCode::NO_CONTENT);
+        if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND) {
+            // Who is not let in leaves no span either.
+            span.discard();
+        }
+        span.answered(MISSKEY_PATH, id.map_or("", RequestId::as_str), status.as_u16());
+        drop(span);
+        let Err(refusal) = taken else { return StatusCode::NO_CONTENT.into_response() };
         let hook = headers.get(HOOK_HEADER).and_then(|hook| hook.to_str().ok()).unwrap_or_default();
         self.ingest.telemetry.ingest_refused(refusal.reason(), cut(source), cut(hook), &refusal.words());
         drain(&headers, body, deadline.saturating_duration_since(Instant::now())).await;
         refusal.response(id)
     }
 
-    async fn take(&self, source: &str, headers: &HeaderMap, body: &mut Body, deadline: Instant) -> Result<(), Refusal> {
+    async fn take(
+        &self,
+        source: &str,
+        headers: &HeaderMap,
+        body: &mut Body,
+        deadline: Instant,
+        span: &Span,
+    ) -> Result<(), Refusal> {
         let gate = self.gate(source)?;
         let secret = headers.get(SECRET_HEADER).map(HeaderValue::as_bytes).unwrap_or_default();
         if secret.is_empty() {
@@ -143,7 +160,7 @@ impl Door {
         let room = self.room_for(headers, deadline).await?;
         let bytes = self.read(body, deadline).await?;
         let (event, receipt) = self.admitted(gate, secret, headers, &bytes)?;
-        match timeout_at(deadline, self.ingest.accept(event, receipt, room)).await {
+        match timeout_at(deadline, self.ingest.accept(event, receipt, room, span)).await {
             Ok(Ok(Once::Stored | Once::Known)) => Ok(()),
             Ok(Err(error)) => Err(Refusal::NotStored(error)),
             Err(_) => Err(Refusal::NotInTime),

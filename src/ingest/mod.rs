@@ -19,9 +19,10 @@ use bytes::Bytes;
 
 use crate::clock::SharedClock;
 use crate::model::{Arrival, Event, EventError, EventId, Message, Source, Target};
-use crate::queue::{Queue, QueueError};
+use crate::queue::{Lane, Queue, QueueError};
 use crate::record::Receipts;
 use crate::telemetry::SharedTelemetry;
+use crate::traces::{Kind, Span, Tracer, names};
 
 pub(crate) use http::__path_take_events;
 pub use http::{HttpPolicy, router, waiting_router};
@@ -45,6 +46,7 @@ pub struct Ingest {
     policy: Policy,
     /// What the queue does not remember itself.
     receipts: Option<Arc<Receipts>>,
+    tracer: Tracer,
     under_way: Arc<UnderWay>,
 }
 
@@ -70,7 +72,7 @@ pub struct Accepted {
 impl Ingest {
     /// Takes events into `queue`.
     pub fn new(queue: Queue, clock: SharedClock, telemetry: SharedTelemetry, policy: Policy) -> Self {
-        Self { queue, clock, telemetry, policy, receipts: None, under_way: Arc::default() }
+        Self { queue, clock, telemetry, policy, receipts: None, tracer: Tracer::default(), under_way: Arc::default() }
     }
 
     /// Remembers in `receipts` what was taken in by [`Ingest::accept`], where the queue does not remember it itself.
@@ -78,11 +80,29 @@ impl Ingest {
         Self { receipts: Some(receipts), ..self }
     }
 
+    /// Begins its spans by `tracer`.
+    pub fn traced_by(self, tracer: Tracer) -> Self {
+        Self { tracer, ..self }
+    }
+
+    /// What begins its spans.
+    pub fn tracer(&self) -> &Tracer {
+        &self.tracer
+    }
+
     /// Stores the events among `items`, all or none, and tells for each item, in order, what became of it.
     ///
     /// # Errors
     /// Nothing of it is stored, or it is not known; the producer must keep all of it and may offer it again.
     pub async fn offer(&self, items: &[Bytes]) -> Result<Vec<ItemResult>, QueueError> {
+        self.offer_within(items, &Span::default()).await
+    }
+
+    /// The same, as a step of `span`.
+    ///
+    /// # Errors
+    /// As [`Self::offer`].
+    pub async fn offer_within(&self, items: &[Bytes], span: &Span) -> Result<Vec<ItemResult>, QueueError> {
         let mut offered = Offered::default();
         offered.results.reserve_exact(items.len());
         for (index, item) in items.iter().enumerate() {
@@ -91,7 +111,22 @@ impl Ingest {
             }
             offered.push(self.parse(item));
         }
-        self.store(offered.messages, offered.sources).await?;
+        let (mut messages, sources) = (offered.messages, offered.sources);
+        if messages.is_empty() {
+            return Ok(offered.results);
+        }
+        let mut publishing = match messages.as_slice() {
+            [only] => self.publishing_one(span, &only.event),
+            several => {
+                let mut publishing = self.publishing(span);
+                publishing.number(names::BATCH, several.len());
+                publishing
+            }
+        };
+        for message in &mut messages {
+            Arc::make_mut(&mut message.event).trace = publishing.context();
+        }
+        self.store(messages, sources).await.inspect_err(|_| publishing.failed("not_stored"))?;
         Ok(offered.results)
     }
 
@@ -107,6 +142,22 @@ impl Ingest {
             event.server.clone_from(&self.policy.server);
         }
         event
+    }
+
+    /// The step of `span` that stores events.
+    fn publishing(&self, span: &Span) -> Span {
+        let mut publishing = span.child(Kind::Producer, "publish work");
+        publishing.word(names::SYSTEM, self.tracer.system());
+        publishing.word(names::DESTINATION, Lane::Work.as_str());
+        publishing.word(names::OPERATION, "publish");
+        publishing.word(names::OPERATION_TYPE, "send");
+        publishing
+    }
+
+    fn publishing_one(&self, span: &Span, event: &Event) -> Span {
+        let mut publishing = self.publishing(span);
+        publishing.of_event(event);
+        publishing
     }
 
     async fn store(&self, messages: Vec<Message>, sources: BTreeMap<Source, u64>) -> Result<(), QueueError> {

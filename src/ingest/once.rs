@@ -18,6 +18,7 @@ use crate::model::{Event, Message, ReceiptKey, Target};
 use crate::queue::{Once, QueueError};
 use crate::record::{CLAIM_LEASE, Claim, Receipts, RecordError};
 use crate::telemetry::of_same_request;
+use crate::traces::Span;
 
 /// How long the store may take to say whether it knows a receipt, and to note one, while somebody waits for an answer.
 const STORE_WAIT_MAX: Duration = Duration::from_secs(1);
@@ -65,25 +66,42 @@ impl UnderWay {
 
 impl Ingest {
     /// Stores `event`, unless one was stored under `key` within the last 8 days; `Ok` when it is durable. Goes on to the end
-    /// when the caller waits no longer, and keeps `held` until then.
+    /// when the caller waits no longer, and keeps `held` until then. It is a step of `span`.
     ///
     /// # Errors
     /// It is not stored, or it is not known; the producer must keep it and may offer it again.
-    pub async fn accept(&self, event: Event, key: Option<ReceiptKey>, held: impl Send + 'static) -> Outcome {
-        let (ingest, event) = (self.clone(), self.with_server(event));
+    pub async fn accept(
+        &self,
+        event: Event,
+        key: Option<ReceiptKey>,
+        held: impl Send + 'static,
+        span: &Span,
+    ) -> Outcome {
+        let (ingest, mut event) = (self.clone(), self.with_server(event));
+        let mut publishing = self.publishing_one(span, &event);
+        event.trace = publishing.context();
         let Some(key) = key else {
             let storing = tokio::spawn(of_same_request(async move {
-                let stored = ingest.store_one(event).await;
-                drop(held);
+                let stored = ingest.store_one(event).await.inspect_err(|_| publishing.failed("not_stored"));
+                drop((held, publishing));
                 stored
             }));
             return storing.await.unwrap_or(Err(QueueError::Closed)).map(|()| Once::Stored);
         };
         let (mut told, turn) = self.under_way.join(key);
         let is_first = turn.is_some();
+        if !is_first {
+            publishing.discard();
+        }
         if let Some(turn) = turn {
             tokio::spawn(of_same_request(async move {
                 let outcome = ingest.store_once(event, key).await;
+                match outcome {
+                    Ok(Once::Stored) => {}
+                    Ok(Once::Known) => publishing.discard(),
+                    Err(_) => publishing.failed("not_stored"),
+                }
+                drop(publishing);
                 turn.tell.send_replace(Some(outcome));
                 drop((turn, held));
             }));

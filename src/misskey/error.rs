@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     fn of(status: u16, body: &str) -> MisskeyError {
-        MisskeyError::of(&Reply { status, body: body.to_owned().into(), date: None })
+        MisskeyError::of(&Reply { status, body: body.to_owned().into(), date: None, retry_after: None })
     }
 
     #[test]

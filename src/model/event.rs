@@ -2,7 +2,7 @@
 //!
 //! What is asked of an event without its body, as a listing does, is an `Event` with something else in the body's place.
 
-use super::{Body, EventId, EventType, Source, Timestamp, UserId};
+use super::{Body, EventId, EventType, Source, Timestamp, TraceContext, UserId};
 
 /// Bytes that `server` may have at most.
 pub const SERVER_BYTES_MAX: usize = 1024;
@@ -24,6 +24,9 @@ pub struct Event<B = Body> {
     pub created_at: Timestamp,
     /// When hikyaku took it over, by our clock; ages are counted from here.
     pub accepted_at: Timestamp,
+    /// The span that stored it, whose children come of it. A queue keeps it; dead letters and the history do not: what is put back to
+    /// work begins a trace of its own.
+    pub trace: Option<TraceContext>,
     /// What happened in detail.
     pub body: B,
 }

@@ -29,6 +29,7 @@ mod streak;
 mod subscribable;
 mod time;
 mod token;
+mod trace;
 mod visible;
 mod webhook;
 
@@ -65,6 +66,7 @@ pub use streak::Streak;
 pub use subscribable::{Subscribable, is_note_of};
 pub use time::Timestamp;
 pub use token::TokenHash;
+pub use trace::{SpanId, TraceContext, TraceId};
 pub use webhook::{
     ATTEMPT_TIMEOUT_MS, Deactivation, MAX_AGE_S, NAME_CHARS_MAX, Options, Origin, Owner, RETRIES_MAX, RETRY_WAIT_S,
     SECRET_CHARS_MAX, Secret, Status, URL_CHARS_MAX, Webhook, WebhookError, check_name, check_secret, check_source,

@@ -102,6 +102,7 @@ impl<'a> Draft<'a> {
             server: optional_text(fields.server, "server", check_server)?,
             created_at: created_at(fields.created_at)?.unwrap_or(arrival.now),
             accepted_at: arrival.now,
+            trace: None,
         })
     }
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt};
 use http_body_util::StreamBody;
 use hyper::body::Frame;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Body, Method, Request, Response};
 use url::Url;
 
@@ -29,6 +29,7 @@ const LINES: &str = "application/x-ndjson";
 pub struct Caller {
     http: Guarded,
     deadline: Duration,
+    headers: HeaderMap,
 }
 
 /// What is asked of a server.
@@ -54,6 +55,8 @@ pub enum Sent {
     Json(Vec<u8>),
     /// Lines of JSON, as they come.
     Lines(Lines),
+    /// Bytes, of which the caller's own headers say what they are.
+    AsSaid(Vec<u8>),
 }
 
 /// Lines of JSON, in pieces.
@@ -97,7 +100,8 @@ impl Replying {
     /// # Errors
     /// When it broke off, or is too long.
     pub async fn all(mut self, answer_bytes_max: usize, within: Duration) -> Result<Reply, CallError> {
-        let date = self.response.headers().get(DATE).and_then(|date| date.to_str().ok()).and_then(date_of);
+        let header = |name| self.response.headers().get(name).and_then(|value| value.to_str().ok());
+        let (date, retry_after) = (header(DATE).and_then(date_of), header(RETRY_AFTER).and_then(seconds_of));
         let mut body = Vec::new();
         while let Some(piece) = self.piece(within).await? {
             if body.len() + piece.len() > answer_bytes_max {
@@ -105,7 +109,7 @@ impl Replying {
             }
             body.extend_from_slice(&piece);
         }
-        Ok(Reply { status: self.status, body: body.into(), date })
+        Ok(Reply { status: self.status, body: body.into(), date, retry_after })
     }
 }
 
@@ -118,6 +122,8 @@ pub struct Reply {
     pub body: Bytes,
     /// The header `Date`: the server's clock, in whole seconds.
     pub date: Option<Timestamp>,
+    /// The header `Retry-After`, where it is a number of seconds.
+    pub retry_after: Option<Duration>,
 }
 
 /// Why there is no answer.
@@ -148,13 +154,20 @@ impl Caller {
         authorities: &Authorities,
     ) -> Result<Self, ClientError> {
         let names: Arc<dyn Names> = Arc::new(SystemNames);
-        Ok(Self { http: Guarded::to_server(user_agent, server, &names, &Trust::new(authorities)?)?, deadline })
+        let http = Guarded::to_server(user_agent, server, &names, &Trust::new(authorities)?)?;
+        Ok(Self { http, deadline, headers: HeaderMap::new() })
     }
 
     /// The same caller, with `deadline`.
     #[must_use]
     pub fn within(&self, deadline: Duration) -> Self {
-        Self { http: self.http.clone(), deadline }
+        Self { deadline, ..self.clone() }
+    }
+
+    /// The same caller, with `headers` on each of its calls.
+    #[must_use]
+    pub fn saying(self, headers: HeaderMap) -> Self {
+        Self { headers, ..self }
     }
 
     /// Posts `json` to `url`, which is on that server, and reads the answer to its end, at most `answer_bytes_max` bytes.
@@ -190,20 +203,22 @@ impl Caller {
         let no_header = |_| CallError::NoAnswer("the token has a character that no header carries".to_owned());
         let method = Method::from_bytes(asked.method.as_bytes()).unwrap_or_default();
         let mut request = Request::new(method, asked.url);
+        request.headers_mut().clone_from(&self.headers);
         if let Some(token) = asked.bearer {
             let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose())).map_err(no_header)?;
             value.set_sensitive(true);
             request.headers_mut().insert(AUTHORIZATION, value);
         }
-        let body: Option<(&'static str, Body)> = match asked.body {
-            Sent::Nothing => None,
-            Sent::Json(json) => Some(("application/json", json.into())),
-            Sent::Lines(Lines(body)) => Some((LINES, body)),
+        let (kind, body): (Option<&'static str>, Option<Body>) = match asked.body {
+            Sent::Nothing => (None, None),
+            Sent::Json(json) => (Some("application/json"), Some(json.into())),
+            Sent::Lines(Lines(body)) => (Some(LINES), Some(body)),
+            Sent::AsSaid(bytes) => (None, Some(bytes.into())),
         };
-        if let Some((kind, body)) = body {
+        if let Some(kind) = kind {
             request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-            *request.body_mut() = Some(body);
         }
+        *request.body_mut() = body;
         let response = self.http.execute(request).await.map_err(|error| match error {
             NotAnswered::Failed(error) => no_answer(error),
             NotAnswered::Unanswered(error) => CallError::NoAnswer(words(&error)),
@@ -219,4 +234,9 @@ impl Caller {
 fn date_of(text: &str) -> Option<Timestamp> {
     let since = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
     i64::try_from(since.as_millis()).ok().map(Timestamp::from_millis)
+}
+
+/// A wait in whole seconds (RFC 9110, section 10.2.3).
+fn seconds_of(text: &str) -> Option<Duration> {
+    text.trim().parse().ok().map(Duration::from_secs)
 }

@@ -7,7 +7,7 @@ use url::Url;
 
 use super::pieces::Pieces;
 use crate::decide::signatures;
-use crate::model::{Delivery, DeliveryId, Event, Timestamp, Webhook};
+use crate::model::{Delivery, DeliveryId, Event, Timestamp, TraceContext, Webhook};
 
 const HOST: HeaderName = HeaderName::from_static("x-misskey-host");
 const HOOK_ID: HeaderName = HeaderName::from_static("x-misskey-hook-id");
@@ -15,6 +15,7 @@ const HOOK_SECRET: HeaderName = HeaderName::from_static("x-misskey-hook-secret")
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const ATTEMPT: HeaderName = HeaderName::from_static("x-hikyaku-attempt");
 /// Room for all of them and the client's own, so that the table never grows.
 const HEADERS_MAX: usize = 16;
@@ -32,6 +33,8 @@ pub struct Attempt<'a> {
     pub webhook: &'a Webhook,
     /// When it is made.
     pub now: Timestamp,
+    /// What the receiver is told of its trace, if it is.
+    pub trace: Option<TraceContext>,
 }
 
 /// Why no request can be made.
@@ -45,7 +48,7 @@ pub(super) enum RequestError {
 
 /// The headers of the request for `attempt`, whose body is `body`; `User-Agent` is the client's.
 pub(super) fn headers(attempt: &Attempt<'_>, body: &Pieces) -> Result<HeaderMap, RequestError> {
-    let Attempt { event, delivery, id, webhook, now } = attempt;
+    let Attempt { event, delivery, id, webhook, now, trace } = attempt;
     let mut headers = HeaderMap::with_capacity(HEADERS_MAX);
     let format = webhook.options.format;
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
@@ -68,6 +71,9 @@ pub(super) fn headers(attempt: &Attempt<'_>, body: &Pieces) -> Result<HeaderMap,
     put(WEBHOOK_TIMESTAMP, Ok(HeaderValue::from(seconds)))?;
     if let Some(signatures) = signatures(&webhook.options.signing, id.as_str(), *now, &body.slices())? {
         put(WEBHOOK_SIGNATURE, HeaderValue::from_str(&signatures))?;
+    }
+    if let Some(trace) = trace {
+        put(TRACEPARENT, HeaderValue::from_str(&trace.to_string()))?;
     }
     put(ATTEMPT, Ok(HeaderValue::from(delivery.attempts.saturating_add(1))))?;
     Ok(headers)
@@ -146,7 +152,7 @@ mod tests {
     fn sent(event: &Event, webhook: &Webhook) -> (HeaderMap, String) {
         let delivery = Delivery::fresh(event, webhook.id.clone());
         let id = delivery.id(event);
-        let attempt = Attempt { event, delivery: &delivery, id: &id, webhook, now: NOW };
+        let attempt = Attempt { event, delivery: &delivery, id: &id, webhook, now: NOW, trace: None };
         let body = formats::body(event, webhook);
         let headers = headers(&attempt, &body).expect("headers");
         (headers, String::from_utf8(body.slices().concat()).expect("UTF-8"))

@@ -100,6 +100,7 @@ pub(super) fn read_event<B>(
         server: read_column(row, first + 4)?,
         created_at: read_moment(row, first + 5)?,
         accepted_at: read_moment(row, first + 6)?,
+        trace: None,
         body: read_body(row, first + 7)?,
     })
 }

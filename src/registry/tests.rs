@@ -179,6 +179,7 @@ fn event(kind: &str, owner: &Owner) -> Event {
         server: None,
         created_at: START,
         accepted_at: START,
+        trace: None,
         body: Body::from_checked(Bytes::from_static(b"{}")),
     }
 }

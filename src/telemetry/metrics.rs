@@ -30,6 +30,7 @@ pub(super) struct Metrics {
     pub(super) history: HistoryMetrics,
     pub(super) parts: PartMetrics,
     pub(super) standing: StandingMetrics,
+    pub(super) traces: TraceMetrics,
 }
 
 pub(super) struct IngestMetrics {
@@ -85,6 +86,12 @@ pub(super) struct HistoryMetrics {
     pub(super) bodies_left_out: IntCounter,
 }
 
+pub(super) struct TraceMetrics {
+    pub(super) sent: IntCounter,
+    pub(super) dropped: IntCounter,
+    pub(super) refused: IntCounter,
+}
+
 pub(super) struct PartMetrics {
     queue_depth: IntGaugeVec,
     pub(super) oldest_waiting: Gauge,
@@ -109,6 +116,7 @@ impl Metrics {
             history: HistoryMetrics::new(&make)?,
             parts: PartMetrics::new(&make)?,
             standing: StandingMetrics::new(&make)?,
+            traces: TraceMetrics::new(&make)?,
             registry: make.0,
         })
     }
@@ -167,6 +175,19 @@ impl IngestMetrics {
 
     pub(super) fn misskey_refused(&self, reason: IngestRefusal) -> IntCounter {
         self.misskey_refused.with_label_values(&[reason.as_str()])
+    }
+}
+
+impl TraceMetrics {
+    fn new(make: &Maker) -> Result<Self, prometheus::Error> {
+        let spans = make.counters(
+            "trace_spans_total",
+            "Spans of traces that ended. result: sent (the collector has them), dropped (it was away or slow), refused (it did not want them).",
+            "result",
+            &["sent", "dropped", "refused"],
+        )?;
+        let result = |result| spans.with_label_values(&[result]);
+        Ok(Self { sent: result("sent"), dropped: result("dropped"), refused: result("refused") })
     }
 }
 

@@ -18,6 +18,7 @@ mod metrics;
 mod process;
 mod request;
 mod standing;
+mod traces;
 mod trouble;
 
 use std::collections::HashSet;
@@ -35,7 +36,7 @@ pub use ingest::Reconciliation;
 pub use level::{LogLevel, LogSwitch};
 use line_limit::LineLimit;
 use metrics::Metrics;
-pub use request::{answered, of_request, of_same_request};
+pub use request::{answered, of_request, of_same_request, of_trace};
 pub use standing::{Identity, Part};
 pub use trouble::Trouble;
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 use tracing::Instrument;
 use tracing::instrument::Instrumented;
 
+use crate::model::TraceId;
+
 /// `work`, done for the request `id`.
 pub fn of_request<F: Future>(id: &str, work: F) -> Instrumented<F> {
     // The level of a span is the least at which lines have it: all of them.
@@ -14,6 +16,11 @@ pub fn of_request<F: Future>(id: &str, work: F) -> Instrumented<F> {
 /// `work` in a task of its own, done for the same request as what starts it, if that is one.
 pub fn of_same_request<F: Future>(work: F) -> Instrumented<F> {
     work.in_current_span()
+}
+
+/// `work`, done for an event of the trace `id`, where traces are on and that one is recorded.
+pub fn of_trace<F: Future>(id: Option<TraceId>, work: F) -> Instrumented<F> {
+    work.instrument(id.map_or_else(tracing::Span::none, |id| tracing::error_span!("trace", trace_id = %id)))
 }
 
 /// A request was answered; `path` is our own word for where it went, without what its sender put there.

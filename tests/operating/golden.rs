@@ -12,7 +12,7 @@ use crate::support::journey_receiver::{Behaviour, Receiver};
 use crate::support::program::{Home, event, until};
 
 /// The version whose tables are as this one makes them.
-pub(crate) const NEWEST: &str = "v0.1.0";
+pub(crate) const NEWEST: &str = "v0.1.0-traces";
 const FILES: [&str; 3] = ["queue", "store", "history"];
 /// Ten years: old letters are not to go for their age.
 pub(crate) const KEPT_FOR_LONG: &str = "dead_letters.retention_s = 315360000\n";
@@ -68,7 +68,9 @@ fn dump(connection: &Connection) -> String {
 pub(crate) async fn left_behind(settings: &str) -> (Home, [String; 2]) {
     let (failing, refusing) =
         (Receiver::start(Behaviour::Answer(503)).await, Receiver::start(Behaviour::Answer(404)).await);
-    let home = Home::new(&format!("delivery.retry_schedule_s = [3600]\n{settings}"));
+    // Nobody collects traces there; what is stored belongs to one all the same.
+    let traces = "traces.otlp_url = \"http://127.0.0.1:9\"";
+    let home = Home::new(&format!("delivery.retry_schedule_s = [3600]\n{traces}\n{settings}"));
     for (id, url, on, more) in [
         ("failing", failing.url("/failing"), "note", "--secret=s3cr3t-s3cr3t"),
         ("refusing", refusing.url("/refusing"), "mention", "--rate-limit=5/s"),

@@ -14,6 +14,7 @@ mod files;
 mod host;
 mod misskey;
 mod running;
+mod traces;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -68,15 +69,16 @@ fn of_settings(error: &SettingsError) -> Vec<Finding> {
 /// Everything, side by side.
 async fn look(settings: &Settings, file: Option<&Path>, args: &CheckArgs) -> Vec<Finding> {
     let time = SystemClock::shared();
-    let (queue, store, files, misskey, address) = tokio::join!(
+    let (queue, store, files, misskey, traces, address) = tokio::join!(
         in_time("queue", broker::WAIT_MAX, of_queue(settings)),
         in_time("store", LOOK_WAIT_MAX, of_store(settings, &time)),
         in_time("files", LOOK_WAIT_MAX, of_files(settings)),
         in_time("misskey", LOOK_WAIT_MAX, misskey::look(settings, &time)),
+        in_time("traces", LOOK_WAIT_MAX, traces::look(settings)),
         in_time("address", LOOK_WAIT_MAX, host::listening(settings, args.listen)),
     );
     let mut findings = host::settings(settings, file);
-    findings.extend([queue, store, files, misskey].into_iter().flatten());
+    findings.extend([queue, store, files, misskey, traces].into_iter().flatten());
     findings.push(host::open_files(settings));
     findings.extend(address);
     findings

@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     fn told(status: u16, body: &str) -> CliError {
-        let reply = Reply { status, body: body.to_owned().into(), date: None };
+        let reply = Reply { status, body: body.to_owned().into(), date: None, retry_after: None };
         json_of(&reply, "http://here", "GET /v1/things").expect_err(body)
     }
 
@@ -172,7 +172,7 @@ mod tests {
         assert!(matches!(told(400, none), CliError::NotFound(words) if words == "No such webhook."));
         let param = r#"{"error":{"message":"Invalid param.","code":"INVALID_PARAM","info":{"param":"url","reason":"it is none"}}}"#;
         assert!(matches!(told(400, param), CliError::Usage(words) if words == "url: it is none"));
-        let nothing = Reply { status: 204, body: String::new().into(), date: None };
+        let nothing = Reply { status: 204, body: String::new().into(), date: None, retry_after: None };
         assert_eq!(json_of(&nothing, "http://here", "DELETE /v1/x").expect("done"), Value::Null);
     }
 }

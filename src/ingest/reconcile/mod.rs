@@ -24,6 +24,7 @@ use crate::decide::Gate;
 use crate::misskey::{FailedJob, JobQueue, Misskey, MisskeyError};
 use crate::model::{Secret, Source};
 use crate::queue::{Once, QueueError};
+use crate::traces::Kind;
 
 pub use address::Reach;
 pub use job::RefusedJob;
@@ -120,13 +121,19 @@ impl Reconciler {
             // Asked first, so that what is in the list for a week is not offered, and counted as sent again, all week.
             Ok((_, Some(key))) if self.ingest.knows(key).await => done.known += 1,
             Ok(_) if dry_run => done.taken_in += 1,
-            Ok((event, key)) => match self.ingest.accept(event, key, ()).await? {
-                Once::Known => done.known += 1,
-                Once::Stored => {
-                    self.ingest.telemetry.event_reconciled();
-                    done.taken_in += 1;
+            Ok((event, key)) => {
+                let mut span = self.ingest.tracer.begin(Kind::Internal, "reconcile", None);
+                match self.ingest.accept(event, key, (), &span).await? {
+                    Once::Known => {
+                        span.discard();
+                        done.known += 1;
+                    }
+                    Once::Stored => {
+                        self.ingest.telemetry.event_reconciled();
+                        done.taken_in += 1;
+                    }
                 }
-            },
+            }
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::wire;
 use crate::model::{
     Arrival, DeathReason, Delivery, Event, EventError, EventId, LastFailure, Message, Outcome, Source, Target,
-    Timestamp, UserId, WebhookId,
+    Timestamp, TraceContext, UserId, WebhookId,
 };
 use crate::queue::{Death, Lane};
 
@@ -93,6 +93,7 @@ impl Reader {
         let accepted_at = headers.number(wire::HEADER_ACCEPTED_AT).unwrap_or(None).map(Timestamp::from_millis);
         let is_possible = |at: &Timestamp| *at < now && now.since(*at) <= ACCEPTED_BEFORE_MAX;
         event.accepted_at = accepted_at.filter(is_possible).unwrap_or(now);
+        event.trace = headers.trace();
         if event.server.is_none() && event.source == Source::default() {
             event.server.clone_from(&self.server);
         }
@@ -123,6 +124,7 @@ impl Reader {
         let arrival = Arrival { now, event_id: event_id(incoming)?, event_bytes_max: usize::MAX, source: None };
         let mut event = Event::parse(&incoming.body, arrival).map_err(|error| error.to_string())?;
         event.accepted_at = Timestamp::from_millis(headers.needed_number(wire::HEADER_ACCEPTED_AT)?);
+        event.trace = headers.trace();
         let delivery = headers.delivery()?;
         let death = match lane {
             Lane::Work | Lane::Retry => None,
@@ -222,6 +224,11 @@ impl<'a> Headers<'a> {
 
     fn needed_text(&self, name: &str) -> Result<&'a str, String> {
         self.text(name)?.ok_or_else(|| format!("the header {name} is missing"))
+    }
+
+    /// The trace that it belongs to, if it says so well.
+    fn trace(&self) -> Option<TraceContext> {
+        TraceContext::parse(self.text(wire::HEADER_TRACEPARENT).ok()??)
     }
 
     fn delivery(&self) -> Result<Delivery, String> {

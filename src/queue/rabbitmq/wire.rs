@@ -14,6 +14,9 @@
 //! | `reason`, `died-at` | why and when it was given up | dead letters |
 //! | `rejected-because`, `rejected-from`, `rejected-at` | why, from which queue and when (ms) it was put away | `rejected` |
 //!
+//! And one that is everybody's, W3C Trace Context's `traceparent`: the span that stored the message's event, on all of them, where
+//! traces are on or a producer gave it.
+//!
 //! What is put away keeps its bytes, its routing key, and the properties that `rejected requeue` needs. From `retry` and
 //! `dead`, where only we publish, it keeps our headers too: without them nobody could tell whose delivery it was.
 //!
@@ -47,6 +50,8 @@ pub(super) const HEADER_LAST_ERROR: &str = "x-hikyaku-last-error";
 pub(super) const HEADER_DUE: &str = "x-hikyaku-due";
 pub(super) const HEADER_REASON: &str = "x-hikyaku-reason";
 pub(super) const HEADER_DIED_AT: &str = "x-hikyaku-died-at";
+/// Which trace the event belongs to, by the name that W3C Trace Context has for HTTP. A producer's is believed: it gives no right.
+pub(super) const HEADER_TRACEPARENT: &str = "traceparent";
 /// On what was rejected: why, and from which queue.
 pub(super) const HEADER_REJECTED_BECAUSE: &str = "x-hikyaku-rejected-because";
 pub(super) const HEADER_REJECTED_FROM: &str = "x-hikyaku-rejected-from";
@@ -83,6 +88,7 @@ pub(super) fn of_message(topology: &Topology, message: &Message, copy: &str, now
         Target::Subscribers => {
             let mut headers = FieldTable::default();
             put(&mut headers, HEADER_ACCEPTED_AT, event.accepted_at.as_millis());
+            put_trace(&mut headers, event);
             outgoing(topology.events(), event.kind.as_str().to_owned(), json(event), properties(event, headers))
         }
         Target::One(delivery) => later(topology, event, json(event), &Waiting { delivery, due: now, copy }, now),
@@ -202,7 +208,8 @@ fn our_headers(properties: &BasicProperties) -> FieldTable {
     };
     let kept = all.filter(|(name, value)| {
         let name = name.as_str();
-        name.starts_with(HEADERS_OURS) && !name.starts_with(HEADERS_OF_REJECTED) && is_short(value)
+        let is_ours = name.starts_with(HEADERS_OURS) || name == HEADER_TRACEPARENT;
+        is_ours && !name.starts_with(HEADERS_OF_REJECTED) && is_short(value)
     });
     for (name, value) in kept.take(HEADERS_KEPT_MAX) {
         ours.insert(name.clone(), value.clone());
@@ -244,6 +251,7 @@ fn delivery_headers(event: &Event, delivery: &Delivery, copy: &str) -> FieldTabl
     put(&mut headers, HEADER_VERSION, VERSION);
     put_text(&mut headers, HEADER_COPY, copy);
     put(&mut headers, HEADER_ACCEPTED_AT, event.accepted_at.as_millis());
+    put_trace(&mut headers, event);
     put_text(&mut headers, HEADER_WEBHOOK, delivery.webhook.as_str());
     put(&mut headers, HEADER_GENERATION, i64::from(delivery.generation));
     put(&mut headers, HEADER_ATTEMPTS, i64::from(delivery.attempts));
@@ -257,6 +265,12 @@ fn delivery_headers(event: &Event, delivery: &Delivery, copy: &str) -> FieldTabl
         put_text(&mut headers, HEADER_LAST_ERROR, &last.error);
     }
     headers
+}
+
+fn put_trace(headers: &mut FieldTable, event: &Event) {
+    if let Some(trace) = &event.trace {
+        put_text(headers, HEADER_TRACEPARENT, &trace.to_string());
+    }
 }
 
 fn put(headers: &mut FieldTable, name: &str, value: i64) {

@@ -10,7 +10,8 @@ use super::reading::{Identity, Incoming, Reader};
 use super::topology::Topology;
 use super::wire::{self, Outgoing, Rejection};
 use crate::model::{
-    Arrival, DeathReason, Delivery, Event, EventId, LastFailure, Message, Outcome, Source, Target, Timestamp, WebhookId,
+    Arrival, DeathReason, Delivery, Event, EventId, LastFailure, Message, Outcome, Source, Target, Timestamp,
+    TraceContext, WebhookId,
 };
 use crate::queue::{Death, FollowUp, Lane};
 
@@ -244,5 +245,37 @@ proptest! {
         let outgoing = wire::of_message(&topology(), &message, "c", NOW);
         let taken = reader().read(Lane::Work, &incoming(outgoing), NOW).expect("readable");
         prop_assert_eq!(taken.message, message);
+    }
+}
+
+#[test]
+fn the_trace_goes_with_every_message_and_what_is_put_away_keeps_it() {
+    let trace = TraceContext::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    let traced = Event { trace, ..event(ODD) };
+    let dead = FollowUp::Dead { delivery: delivery(), death: Death { reason: DeathReason::Exhausted, at: NOW } };
+    let follow_ups = [FollowUp::Later { delivery: delivery(), due: NOW }, dead];
+    let mut written = wire::of_follow_ups(&topology(), &traced, &follow_ups, "c", NOW);
+    let fresh = Message { event: traced.into(), target: Target::Subscribers };
+    written.insert(0, wire::of_message(&topology(), &fresh, "c", NOW));
+    for (outgoing, lane) in written.into_iter().zip([Lane::Work, Lane::Retry, Lane::Dead]) {
+        let put_away = wire::of_rejected(
+            &topology(),
+            outgoing.body.clone(),
+            &outgoing.properties,
+            &rejection("hikyaku.retry", lane != Lane::Work),
+        );
+        let taken = reader().read(lane, &incoming(outgoing), NOW).expect("readable");
+        assert_eq!(taken.message.event.trace, trace, "{lane:?}");
+        let kept = put_away.properties.headers().clone().expect("headers");
+        assert_eq!(kept.contains_key(wire::HEADER_TRACEPARENT), lane != Lane::Work, "{lane:?}");
+    }
+}
+
+#[test]
+fn a_trace_that_is_not_well_formed_is_no_reason_to_refuse_an_event() {
+    for bad in [text("nonsense"), text(""), AMQPValue::LongLongInt(7), AMQPValue::Boolean(true)] {
+        let properties = headers(&[(wire::HEADER_TRACEPARENT, bad)]);
+        let taken = reader().read(Lane::Work, &plain(r#"{"type":"note","body":{}}"#, properties), NOW);
+        assert_eq!(taken.expect("an event").message.event.trace, None);
     }
 }

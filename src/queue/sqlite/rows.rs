@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use rusqlite::types::ToSqlOutput;
+use rusqlite::types::{ToSqlOutput, Value};
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
-use crate::model::{DeathReason, Delivery, Event, Message, Target, Timestamp, WebhookId};
+use crate::model::{DeathReason, Delivery, Event, Message, Target, Timestamp, TraceContext, WebhookId};
 use crate::queue::{Death, Depths, Lane};
 use crate::sqlite::columns::{
     EVENT_COLUMNS, event_values, failure_values, read_body, read_column, read_event, read_failure, read_moment,
@@ -46,21 +46,36 @@ pub(super) const SCHEMA: &[&str] = &[
     CREATE TABLE probe (filler BLOB NOT NULL) STRICT;
 ",
     RECEIPTS_SCHEMA,
+    // Behind all other columns, whose places are known.
+    "
+    ALTER TABLE work ADD COLUMN trace TEXT;
+    ALTER TABLE delay ADD COLUMN trace TEXT;
+    ALTER TABLE dead ADD COLUMN trace TEXT;
+",
 ];
 
-const INSERT_WORK: &str = "INSERT INTO work (event_id, type, user_id, source, server, created_ms, accepted_ms, body)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+const INSERT_WORK: &str = "INSERT INTO work (event_id, type, user_id, source, server, created_ms, accepted_ms, body,
+    trace) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
 const INSERT_DELAY: &str = "INSERT INTO delay (event_id, type, user_id, source, server, created_ms, accepted_ms, body,
-    webhook, generation, attempts, parks, since_ms, last_outcome, last_status, last_error, due_ms)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
+    webhook, generation, attempts, parks, since_ms, last_outcome, last_status, last_error, due_ms,
+    trace) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
 const INSERT_DEAD: &str = "INSERT INTO dead (event_id, type, user_id, source, server, created_ms, accepted_ms, body,
-    webhook, generation, attempts, parks, since_ms, last_outcome, last_status, last_error, reason, died_ms)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+    webhook, generation, attempts, parks, since_ms, last_outcome, last_status, last_error, reason, died_ms,
+    trace) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)";
 
 /// Where in a row the event, the delivery and the death begin: behind the row's number, and each behind the one before.
 const EVENT: usize = 1;
 const DELIVERY: usize = EVENT + EVENT_COLUMNS;
 const DEATH: usize = DELIVERY + 8;
+
+/// Where in a row of `lane` the trace is: behind all the rest.
+const fn trace_place(lane: Lane) -> usize {
+    match lane {
+        Lane::Work => DELIVERY,
+        Lane::Retry => DELIVERY + 9,
+        Lane::Dead => DEATH + 2,
+    }
+}
 
 /// What one message counts against a prefetch beside its body.
 const BYTES_PER_MESSAGE: usize = 512;
@@ -75,7 +90,9 @@ pub(super) struct Found {
 }
 
 pub(super) fn insert_work(connection: &Connection, event: &Event) -> rusqlite::Result<()> {
-    connection.prepare_cached(INSERT_WORK)?.execute(params_from_iter(event_values(event)))?;
+    connection
+        .prepare_cached(INSERT_WORK)?
+        .execute(params_from_iter(event_values(event).into_iter().chain([trace_value(event)])))?;
     Ok(())
 }
 
@@ -86,6 +103,7 @@ pub(super) fn insert_delay(
     due: Timestamp,
 ) -> rusqlite::Result<()> {
     let values = event_values(event).into_iter().chain(delivery_values(delivery)).chain([due.as_millis().into()]);
+    let values = values.chain([trace_value(event)]);
     connection.prepare_cached(INSERT_DELAY)?.execute(params_from_iter(values))?;
     Ok(())
 }
@@ -97,9 +115,15 @@ pub(super) fn insert_dead(
     death: Death,
 ) -> rusqlite::Result<()> {
     let death = [death.reason.as_str().into(), death.at.as_millis().into()];
-    let values = event_values(event).into_iter().chain(delivery_values(delivery)).chain(death);
+    let values =
+        event_values(event).into_iter().chain(delivery_values(delivery)).chain(death).chain([trace_value(event)]);
     connection.prepare_cached(INSERT_DEAD)?.execute(params_from_iter(values))?;
     Ok(())
+}
+
+/// The column of an event's trace.
+fn trace_value(event: &Event) -> ToSqlOutput<'static> {
+    ToSqlOutput::Owned(event.trace.map_or(Value::Null, |trace| Value::Text(trace.to_string())))
 }
 
 /// A delivery's columns, which follow its event's.
@@ -264,7 +288,9 @@ fn read(lane: Lane, row: &Row<'_>) -> rusqlite::Result<Found> {
 }
 
 fn read_message(lane: Lane, row: &Row<'_>) -> Result<(Message, Option<Death>), String> {
-    let event = read_event(row, EVENT, read_body)?;
+    let mut event = read_event(row, EVENT, read_body)?;
+    // What cannot be read there is no context: an event does not wait for it.
+    event.trace = row.get_ref(trace_place(lane)).ok().and_then(|trace| TraceContext::parse(trace.as_str().ok()?));
     let target = match lane {
         Lane::Work => Target::Subscribers,
         Lane::Retry | Lane::Dead => Target::One(read_delivery(row)?),

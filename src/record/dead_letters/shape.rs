@@ -245,6 +245,7 @@ impl WrittenLetter<'_> {
             server: checked("server", self.server.map(check_server).transpose())?,
             created_at: Timestamp::from_millis(self.created_at),
             accepted_at: moment("acceptedAt", &self.accepted_at)?,
+            trace: None,
             body: read_body(self.body, self.body_text, line)?,
         };
         let webhook = checked("webhookId", WebhookId::new(&self.webhook_id))?;
@@ -329,6 +330,7 @@ mod tests {
             server: Some("https://misskey.example".to_owned()),
             created_at: Timestamp::from_millis(-5),
             accepted_at: Timestamp::from_millis(1_774_960_496_789),
+            trace: None,
             body: Body::from_checked(Bytes::from(body.to_owned())),
         };
         let mut delivery = Delivery::fresh(&event, WebhookId::new("wh1").expect("id"));

@@ -48,5 +48,6 @@ mod served;
 mod started;
 mod stopped;
 mod stored_in_postgresql;
+mod traced;
 mod verified;
 mod webhooks_by_command;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hikyaku::clock::{Clock, SystemClock};
 use hikyaku::model::{
-    Body, DeathReason, Delivery, Event, EventId, EventType, LastFailure, Message, Outcome, Source, Target, Timestamp,
-    UserId, WebhookId,
+    Body, DeathReason, Delivery, Event, EventId, EventType, LastFailure, Message, Outcome, Source, SpanId, Target,
+    Timestamp, TraceContext, TraceId, UserId, WebhookId,
 };
 use hikyaku::queue::{Consumer, Death, FollowUp, Lease, Prefetch};
 use proptest::prelude::*;
@@ -34,6 +34,7 @@ pub(super) fn sized_event(n: usize, bytes: usize) -> Event {
         server: Some("https://misskey.example".to_owned()),
         created_at: *BEGIN,
         accepted_at: *BEGIN,
+        trace: None,
         body: Body::from_checked(Bytes::from(format!("{{\"x\":\"{}\"}}", "x".repeat(bytes)))),
     }
 }
@@ -149,13 +150,23 @@ fn any_object() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// Any context of a trace.
+pub(super) fn any_trace() -> impl Strategy<Value = TraceContext> {
+    (any::<u128>(), any::<u64>(), any::<bool>()).prop_map(|(trace, span, is_sampled)| TraceContext {
+        trace: TraceId::from_number(trace),
+        span: SpanId::from_number(span),
+        is_sampled,
+    })
+}
+
 /// Any event that can be accepted; `n` makes its id unique.
 pub(super) fn any_event(n: usize) -> impl Strategy<Value = Event> {
     let body = any_object();
     let server = proptest::option::of("\\PC{1,60}");
     let created = prop_oneof![Just(0), Just(8_640_000_000_000_000_i64)].prop_map(Timestamp::from_millis);
-    (texts(), texts(), proptest::option::of(texts()), texts(), server, created, past_moments(), body).prop_map(
-        move |(id, kind, user, source, server, created_at, accepted_at, body)| Event {
+    let accepted = (past_moments(), proptest::option::of(any_trace()));
+    (texts(), texts(), proptest::option::of(texts()), texts(), server, created, accepted, body).prop_map(
+        move |(id, kind, user, source, server, created_at, (accepted_at, trace), body)| Event {
             id: EventId::new(&format!("{n} {id}")).expect("valid"),
             kind: EventType::new(&kind).expect("valid"),
             user: user.map(|user| UserId::new(&user).expect("valid")),
@@ -163,6 +174,7 @@ pub(super) fn any_event(n: usize) -> impl Strategy<Value = Event> {
             server,
             created_at,
             accepted_at,
+            trace,
             body: Body::from_checked(Bytes::from(body)),
         },
     )

@@ -14,6 +14,7 @@ use hikyaku::model::{Arrival, DeathReason, Event, EventId, Message, Target};
 use hikyaku::queue::{Access, BrokerOptions, Death, FollowUp, Lane, Lease, Prefetch, Queue};
 use hikyaku::record::{DeadLetters, Filter, Retention};
 use hikyaku::telemetry::{SharedTelemetry, Telemetry};
+use hikyaku::traces::Tracer;
 use lapin::options::BasicConsumeOptions;
 use lapin::types::FieldTable;
 
@@ -140,7 +141,8 @@ async fn a_store_that_is_locked_for_longer_than_the_consumer_timeout_costs_no_se
     let letters = Arc::new(DeadLetters::open(&store, retention, SystemClock::shared()).await.expect("a store"));
     let another = rusqlite::Connection::open(&store).expect("opened by another");
     another.execute_batch("BEGIN IMMEDIATE").expect("locked");
-    let drainer = Drainer::start(&queue, Arc::clone(&letters), telemetry.clone()).await.expect("drained");
+    let drainer =
+        Drainer::start(&queue, Arc::clone(&letters), telemetry.clone(), Tracer::default()).await.expect("drained");
     let mut work = queue.consume(Lane::Work, PREFETCH).await.expect("consumed");
     queue.publish(vec![fresh("e")]).await.expect("published");
     let mut lease = next(&mut work, "the event").await;

@@ -54,6 +54,7 @@ pub(super) fn letter(number: u32) -> DeadLetter {
         server: Some("https://misskey.example".to_owned()),
         created_at: START.minus(Duration::from_secs(9)),
         accepted_at: START.minus(Duration::from_secs(8)),
+        trace: None,
         body: Body::from_checked(Bytes::from(format!(r#"{{ "n" : {number}, "lone":"\ud800","big":1e400}}"#))),
     };
     let mut delivery = Delivery::fresh(&event, WebhookId::new("wh1").expect("id"));

@@ -114,6 +114,7 @@ pub(super) fn event(number: u32) -> Event {
         server: None,
         created_at: START,
         accepted_at: START.plus(Duration::from_millis(u64::from(number / 3))),
+        trace: None,
         body: Body::from_checked(Bytes::from_static(b"{}")),
     }
 }

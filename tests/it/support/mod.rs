@@ -2,6 +2,7 @@
 
 pub(crate) mod amqp;
 pub(crate) mod broker;
+pub(crate) mod collector;
 pub(crate) mod dns;
 pub(crate) mod hostile;
 pub(crate) mod journey_receiver;

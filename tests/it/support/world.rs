@@ -23,6 +23,7 @@ use hikyaku::record::{DeadLetter, DeadLetters, Forgotten, History, HistoryPolicy
 use hikyaku::registry::{NewWebhook, Registry, Seals};
 use hikyaku::store::Store;
 use hikyaku::telemetry::{SharedTelemetry, Telemetry};
+use hikyaku::traces::Tracer;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
@@ -207,11 +208,13 @@ impl World {
             client: self.client(),
             clock: Arc::clone(&self.clock),
             telemetry: self.telemetry.clone(),
+            tracer: Tracer::default(),
             observer: Some(Arc::clone(&self.ear) as Arc<dyn Observer>),
             live: None,
         };
         let worker = Worker::start(parts, self.policy()).await.expect("the worker starts");
-        let drainer = Drainer::start(&queue, Arc::clone(&self.letters), self.telemetry.clone()).await;
+        let drainer =
+            Drainer::start(&queue, Arc::clone(&self.letters), self.telemetry.clone(), Tracer::default()).await;
         self.running = Some(Running { queue, worker, drainer: drainer.expect("the drainer starts") });
     }
 

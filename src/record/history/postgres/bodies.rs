@@ -145,6 +145,7 @@ pub(super) fn event_of(kept: &KeptDelivery, rest: &Rest) -> Event {
         server: rest.server.clone(),
         created_at: rest.created_at,
         accepted_at: kept.accepted_at,
+        trace: None,
         body: rest.body.clone(),
     }
 }

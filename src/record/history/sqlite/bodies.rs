@@ -110,6 +110,7 @@ fn read_event(row: &Row<'_>, kept: &KeptDelivery) -> Result<Event, String> {
         server: read_column(row, 0)?,
         created_at: read_moment(row, 1)?,
         accepted_at: kept.accepted_at,
+        trace: None,
         body: Body::from_checked(Bytes::from(read_column::<Vec<u8>>(row, 2)?)),
     })
 }

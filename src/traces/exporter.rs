@@ -1,0 +1,233 @@
+//! Sends ended spans to the collector, in a task of its own.
+//!
+//! A request has at most [`BATCH_MAX`] spans. One that the collector cannot take now (it is away, or answers 429, 502, 503 or 504, as
+//! OTLP says) is sent again for at most [`AGAIN_FOR`], while what ends meanwhile waits in the channel or is dropped; one that it does
+//! not want is not sent again. What does not arrive is counted, and the log says so when that begins and when it is over.
+
+use std::time::Duration;
+
+use axum::http::header::{CONTENT_TYPE, HeaderValue};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::otlp::{self, Named};
+use super::span::Ended;
+use super::tracer::{Collector, TracerPolicy};
+use crate::clock::Backoff;
+use crate::outbound::{Asked, CallError, Caller, ClientError, Reply, Sent, one_line};
+use crate::telemetry::{SharedTelemetry, Trouble};
+
+/// Spans of one request: as OpenTelemetry's SDKs have it (`OTEL_BSP_MAX_EXPORT_BATCH_SIZE`).
+const BATCH_MAX: usize = 512;
+/// How long the first span of a request waits for others.
+const GATHER_FOR: Duration = Duration::from_millis(250);
+/// How long a request is sent again.
+const AGAIN_FOR: Duration = Duration::from_secs(60);
+/// Waits between tries, unless the collector says how long.
+const AGAIN_FIRST: Duration = Duration::from_secs(1);
+const AGAIN_LONGEST: Duration = Duration::from_secs(10);
+/// How long sending what is left may take at the end.
+const FLUSH_WAIT_MAX: Duration = Duration::from_secs(3);
+/// Bytes of an answer that are read, and of those that are quoted.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+const QUOTED_BYTES_MAX: usize = 200;
+
+/// What sends spans.
+#[derive(Debug)]
+pub struct Exporting {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+/// Why spans did not arrive.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotTaken {
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error("it answered {status}{words}")]
+    Answered { status: u16, words: String },
+    #[error("of {sent} spans it did not take {rejected}{words}")]
+    Rejected { sent: usize, rejected: u64, words: String },
+}
+
+impl Exporting {
+    pub(super) fn start(
+        policy: &TracerPolicy,
+        collector: Collector,
+        waiting: mpsc::Receiver<Ended>,
+        telemetry: SharedTelemetry,
+    ) -> Result<Self, ClientError> {
+        let who = Named { service: policy.service.clone(), instance: policy.instance.clone() };
+        let post = Post::new(who, collector)?;
+        let (stop, stopped) = watch::channel(false);
+        let trouble = Trouble::none("traces cannot be sent; deliveries go on, and spans are dropped");
+        let task = tokio::spawn(Exporter { post, telemetry, trouble, stopped }.run(waiting));
+        Ok(Self { stop, task })
+    }
+
+    /// Sends what has ended until now, within 3 s, and ends. What is left is dropped and counted.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        let _ended_or_panicked = self.task.await;
+    }
+}
+
+/// Makes requests to the collector.
+struct Post {
+    caller: Caller,
+    who: Named,
+    url: url::Url,
+}
+
+impl Post {
+    fn new(who: Named, collector: Collector) -> Result<Self, ClientError> {
+        let Collector { url, mut headers, timeout, authorities } = collector;
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(otlp::CONTENT_TYPE));
+        let user_agent = concat!("hikyaku/", env!("CARGO_PKG_VERSION"));
+        let caller = Caller::new(user_agent, timeout, &url, &authorities)?.saying(headers);
+        Ok(Self { caller, who, url })
+    }
+
+    async fn post(&self, spans: &[Ended]) -> Result<Reply, CallError> {
+        let body = Sent::AsSaid(otlp::request(&self.who, spans));
+        let asked = Asked { method: "POST", url: self.url.clone(), bearer: None, body };
+        self.caller.ask(asked, ANSWER_BYTES_MAX).await
+    }
+}
+
+/// Sends no span, and tells why the collector would not take any.
+///
+/// # Errors
+/// In words.
+pub async fn ping(collector: Collector) -> Result<(), String> {
+    let who = Named { service: String::new(), instance: String::new() };
+    let post = Post::new(who, collector).map_err(|error| error.to_string())?;
+    match post.post(&[]).await {
+        Ok(reply) if (200..300).contains(&reply.status) => Ok(()),
+        Ok(reply) => Err(answered(&reply).to_string()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+struct Exporter {
+    post: Post,
+    telemetry: SharedTelemetry,
+    trouble: Trouble,
+    stopped: watch::Receiver<bool>,
+}
+
+impl Exporter {
+    async fn run(self, mut waiting: mpsc::Receiver<Ended>) {
+        let mut batch = Vec::with_capacity(BATCH_MAX);
+        loop {
+            let mut stopped = self.stopped.clone();
+            tokio::select! {
+                biased;
+                _ = stopped.wait_for(|stopped| *stopped) => break,
+                count = waiting.recv_many(&mut batch, BATCH_MAX) => if count == 0 { return },
+            }
+            // Others end soon after the first; nobody is woken for each of them.
+            tokio::select! {
+                _ = stopped.wait_for(|stopped| *stopped) => {}
+                () = tokio::time::sleep(GATHER_FOR) => {}
+            }
+            loop {
+                while batch.len() < BATCH_MAX
+                    && let Ok(next) = waiting.try_recv()
+                {
+                    batch.push(next);
+                }
+                if batch.is_empty() || *self.stopped.borrow() {
+                    break;
+                }
+                tokio::select! {
+                    () = self.send(&batch) => batch.clear(),
+                    // What is under way is sent once more below: better twice than not.
+                    _ = stopped.wait_for(|stopped| *stopped) => {}
+                }
+            }
+        }
+        self.flush(batch, waiting).await;
+    }
+
+    /// Sends what is left, each once.
+    async fn flush(&self, mut batch: Vec<Ended>, mut waiting: mpsc::Receiver<Ended>) {
+        waiting.close();
+        let deadline = Instant::now() + FLUSH_WAIT_MAX;
+        loop {
+            while batch.len() < BATCH_MAX
+                && let Ok(next) = waiting.try_recv()
+            {
+                batch.push(next);
+            }
+            if batch.is_empty() {
+                return;
+            }
+            match tokio::time::timeout_at(deadline, self.send(&batch)).await {
+                Ok(()) => batch.clear(),
+                Err(_) => {
+                    self.telemetry.spans_dropped((batch.len() + waiting.len()) as u64);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Sends `batch`, for as long as it makes sense, and counts what came of it.
+    async fn send(&self, batch: &[Ended]) {
+        let count = batch.len() as u64;
+        let began = Instant::now();
+        let mut waits = Backoff::new(AGAIN_FIRST, AGAIN_LONGEST);
+        loop {
+            let (error, wait) = match self.post.post(batch).await {
+                Ok(reply) if (200..300).contains(&reply.status) => return self.arrived(batch.len(), &reply),
+                Ok(reply) if is_for_later(reply.status) => (answered(&reply), reply.retry_after),
+                Ok(reply) => {
+                    self.trouble.failed_by_the_clock(&answered(&reply), &self.telemetry);
+                    return self.telemetry.spans_refused(count);
+                }
+                Err(error) => (NotTaken::Call(error), None),
+            };
+            self.trouble.failed_by_the_clock(&error, &self.telemetry);
+            let wait = wait.unwrap_or_else(|| waits.next_wait());
+            let is_last = *self.stopped.borrow() || began.elapsed() + wait > AGAIN_FOR;
+            let mut stopped = self.stopped.clone();
+            if is_last {
+                return self.telemetry.spans_dropped(count);
+            }
+            tokio::select! {
+                _ = stopped.wait_for(|stopped| *stopped) => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    fn arrived(&self, sent: usize, reply: &Reply) {
+        let (rejected, why) = otlp::rejected(&reply.body);
+        let rejected = rejected.min(sent as u64);
+        self.telemetry.spans_sent(sent as u64 - rejected);
+        if rejected == 0 {
+            return self.trouble.succeeded(&self.telemetry);
+        }
+        self.telemetry.spans_refused(rejected);
+        let error = NotTaken::Rejected { sent, rejected, words: quoted(why.as_bytes()) };
+        self.trouble.failed_by_the_clock(&error, &self.telemetry);
+    }
+}
+
+/// Whether what was answered so may be sent again (OTLP, "Retryable Response Codes").
+fn is_for_later(status: u16) -> bool {
+    matches!(status, 429 | 502 | 503 | 504)
+}
+
+fn answered(reply: &Reply) -> NotTaken {
+    NotTaken::Answered { status: reply.status, words: quoted(&reply.body) }
+}
+
+/// The beginning of what the collector says, which may be protobuf with words in it.
+fn quoted(bytes: &[u8]) -> String {
+    let line = one_line(bytes);
+    let end = line.floor_char_boundary(QUOTED_BYTES_MAX);
+    if line.is_empty() { line } else { format!(": {}", &line[..end]) }
+}
