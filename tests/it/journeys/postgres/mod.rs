@@ -4,6 +4,7 @@
 mod absent;
 mod frozen;
 mod killed;
+mod operated;
 mod shared;
 
 use std::time::Duration;
