@@ -333,7 +333,11 @@ async fn without_a_broker_the_commands_fail_in_words() {
     let home = Home::new("queue.url = \"amqp://u:hunter2@127.0.0.1:1\"\nqueue.single_host = true\n");
     for command in [&["list"][..], &["requeue", "--all"], &["purge", "--reason", "x"]] {
         let command: Vec<&str> = ["rejected"].into_iter().chain(command.iter().copied()).collect();
-        let words = home.cli(&command).await.failed(1, &["RabbitMQ cannot be reached", "127.0.0.1:1"]);
+        let ways_out = ["queue.url names the right host, port and user", "`hikyaku check`"];
+        let words = home
+            .cli(&command)
+            .await
+            .failed(1, &["RabbitMQ cannot be reached", "127.0.0.1:1", ways_out[0], ways_out[1]]);
         assert!(!words.contains("hunter2"), "{words}");
     }
 }
