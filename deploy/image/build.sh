@@ -34,8 +34,6 @@ compile)
         capitals=$(echo "$rust" | tr a-z- A-Z_)
         export "CARGO_TARGET_${capitals}_LINKER=$gnu-gcc" "CC_$(echo "$rust" | tr - _)=$gnu-gcc"
     fi
-    # Without the tables of lines, which are four fifths of the program; a panic still tells functions.
-    export CARGO_PROFILE_RELEASE_STRIP=debuginfo
     cargo build --release --locked --bin hikyaku --target "$rust"
     cp "target/$rust/release/hikyaku" "$3"
     ;;
