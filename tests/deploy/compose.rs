@@ -1,4 +1,5 @@
-//! `docker-compose.yml`, as the compose tool itself resolves it for each profile. Nothing is started: there is no container engine.
+//! `docker-compose.yml`, as the compose tool itself resolves it for each profile. Nothing is started here: docs/containers.md tells
+//! what was, by hand.
 
 use std::collections::BTreeSet;
 use std::process::{Command, Output};

@@ -1,6 +1,6 @@
 //! `deploy/Dockerfile`: a linter reads it, and its steps are run as plain commands, with the program of the tests in place of the
 //! one that it compiles. What they lay out is then run as Docker would: as its root, not to be written to, by its user, with its
-//! variables and command. No image is built: there is no container engine.
+//! variables and command. No image is built: `deploy/image/try` does that.
 
 use std::collections::BTreeMap;
 use std::fs;
