@@ -4,6 +4,7 @@
 //! OTLP says) is sent again for at most [`AGAIN_FOR`], while what ends meanwhile waits in the channel or is dropped; one that it does
 //! not want is not sent again. What does not arrive is counted, and the log says so when that begins and when it is over.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
@@ -16,7 +17,7 @@ use super::span::Ended;
 use super::tracer::{Collector, TracerPolicy};
 use crate::clock::Backoff;
 use crate::outbound::{Asked, CallError, Caller, ClientError, Reply, Sent, one_line};
-use crate::telemetry::{SharedTelemetry, Trouble};
+use crate::telemetry::SharedTelemetry;
 
 /// Spans of one request: as OpenTelemetry's SDKs have it (`OTEL_BSP_MAX_EXPORT_BATCH_SIZE`).
 const BATCH_MAX: usize = 512;
@@ -61,8 +62,7 @@ impl Exporting {
         let who = Named { service: policy.service.clone(), instance: policy.instance.clone() };
         let post = Post::new(who, collector)?;
         let (stop, stopped) = watch::channel(false);
-        let trouble = Trouble::none("traces cannot be sent; deliveries go on, and spans are dropped");
-        let task = tokio::spawn(Exporter { post, telemetry, trouble, stopped }.run(waiting));
+        let task = tokio::spawn(Exporter { post, telemetry, fails: AtomicBool::new(false), stopped }.run(waiting));
         Ok(Self { stop, task })
     }
 
@@ -113,7 +113,8 @@ pub async fn ping(collector: Collector) -> Result<(), String> {
 struct Exporter {
     post: Post,
     telemetry: SharedTelemetry,
-    trouble: Trouble,
+    /// Whether the log has been told that spans do not arrive.
+    fails: AtomicBool,
     stopped: watch::Receiver<bool>,
 }
 
@@ -184,12 +185,12 @@ impl Exporter {
                 Ok(reply) if (200..300).contains(&reply.status) => return self.arrived(batch.len(), &reply),
                 Ok(reply) if is_for_later(reply.status) => (answered(&reply), reply.retry_after),
                 Ok(reply) => {
-                    self.trouble.failed_by_the_clock(&answered(&reply), &self.telemetry);
+                    self.failed(&answered(&reply));
                     return self.telemetry.spans_refused(count);
                 }
                 Err(error) => (NotTaken::Call(error), None),
             };
-            self.trouble.failed_by_the_clock(&error, &self.telemetry);
+            self.failed(&error);
             let wait = wait.unwrap_or_else(|| waits.next_wait());
             let is_last = *self.stopped.borrow() || began.elapsed() + wait > AGAIN_FOR;
             let mut stopped = self.stopped.clone();
@@ -203,16 +204,25 @@ impl Exporter {
         }
     }
 
+    fn failed(&self, why: &NotTaken) {
+        if !self.fails.swap(true, Ordering::Relaxed) {
+            self.telemetry.traces_not_sent(why);
+        }
+    }
+
     fn arrived(&self, sent: usize, reply: &Reply) {
         let (rejected, why) = otlp::rejected(&reply.body);
         let rejected = rejected.min(sent as u64);
         self.telemetry.spans_sent(sent as u64 - rejected);
         if rejected == 0 {
-            return self.trouble.succeeded(&self.telemetry);
+            if self.fails.swap(false, Ordering::Relaxed) {
+                self.telemetry.traces_sent_again();
+            }
+            return;
         }
         self.telemetry.spans_refused(rejected);
         let error = NotTaken::Rejected { sent, rejected, words: quoted(why.as_bytes()) };
-        self.trouble.failed_by_the_clock(&error, &self.telemetry);
+        self.failed(&error);
     }
 }
 

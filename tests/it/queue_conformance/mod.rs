@@ -31,6 +31,7 @@ macro_rules! every_backend {
                 a_delivery_that_waits_comes_out_as_it_went_in,
                 a_dead_letter_comes_out_as_it_went_in_with_its_death,
                 a_body_of_a_mebibyte_comes_out_as_it_went_in,
+                a_trace_goes_with_its_event_through_redelivery_a_wait_and_a_dead_letter,
             }
             settling {
                 a_settled_message_is_gone,

@@ -7,7 +7,10 @@ use hikyaku::model::{Delivery, Event, Message, Target};
 use hikyaku::queue::{Consumer, Death, FollowUp, Lane};
 
 use super::backend::Backend;
-use super::samples::{PLENTY, any_death, any_delivery, any_event, any_of, fresh, next, next_ones, sized_event};
+use super::samples::{
+    PLENTY, any_death, any_delivery, any_event, any_of, any_trace, dead, event, fresh, later, next, next_ones,
+    sized_event,
+};
 
 /// Messages of each kind that are tried.
 const COUNT: usize = 150;
@@ -123,4 +126,39 @@ pub(super) async fn a_body_of_a_mebibyte_comes_out_as_it_went_in<B: Backend>() {
 
     let expected = expected([(large, None), (fresh(2), None)]);
     assert_carried(&store, queue, Lane::Work, &expected).await;
+}
+
+pub(super) async fn a_trace_goes_with_its_event_through_redelivery_a_wait_and_a_dead_letter<B: Backend>() {
+    let store = B::new().await;
+    let queue = store.worker().await;
+    let [mut work, mut retry, mut died] = [
+        queue.consume(Lane::Work, PLENTY).await.expect("consumes"),
+        queue.consume(Lane::Retry, PLENTY).await.expect("consumes"),
+        queue.consume(Lane::Dead, PLENTY).await.expect("consumes"),
+    ];
+    let (of_producer, of_worker) = (Some(any_of(any_trace())), Some(any_of(any_trace())));
+    for (given, in_hand, then) in [
+        (of_producer, None, of_producer),
+        // An event without one gets it from the worker that takes it.
+        (None, of_worker, of_worker),
+        (None, None, None),
+    ] {
+        let event = Event { trace: given, ..event(1) };
+        queue.publish(vec![Message { event: Arc::new(event), target: Target::Subscribers }]).await.expect("published");
+        let first = next(&mut work).await;
+        assert_eq!(first.message.event.trace, given);
+        drop(first);
+        let mut again = next(&mut work).await;
+        assert_eq!(again.message.event.trace, given);
+        if in_hand.is_some() {
+            Arc::make_mut(&mut again.message.event).trace = in_hand;
+        }
+        again.settle(&[later(store.now())]).await.expect("settled");
+        let mut waited = next(&mut retry).await;
+        assert_eq!(waited.message.event.trace, then);
+        waited.settle(&[dead()]).await.expect("settled");
+        let mut letter = next(&mut died).await;
+        assert_eq!(letter.message.event.trace, then);
+        letter.settle(&[]).await.expect("settled");
+    }
 }

@@ -37,6 +37,7 @@ async fn deliveries_go_on(collector: &str) {
     let dropped = program.metric(DROPPED).await;
     assert!(dropped >= (ended - 8192 - 512 - 4 * 4096 / MANY) as f64 / 2.0, "{dropped} of {ended} were dropped");
     assert_eq!(program.get("/readyz").await.0, 200, "it is no reason not to be ready");
+    assert_eq!(program.metric("hikyaku_troubles_total").await, 0.0, "nor to call a person");
     assert_eq!(complaints(&program.said()), 1, "{}", program.said());
     let began = Instant::now();
     program.stop().await;
