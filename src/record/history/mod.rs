@@ -17,6 +17,7 @@
 
 mod entry;
 mod kept;
+mod pack;
 mod page;
 mod postgres;
 mod read;

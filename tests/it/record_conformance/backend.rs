@@ -15,7 +15,7 @@ use hikyaku::telemetry::{SharedTelemetry, Telemetry};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::history_samples::START;
+use super::history_samples::{START, delivered, until_written};
 use crate::support::postgres;
 
 /// Which of the tables are meant: where these are files, the history has its own.
@@ -71,7 +71,8 @@ pub(super) trait Backend: Sized + Sync {
     async fn let_go(&self, held: Self::Held);
 
     /// Puts a million deliveries of 1,000 webhooks into the history, 1 in 1,000 dead, each with an attempt, as a month might.
-    async fn fill_history_with_a_million(&self);
+    /// `history` writes there.
+    async fn fill_history_with_a_million(&self, history: &History);
 
     /// Where in the listing the `number`th of them is, as a cursor's text.
     fn place_in_the_million(number: i64) -> String;
@@ -88,10 +89,21 @@ const MILLION: &str = "
     INSERT INTO deliveries SELECT ((1774960496789 + n / 3) << 20) + n % 3, replace(replace(replace(replace(printf('msg_%032d', n),
         '0', 'a'), '1', 'b'), '8', 'c'), '9', 'd'), printf('e%d', n / 4), iif(n % 500 = 0, 'mention', 'note'), 'u1',
         'default', printf('wh%d', n % 1000), 1774960496789 + n / 3, 0, 1, 0, iif(n % 1000 = 7, 'dead', 'delivered'),
-        iif(n % 1000 = 7, 'refused', NULL), 1774960496789 + n / 3, NULL, NULL, n / 8192, 0, 1, 1774960496789 + n / 3, 1500,
+        iif(n % 1000 = 7, 'refused', NULL), 1774960496789 + n / 3, NULL, NULL, 0, 1, 1774960496789 + n / 3, 1500,
         'delivered', 200, '', 'ok', 'here/1' FROM n;
-    UPDATE history_rows SET deliveries = 1000000, attempts = 1000000, ever = 1000000;
+    INSERT INTO unpacked SELECT number FROM deliveries;
+    INSERT INTO webhook_marks SELECT DISTINCT webhook, number >> 22 FROM deliveries;
+    INSERT INTO type_marks SELECT DISTINCT type, number >> 22 FROM deliveries;
+    UPDATE history_rows SET deliveries = 1000000, attempts = 1000000;
 ";
+
+/// With each thing that is written, some are packed.
+async fn pack_a_million(store: &impl Backend, history: &History) {
+    while store.number(Part::History, "SELECT count(*) FROM unpacked").await > 8192 {
+        history.note(delivered(1, START));
+        until_written(history).await;
+    }
+}
 
 /// SQLite files.
 pub(super) struct Sqlite(TempDir);
@@ -114,7 +126,7 @@ impl Sqlite {
 
 impl Backend for Sqlite {
     const NAME: &str = "store.db";
-    const HISTORY_VERSION: u32 = 3;
+    const HISTORY_VERSION: u32 = 4;
 
     async fn new() -> Self {
         Self(tempfile::tempdir().expect("a folder"))
@@ -173,8 +185,9 @@ impl Backend for Sqlite {
         held.execute_batch("ROLLBACK").expect("free");
     }
 
-    async fn fill_history_with_a_million(&self) {
+    async fn fill_history_with_a_million(&self, history: &History) {
         self.execute(Part::History, MILLION).await;
+        pack_a_million(self, history).await;
     }
 
     fn place_in_the_million(number: i64) -> String {
@@ -215,18 +228,22 @@ impl PostgreSql {
 }
 
 const MILLION_IN_POSTGRESQL: &str = "
-    INSERT INTO deliveries OVERRIDING SYSTEM VALUE
-        SELECT n, translate('msg_' || lpad(n::text, 32, '0'), '0189', 'abcd'), 'e' || n / 4,
-            CASE WHEN n % 500 = 0 THEN 'mention' ELSE 'note' END, 'u1', 'default', 'wh' || n % 1000, 1774960496789 + n / 3, 0, 1, 0,
+    INSERT INTO deliveries (accepted_at, tie, delivery_id, event_id, type, user_id, source, webhook, generation, attempts, parks, state,
+            reason, changed_at, last_generation, last_attempt, started_at, took_us, outcome, status, error, response, worker)
+        SELECT 1774960496789 + n / 3, n, translate('msg_' || lpad(n::text, 32, '0'), '0189', 'abcd'), 'e' || n / 4,
+            CASE WHEN n % 500 = 0 THEN 'mention' ELSE 'note' END, 'u1', 'default', 'wh' || n % 1000, 0, 1, 0,
             CASE WHEN n % 1000 = 7 THEN 'dead' ELSE 'delivered' END, CASE WHEN n % 1000 = 7 THEN 'refused' END,
-            1774960496789 + n / 3, NULL FROM generate_series(1, 1000000) n;
-    INSERT INTO attempts SELECT number, 0, 1, accepted_at, 1500, 'delivered', 200, '', 'ok', 'here/1' FROM deliveries;
+            1774960496789 + n / 3, 0, 1, 1774960496789 + n / 3, 1500, 'delivered', 200, '', 'ok', 'here/1'
+        FROM generate_series(1, 1000000) n;
+    INSERT INTO unpacked SELECT accepted_at, tie FROM deliveries;
+    INSERT INTO webhook_marks SELECT DISTINCT webhook, accepted_at >> 2 FROM deliveries;
+    INSERT INTO type_marks SELECT DISTINCT type, accepted_at >> 2 FROM deliveries;
     UPDATE history_rows SET deliveries = 1000000, attempts = 1000000;
 ";
 
 impl Backend for PostgreSql {
     const NAME: &str = "PostgreSQL";
-    const HISTORY_VERSION: u32 = 2;
+    const HISTORY_VERSION: u32 = 3;
 
     async fn new() -> Self {
         Self { url: tokio::task::spawn_blocking(postgres::database).await.expect("a database") }
@@ -285,15 +302,16 @@ impl Backend for PostgreSql {
         held.batch("ROLLBACK").await.expect("free");
     }
 
-    async fn fill_history_with_a_million(&self) {
+    async fn fill_history_with_a_million(&self, history: &History) {
         let mut session = self.database().session().await.expect("connects");
         session.allow(Duration::from_secs(600)).await.expect("allowed");
         session.batch(MILLION_IN_POSTGRESQL).await.expect("filled");
-        session.batch("ANALYZE deliveries, attempts").await.expect("analyzed");
+        session.batch("ANALYZE deliveries, webhook_marks, type_marks").await.expect("analyzed");
+        pack_a_million(self, history).await;
     }
 
     fn place_in_the_million(number: i64) -> String {
-        format!("{}.{number}", START.as_millis() + number / 3)
+        format!("{}.0", START.as_millis() + number / 3)
     }
 
     async fn refuse_letter(&self, id: &str) {

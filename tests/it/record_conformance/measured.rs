@@ -45,7 +45,7 @@ async fn a_page_of_a_million_letters_is_there_within_50_ms_at_any_depth_and_for_
 async fn every_page_is_soon_there<B: Backend>() {
     let world = World::<B>::new().await;
     world.written().await;
-    world.store.fill_history_with_a_million().await;
+    world.store.fill_history_with_a_million(world.history()).await;
     let (dead, delivered) = (Some(DeliveryState::Dead), Some(DeliveryState::Delivered));
     let (one, mention) = (WebhookId::new("wh7").ok(), EventType::new("mention").ok());
     let all = HistoryFilter::default;

@@ -57,6 +57,7 @@ macro_rules! every_backend {
             history_reading {
                 a_listing_goes_through_all_pages_and_has_each_delivery_once_though_they_change_meanwhile,
                 every_filter_leaves_exactly_what_it_says,
+                whatever_the_filters_pages_have_each_delivery_once_though_it_is_written_and_pruned_meanwhile,
                 where_nobody_has_written_a_history_that_is_told,
                 a_row_that_cannot_be_read_is_told_and_hides_no_other,
                 a_history_of_a_newer_version_is_refused_with_both_versions,

@@ -15,13 +15,13 @@ const WALK_MAX: Duration = Duration::from_secs(120);
 
 const DELIVERIES: &str = "
     WITH chosen AS MATERIALIZED (
-        SELECT number FROM deliveries WHERE user_id = $1 AND source = $2 ORDER BY delivery_id LIMIT $3 FOR UPDATE
+        SELECT accepted_at, tie FROM deliveries WHERE user_id = $1 AND source = $2 ORDER BY accepted_at, tie LIMIT $3 FOR UPDATE
     ), gone_attempts AS (
-        DELETE FROM attempts WHERE delivery IN (SELECT number FROM chosen) RETURNING 1
+        DELETE FROM earlier_attempts e USING chosen c WHERE (e.accepted_at, e.tie) = (c.accepted_at, c.tie) RETURNING 1
     ), gone AS (
-        DELETE FROM deliveries WHERE number IN (SELECT number FROM chosen) RETURNING 1
+        DELETE FROM deliveries d USING chosen c WHERE (d.accepted_at, d.tie) = (c.accepted_at, c.tie) RETURNING last_attempt
     )
-    SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM gone_attempts)
+    SELECT count(*), (SELECT count(*) FROM gone_attempts) + count(last_attempt) FROM gone
 ";
 
 const BODIES: &str = "

@@ -1,75 +1,32 @@
 //! The history in PostgreSQL, where several workers write and prune at the same time.
 //!
 //! The writer's thread has a connection of its own, on a runtime of its own: so neither a stuck server nor a process that ends
-//! keeps one waiting for the other. A row that is changed is locked in the order of the deliveries' ids, then `history_rows`; one
-//! prunes at a time, and passes over what is being written.
+//! keeps one waiting for the other. Rows that are added or changed are locked in the order of their places, then those of marks, then
+//! `history_rows`; one prunes at a time, and passes over what is being written.
 
 mod bodies;
 mod forgetting;
+mod marks;
+mod packs;
+mod place;
 mod read;
 mod retention;
 mod row;
+mod schema;
 mod write;
 
 use tokio::runtime::Runtime;
 
 pub(super) use self::read::PostgresReader;
+use self::retention::Progress;
+use self::schema::PART;
+pub(super) use self::schema::STEPS;
 use super::entry::Entry;
 use super::sink::{Pruned, Rows, Sink};
 use crate::model::Timestamp;
 use crate::postgres::{Postgres, PostgresError};
 use crate::record::RecordError;
 use crate::record::postgres::Tables;
-
-/// The name of the part.
-const PART: &str = "history";
-
-pub(super) const STEPS: &[&str] = &[FIRST_STEP, bodies::STEP];
-
-const FIRST_STEP: &str = r#"
-    CREATE TABLE deliveries (
-        number BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-        delivery_id TEXT COLLATE "C" NOT NULL UNIQUE,
-        event_id TEXT COLLATE "C" NOT NULL,
-        type TEXT COLLATE "C" NOT NULL,
-        user_id TEXT COLLATE "C",
-        source TEXT COLLATE "C" NOT NULL,
-        webhook TEXT COLLATE "C" NOT NULL,
-        accepted_at BIGINT NOT NULL,
-        generation INTEGER NOT NULL,
-        attempts INTEGER NOT NULL,
-        parks INTEGER NOT NULL,
-        state TEXT COLLATE "C" NOT NULL,
-        reason TEXT COLLATE "C",
-        changed_at BIGINT NOT NULL,
-        due_at BIGINT
-    );
-    CREATE INDEX deliveries_by_time ON deliveries (accepted_at, number);
-    CREATE INDEX deliveries_by_event ON deliveries (event_id);
-    CREATE INDEX deliveries_by_webhook ON deliveries (webhook, accepted_at, number);
-    CREATE INDEX deliveries_by_type ON deliveries (type, accepted_at, number);
-    CREATE INDEX deliveries_by_state ON deliveries (state, accepted_at, number) WHERE state <> 'delivered';
-    CREATE INDEX deliveries_by_change ON deliveries (changed_at);
-    CREATE TABLE attempts (
-        delivery BIGINT NOT NULL, -- the number of its row in deliveries
-        generation INTEGER NOT NULL,
-        attempt INTEGER NOT NULL,
-        started_at BIGINT NOT NULL,
-        took_us BIGINT NOT NULL,
-        outcome TEXT COLLATE "C" NOT NULL,
-        status INTEGER,
-        error TEXT NOT NULL,
-        response TEXT NOT NULL,
-        worker TEXT NOT NULL,
-        PRIMARY KEY (delivery, generation, attempt)
-    );
-    CREATE TABLE history_rows (
-        one INTEGER PRIMARY KEY CHECK (one = 1),
-        deliveries BIGINT NOT NULL,
-        attempts BIGINT NOT NULL
-    );
-    INSERT INTO history_rows VALUES (1, 0, 0);
-"#;
 
 /// How every transaction of ours begins. Nobody of ours waits long for what another has locked, since what waits is in memory.
 /// Thousands of rows are found one by one by their index, though the planner may think it better to read the whole table.
@@ -89,6 +46,7 @@ pub(super) async fn open(postgres: &Postgres) -> Result<(), PostgresError> {
 pub(super) struct PostgresSink {
     runtime: Runtime,
     tables: Tables,
+    progress: Progress,
 }
 
 impl PostgresSink {
@@ -98,7 +56,7 @@ impl PostgresSink {
     /// When the system has nothing left for a runtime.
     pub(super) fn of(postgres: &Postgres) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(Self { runtime, tables: tables(&postgres.apart()) })
+        Ok(Self { runtime, tables: tables(&postgres.apart()), progress: Progress::default() })
     }
 }
 
@@ -112,7 +70,8 @@ impl Sink for PostgresSink {
     }
 
     fn prune(&mut self, oldest: Timestamp, count_max: u64) -> Result<Pruned, RecordError> {
-        let prune = async { retention::prune_step(&mut self.tables.session().await?, oldest, count_max).await };
+        let Self { runtime: _, tables, progress } = self;
+        let prune = async { retention::prune_step(&mut tables.session().await?, progress, oldest, count_max).await };
         Ok(self.runtime.block_on(prune)?)
     }
 

@@ -1,22 +1,28 @@
 //! Reading the history in PostgreSQL.
 //!
-//! As in a file, a page walks the index of that filter which leaves the fewest, and PostgreSQL looks at the others row by row, up to
-//! [`EXAMINED_MAX`] of them. Only when it has looked at all of those in vain is it asked where the next page begins.
+//! As in a file, a page walks along that filter which leaves the fewest, and PostgreSQL looks at the others row by row: up to
+//! [`EXAMINED_MAX`] rows of an index, or those in some slots that are marked. Only when it has looked at all of those in vain is it asked
+//! where the next page begins.
 
 use super::bodies::{bytes_of, event_of, of_events};
 use super::forgetting::forget;
-use super::row::{ATTEMPT_COLUMNS, DELIVERY_COLUMNS, DELIVERY_COLUMNS_COUNT, read_attempt, read_delivery};
-use super::tables;
-use crate::model::{DeliveryId, DeliveryState, Source, UserId};
+use super::place::tie_of;
+use super::row::{
+    ATTEMPT_COLUMNS, DELIVERY_COLUMNS, DELIVERY_COLUMNS_COUNT, LATEST_COLUMNS, read_attempt, read_delivery, read_latest,
+};
+use super::{marks, packs, tables};
+use crate::model::{DeliveryId, DeliveryState, EventType, Source, Timestamp, UserId, WebhookId};
 use crate::postgres::{Postgres, PostgresError, Row, Session, Statements, ToSql};
 use crate::record::RecordError;
 use crate::record::history::read::{ATTEMPTS_MAX, EXAMINED_MAX, Found, PAGE_BODY_BYTES_MAX, Shown, WithEvent};
 use crate::record::history::{Erased, HistoryCursor, HistoryFilter, HistoryPage};
-use crate::record::postgres::{Tables, read_column};
+use crate::record::postgres::Tables;
 
-/// Where in a row of a page the number, and the latest attempt, stand.
-const NUMBER: usize = DELIVERY_COLUMNS_COUNT;
-const ATTEMPT: usize = NUMBER + 1;
+/// Where in a row of a page the tie, and the latest attempt, stand.
+const TIE: usize = DELIVERY_COLUMNS_COUNT;
+const LATEST: usize = TIE + 1;
+/// How often a page looks for slots that are marked, before it is short.
+const ROUNDS_MAX: u32 = 8;
 
 /// Reads the history of a database.
 #[derive(Debug)]
@@ -36,7 +42,9 @@ impl PostgresReader {
         limit: u32,
         after: Option<HistoryCursor>,
     ) -> Result<HistoryPage<Found>, RecordError> {
-        Ok(page(&mut *self.session().await?, &Walk::of(&filter, after), limit).await?)
+        let mut session = self.session().await?;
+        let walk = Walk::of(&mut session, &filter, after).await?;
+        Ok(page(&mut session, &walk, limit).await?)
     }
 
     pub(in crate::record::history) async fn show(&self, id: &DeliveryId) -> Result<Option<Shown>, RecordError> {
@@ -51,7 +59,7 @@ impl PostgresReader {
         after: Option<HistoryCursor>,
     ) -> Result<HistoryPage<WithEvent>, RecordError> {
         let mut session = self.session().await?;
-        let walk = Walk::of(&filter, after);
+        let walk = Walk::of(&mut session, &filter, after).await?;
         let mut limit = limit;
         let page = loop {
             let page = page(&mut session, &walk, limit).await?;
@@ -115,38 +123,41 @@ struct Walk {
     values: Vec<Value>,
     /// How many of `values` are of `along`.
     of_along: usize,
+    /// In slots that are marked so, between these moments.
+    marked: Option<Marked>,
+}
+
+struct Marked {
+    table: &'static str,
+    text: String,
+    first: i64,
+    last: i64,
 }
 
 type Value = Box<dyn ToSql + Send + Sync>;
 
 impl Walk {
-    fn of(filter: &HistoryFilter, after: Option<HistoryCursor>) -> Self {
-        // In the order of how few they leave. Most are delivered, and no index has those.
-        let few_first = |state: &DeliveryState| *state != DeliveryState::Delivered;
-        let mut given: Vec<(&str, &str)> = Vec::new();
+    async fn of(
+        statements: &mut Statements,
+        filter: &HistoryFilter,
+        after: Option<HistoryCursor>,
+    ) -> Result<Self, PostgresError> {
+        let mut walk = Self {
+            along: "true".to_owned(),
+            rest: "true".to_owned(),
+            values: Vec::new(),
+            of_along: 0,
+            marked: Marked::of(filter, after),
+        };
+        // Most are delivered, and no index has those.
+        let few = filter.state.filter(|state| *state != DeliveryState::Delivered);
         if let Some(event) = &filter.event {
-            given.push(("event_id", event.as_str()));
-        }
-        let is_few = filter.state.as_ref().is_some_and(few_first);
-        if let Some(state) = filter.state.filter(|_| is_few) {
-            given.push(("state", state.as_str()));
-        }
-        if let Some(webhook) = &filter.webhook {
-            given.push(("webhook", webhook.as_str()));
-        }
-        if let Some(kind) = &filter.kind {
-            given.push(("type", kind.as_str()));
-        }
-        let mut walk = Self { along: String::new(), rest: "true".to_owned(), values: Vec::new(), of_along: 0 };
-        let mut given = given.into_iter();
-        match given.next() {
+            let moments = packs::find(statements, packs::BY_EVENT, event.as_str()).await?;
+            let (moments, event) = (walk.value(moments), walk.value(event.as_str().to_owned()));
+            walk.along = format!("accepted_at = ANY ({moments}) AND event_id = {event}");
+        } else if let Some(state) = few {
             // So that the planner sees that the index of those that are not delivered has it.
-            Some(("state", state)) => walk.along = format!("state = '{state}' AND state <> 'delivered'"),
-            Some((column, text)) => {
-                let text = walk.value(text.to_owned());
-                walk.along = format!("{column} = {text}");
-            }
-            None => walk.along = "true".to_owned(),
+            walk.along = format!("state = '{state}' AND state <> 'delivered'");
         }
         for (condition, at) in [("accepted_at >=", filter.since), ("accepted_at <", filter.until)] {
             if let Some(at) = at {
@@ -155,18 +166,22 @@ impl Walk {
             }
         }
         if let Some(HistoryCursor { accepted_at, number }) = after {
-            let (accepted_at, number) = (walk.value(accepted_at), walk.value(number));
-            walk.along = format!("{} AND (accepted_at, number) < ({accepted_at}, {number})", walk.along);
+            let (accepted_at, tie) = (walk.value(accepted_at), walk.value(number));
+            walk.along = format!("{} AND (accepted_at, tie) < ({accepted_at}, {tie})", walk.along);
         }
         walk.of_along = walk.values.len();
-        for (column, text) in given {
-            let text = walk.value(text.to_owned());
-            walk.rest = format!("{} AND {column} = {text}", walk.rest);
+        let texts = [
+            ("webhook", filter.webhook.as_ref().map(WebhookId::as_str)),
+            ("type", filter.kind.as_ref().map(EventType::as_str)),
+            ("state", filter.state.map(DeliveryState::as_str)),
+        ];
+        for (column, text) in texts {
+            if let Some(text) = text {
+                let text = walk.value(text.to_owned());
+                walk.rest = format!("{} AND {column} = {text}", walk.rest);
+            }
         }
-        if filter.state == Some(DeliveryState::Delivered) {
-            walk.rest = format!("{} AND state = 'delivered'", walk.rest);
-        }
-        walk
+        Ok(walk)
     }
 
     /// Adds a value, and tells how a statement names it.
@@ -182,20 +197,10 @@ impl Walk {
     /// The statement of a page, which asks for one row more than it holds.
     fn page_sql(&self, limit: u32) -> String {
         let Self { along, rest, .. } = self;
-        let columns = |table: &str, columns: &str| {
-            columns.split(", ").map(|column| format!("{table}.{column}")).collect::<Vec<_>>().join(", ")
-        };
         format!(
-            "SELECT {}, walked.number, {} FROM (
-                SELECT {DELIVERY_COLUMNS}, number, {rest} AS fits FROM deliveries WHERE {along}
-                ORDER BY accepted_at DESC, number DESC LIMIT {EXAMINED_MAX}
-            ) walked LEFT JOIN LATERAL (
-                SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE attempts.delivery = walked.number
-                ORDER BY generation DESC, attempt DESC LIMIT 1
-            ) latest ON true
-            WHERE walked.fits ORDER BY walked.accepted_at DESC, walked.number DESC LIMIT {}",
-            columns("walked", DELIVERY_COLUMNS),
-            columns("latest", ATTEMPT_COLUMNS),
+            "SELECT {DELIVERY_COLUMNS}, tie, {LATEST_COLUMNS} FROM (
+                SELECT *, {rest} AS fits FROM deliveries WHERE {along} ORDER BY accepted_at DESC, tie DESC LIMIT {EXAMINED_MAX}
+            ) walked WHERE fits ORDER BY accepted_at DESC, tie DESC LIMIT {}",
             limit + 1
         )
     }
@@ -203,15 +208,86 @@ impl Walk {
     /// The statement that tells the last row that is looked at for a page, and whether there is one behind it.
     fn end_sql(&self) -> String {
         format!(
-            "SELECT accepted_at, number FROM deliveries WHERE {} ORDER BY accepted_at DESC, number DESC OFFSET {} LIMIT 2",
+            "SELECT accepted_at, tie FROM deliveries WHERE {} ORDER BY accepted_at DESC, tie DESC OFFSET {} LIMIT 2",
             self.along,
             EXAMINED_MAX - 1
         )
     }
+
+    /// The statement of what is at some moments, which are its last value.
+    fn moments_sql(&self, limit: u32) -> String {
+        let Self { along, rest, .. } = self;
+        format!(
+            "SELECT {DELIVERY_COLUMNS}, tie, {LATEST_COLUMNS} FROM deliveries
+             WHERE accepted_at = ANY (${}::BIGINT[]) AND {along} AND {rest} ORDER BY accepted_at DESC, tie DESC LIMIT {limit}",
+            self.values.len() + 1
+        )
+    }
+}
+
+impl Marked {
+    /// Nothing, where there is something better to walk along.
+    fn of(filter: &HistoryFilter, after: Option<HistoryCursor>) -> Option<Self> {
+        if filter.event.is_some() || filter.state.is_some_and(|state| state != DeliveryState::Delivered) {
+            return None;
+        }
+        let (table, text) = match (&filter.webhook, &filter.kind) {
+            (Some(webhook), _) => (marks::OF_WEBHOOKS, webhook.as_str()),
+            (None, Some(kind)) => (marks::OF_TYPES, kind.as_str()),
+            (None, None) => return None,
+        };
+        let until = filter.until.map(|until| until.as_millis().saturating_sub(1));
+        let last = [until, after.map(|after| after.accepted_at)].into_iter().flatten().min();
+        Some(Self {
+            table,
+            text: text.to_owned(),
+            first: filter.since.map_or(i64::MIN, Timestamp::as_millis),
+            last: last.unwrap_or(i64::MAX),
+        })
+    }
 }
 
 async fn page(statements: &mut Statements, walk: &Walk, limit: u32) -> Result<HistoryPage<Found>, PostgresError> {
+    if let Some(marked) = &walk.marked {
+        return page_of_marked(statements, walk, marked, limit).await;
+    }
     let rows = statements.query(&walk.page_sql(limit), &walk.values(walk.values.len())).await?;
+    let mut page = page_of(&rows, limit);
+    if page.next.is_none() && walk.rest != "true" {
+        let ends = statements.query(&walk.end_sql(), &walk.values(walk.of_along)).await?;
+        if let [last, _behind] = &ends[..] {
+            page.next = Some(HistoryCursor { accepted_at: last.get(0), number: last.get(1) });
+        }
+    }
+    Ok(page)
+}
+
+/// A page of rows in slots that are marked, some slots after the other.
+async fn page_of_marked(
+    statements: &mut Statements,
+    walk: &Walk,
+    marked: &Marked,
+    limit: u32,
+) -> Result<HistoryPage<Found>, PostgresError> {
+    let (mut found, mut last) = (Vec::new(), marked.last);
+    for _ in 0..ROUNDS_MAX {
+        let slots = marks::slots(statements, (marked.table, &marked.text), (marked.first, last)).await?;
+        if !slots.moments.is_empty() {
+            let more = limit + 1 - u32::try_from(found.len()).unwrap_or(limit);
+            let mut values = walk.values(walk.values.len());
+            values.push(&slots.moments);
+            found.extend(statements.query(&walk.moments_sql(more), &values).await?);
+        }
+        let page = page_of(&found, limit);
+        let Some(rest) = slots.rest.filter(|_| page.next.is_none()) else { return Ok(page) };
+        last = rest.saturating_sub(1);
+    }
+    let next = Some(HistoryCursor { accepted_at: last.saturating_add(1), number: 0 });
+    Ok(HistoryPage { next, ..page_of(&found, limit) })
+}
+
+/// The page of those rows, of which one too many says that there is another.
+fn page_of(rows: &[Row], limit: u32) -> HistoryPage<Found> {
     let mut page = HistoryPage { deliveries: Vec::new(), next: None, problems: Vec::new() };
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
     for row in rows.iter().take(most) {
@@ -221,39 +297,41 @@ async fn page(statements: &mut Statements, walk: &Walk, limit: u32) -> Result<Hi
         }
     }
     if rows.len() > most {
-        page.next = rows.get(most - 1).map(|row| HistoryCursor { accepted_at: row.get(6), number: row.get(NUMBER) });
-    } else if walk.rest != "true" {
-        let ends = statements.query(&walk.end_sql(), &walk.values(walk.of_along)).await?;
-        if let [last, _behind] = &ends[..] {
-            page.next = Some(HistoryCursor { accepted_at: last.get(0), number: last.get(1) });
-        }
+        page.next = rows.get(most - 1).map(|row| HistoryCursor { accepted_at: row.get(6), number: row.get(TIE) });
     }
-    Ok(page)
+    page
 }
 
 fn read_found(row: &Row) -> Result<Found, String> {
-    let has_attempt = read_column::<Option<i32>>(row, ATTEMPT)?.is_some();
-    let latest = has_attempt.then(|| read_attempt(row, ATTEMPT)).transpose();
-    Ok((read_delivery(row)?, latest.map_err(|why| format!("its attempts: {why}"))?))
+    let latest = read_latest(row, LATEST).map_err(|why| format!("its attempts: {why}"));
+    Ok((read_delivery(row)?, latest?))
 }
 
 async fn show(session: &mut Session, id: &DeliveryId) -> Result<Option<Shown>, PostgresError> {
+    let moments = packs::find(session, packs::BY_ID, id.as_str()).await?;
     // One look, so that the attempts are those of the state.
+    let mut look = session.reading().await?;
     let sql = format!(
-        "SELECT {DELIVERY_COLUMNS}, number, latest.* FROM deliveries LEFT JOIN LATERAL (
-            SELECT {} FROM attempts WHERE delivery = number ORDER BY generation DESC, attempt DESC LIMIT {ATTEMPTS_MAX}
-        ) latest ON true WHERE delivery_id = $1 ORDER BY kept_generation, kept_attempt",
-        ATTEMPT_COLUMNS
-            .replace("generation", "generation AS kept_generation")
-            .replace("attempt,", "attempt AS kept_attempt,")
+        "SELECT {DELIVERY_COLUMNS}, tie, {LATEST_COLUMNS} FROM deliveries
+         WHERE accepted_at = ANY ($1) AND tie = $2 AND delivery_id = $3 ORDER BY accepted_at DESC LIMIT 1"
     );
-    let rows = session.query(&sql, &[&id.as_str()]).await?;
-    let Some(first) = rows.first() else { return Ok(None) };
+    let found = look.query_opt(&sql, &[&moments, &tie_of(id), &id.as_str()]).await?;
+    let Some(row) = found else {
+        look.rollback().await?;
+        return Ok(None);
+    };
+    let sql = format!(
+        "SELECT {ATTEMPT_COLUMNS} FROM earlier_attempts WHERE accepted_at = $1 AND tie = $2
+         ORDER BY generation DESC, attempt DESC LIMIT {}",
+        ATTEMPTS_MAX - 1
+    );
+    let earlier = look.query(&sql, &[&row.get::<_, i64>(6), &tie_of(id)]).await?;
+    look.rollback().await?;
     let read = || {
-        let delivery = read_delivery(first)?;
-        let has_attempts = read_column::<Option<i32>>(first, ATTEMPT)?.is_some();
-        let attempts = rows.iter().filter(|_| has_attempts).map(|row| read_attempt(row, ATTEMPT));
-        Ok((delivery, attempts.collect::<Result<Vec<_>, _>>()?))
+        let delivery = read_delivery(&row)?;
+        let mut attempts = earlier.iter().rev().map(|row| read_attempt(row, 0)).collect::<Result<Vec<_>, _>>()?;
+        attempts.extend(read_latest(&row, LATEST)?);
+        Ok((delivery, attempts))
     };
     Ok(Some(read()))
 }

@@ -1,6 +1,9 @@
-//! Removing what is past retention: the deliveries that changed longest ago, with their attempts, in small steps.
+//! Removing what is past retention: the deliveries that changed longest ago, with their attempts, in small steps. As in a file, those
+//! that changed soon after their event was taken in go from the front of the table, and only the others have an index for it.
 
-use super::{BEGIN, Pruned, Rows, natural};
+use std::time::{Duration, Instant};
+
+use super::{BEGIN, Pruned, Rows, marks, natural, packs};
 use crate::model::Timestamp;
 use crate::postgres::{PostgresError, Row, Session, ToSql};
 use crate::record::history::sink::STEP_ROWS;
@@ -9,36 +12,64 @@ use crate::record::history::sink::STEP_ROWS;
 const TURN: &str =
     "SELECT pg_try_advisory_xact_lock(1751739248, hashtext(current_schema())), deliveries, attempts FROM history_rows";
 
-/// $1: what changed before this goes; $2 and $3: so many deliveries, or attempts, are too many; $4: rows looked at.
+/// $1: what changed before this goes; $2 and $3: so many deliveries, or attempts, are too many; $4: rows looked at; $5: before this
+/// moment are only rows that changed late. Tells how many deliveries and attempts went, and that moment as it is now.
 const PRUNE: &str = "
-    WITH oldest AS MATERIALIZED (
-        SELECT number, changed_at FROM deliveries WHERE changed_at < $1::BIGINT OR $2::BIGINT > 0 OR $3::BIGINT > 0
-        ORDER BY changed_at LIMIT $4::BIGINT FOR UPDATE SKIP LOCKED
+    WITH soon AS MATERIALIZED (
+        SELECT accepted_at, tie, changed_at, last_attempt FROM deliveries
+        WHERE accepted_at >= $5::BIGINT AND NOT changed_at > accepted_at + 60000
+            AND (changed_at < $1::BIGINT OR $2::BIGINT > 0 OR $3::BIGINT > 0)
+        ORDER BY accepted_at, tie LIMIT $4::BIGINT FOR UPDATE SKIP LOCKED
+    ), late AS MATERIALIZED (
+        SELECT accepted_at, tie, changed_at, last_attempt FROM deliveries
+        WHERE changed_at > accepted_at + 60000 AND (changed_at < $1 OR $2 > 0 OR $3 > 0)
+        ORDER BY changed_at LIMIT $4 FOR UPDATE SKIP LOCKED
+    ), oldest AS MATERIALIZED (
+        SELECT * FROM (SELECT * FROM soon UNION ALL SELECT * FROM late) both_kinds ORDER BY changed_at, accepted_at, tie LIMIT $4
     ), counted AS (
-        SELECT number, changed_at, (SELECT count(*) FROM attempts WHERE delivery = oldest.number) AS tries FROM oldest
+        SELECT accepted_at, tie, changed_at, (last_attempt IS NOT NULL)::INTEGER AS latest, (last_attempt IS NOT NULL)::INTEGER
+            + (SELECT count(*) FROM earlier_attempts e WHERE (e.accepted_at, e.tie) = (oldest.accepted_at, oldest.tie)) AS tries
+        FROM oldest
     ), summed AS (
-        SELECT number, changed_at, row_number() OVER (ORDER BY changed_at, number) - 1 AS before,
-            coalesce(sum(tries) OVER (ORDER BY changed_at, number ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)
+        SELECT accepted_at, tie, changed_at, latest, row_number() OVER (ORDER BY changed_at, accepted_at, tie) - 1 AS before,
+            coalesce(sum(tries) OVER (ORDER BY changed_at, accepted_at, tie ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)
                 AS tries_before
         FROM counted
     ), past AS MATERIALIZED (
-        SELECT number FROM summed WHERE changed_at < $1 OR before < $2 OR tries_before < $3
+        SELECT accepted_at, tie, latest FROM summed WHERE changed_at < $1 OR before < $2 OR tries_before < $3
     ), gone_attempts AS (
-        DELETE FROM attempts WHERE delivery IN (SELECT number FROM past) RETURNING 1
+        DELETE FROM earlier_attempts e USING past WHERE (e.accepted_at, e.tie) = (past.accepted_at, past.tie) RETURNING 1
     ), gone AS (
-        DELETE FROM deliveries WHERE number IN (SELECT number FROM past) RETURNING 1
+        DELETE FROM deliveries d USING past WHERE (d.accepted_at, d.tie) = (past.accepted_at, past.tie) RETURNING latest
     )
-    SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM gone_attempts)
+    SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM gone_attempts) + (SELECT coalesce(sum(latest), 0) FROM gone),
+        coalesce((SELECT min(accepted_at) FROM soon WHERE (accepted_at, tie) NOT IN (SELECT accepted_at, tie FROM past)),
+            (SELECT max(accepted_at) FROM soon), $5)
 ";
 
 const COUNT: &str =
     "UPDATE history_rows SET deliveries = greatest(deliveries - $1, 0), attempts = greatest(attempts - $2, 0)
     RETURNING deliveries, attempts";
 
+/// How long it is remembered where pruning was: others may write before that.
+const REMEMBERED: Duration = Duration::from_secs(60);
+
+/// How far pruning has come.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// Before this moment are only rows that changed late, as far as is known, and since when it is.
+    front: Option<(i64, Instant)>,
+    webhook_marks: marks::Swept,
+    type_marks: marks::Swept,
+    packs: i64,
+}
+
 /// Removes of the deliveries that changed longest ago at most [`STEP_ROWS`]: those that changed before `oldest`, and those that
-/// are too many, by themselves or by their attempts. None while another process is at it.
+/// are too many, by themselves or by their attempts. None while another process is at it. Which of those that did not change late
+/// changed first is not known to less than the time after which it is late.
 pub(super) async fn prune_step(
     session: &mut Session,
+    progress: &mut Progress,
     oldest: Timestamp,
     count_max: u64,
 ) -> Result<Pruned, PostgresError> {
@@ -55,15 +86,24 @@ pub(super) async fn prune_step(
         let rows_max = i64::try_from(STEP_ROWS).unwrap_or(i64::MAX);
         let excess = |count: i64| (count - count_max).max(0);
         let (too_many, too_many_attempts) = (excess(deliveries), excess(attempts));
-        let params: [&(dyn ToSql + Sync); 4] = [&oldest.as_millis(), &too_many, &too_many_attempts, &rows_max];
+        let (front, since) =
+            progress.front.filter(|(_, since)| since.elapsed() < REMEMBERED).unwrap_or((i64::MIN, Instant::now()));
+        let params: [&(dyn ToSql + Sync); 5] = [&oldest.as_millis(), &too_many, &too_many_attempts, &rows_max, &front];
         let row = transaction.query_opt(PRUNE, &params).await?;
-        let (gone, gone_attempts): (i64, i64) = row.map_or((0, 0), |row| (row.get(0), row.get(1)));
+        let (gone, gone_attempts, front): (i64, i64, i64) =
+            row.map_or((0, 0, front), |row| (row.get(0), row.get(1), row.get(2)));
         pruned.deliveries = natural(gone);
         if gone > 0 {
+            let before = Timestamp::from_millis(front);
+            marks::lock(&mut transaction).await?;
+            marks::sweep(&mut transaction, marks::OF_WEBHOOKS, before, &mut progress.webhook_marks).await?;
+            marks::sweep(&mut transaction, marks::OF_TYPES, before, &mut progress.type_marks).await?;
+            packs::sweep(&mut transaction, &mut progress.packs).await?;
             let row = transaction.query_opt(COUNT, &[&gone, &gone_attempts]).await?;
             let rows = |row: Row| Rows { deliveries: natural(row.get(0)), attempts: natural(row.get(1)) };
             pruned.rows = row.map_or(pruned.rows, rows);
         }
+        progress.front = Some((front, since));
     }
     transaction.commit().await?;
     Ok(pruned)

@@ -20,6 +20,10 @@ pub(super) const DELIVERY_COLUMNS_COUNT: usize = 13;
 pub(super) const ATTEMPT_COLUMNS: &str =
     "generation, attempt, started_at, took_us, outcome, status, error, response, worker";
 
+/// Those of the latest attempt in the row of its delivery; `last_attempt` is null when none was made.
+pub(super) const LATEST_COLUMNS: &str =
+    "last_generation, last_attempt, started_at, took_us, outcome, status, error, response, worker";
+
 /// Reads a row that begins with [`DELIVERY_COLUMNS`].
 pub(super) fn read_delivery(row: &Row) -> Result<KeptDelivery, String> {
     let id: &str = read_column(row, 0)?;
@@ -38,6 +42,14 @@ pub(super) fn read_delivery(row: &Row) -> Result<KeptDelivery, String> {
         changed_at: read_moment(row, 11)?,
         due: read_column::<Option<i64>>(row, 12)?.map(Timestamp::from_millis),
     })
+}
+
+/// Reads the columns from `first` on as [`LATEST_COLUMNS`], if an attempt was made.
+pub(super) fn read_latest(row: &Row, first: usize) -> Result<Option<KeptAttempt>, String> {
+    match read_column::<Option<i32>>(row, first + 1)? {
+        Some(_) => read_attempt(row, first).map(Some),
+        None => Ok(None),
+    }
 }
 
 /// Reads the columns from `first` on as [`ATTEMPT_COLUMNS`].

@@ -3,6 +3,8 @@
 
 mod bodies;
 mod forgetting;
+mod marks;
+mod packs;
 mod place;
 mod read;
 mod retention;
@@ -15,7 +17,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 pub(super) use self::read::SqliteReader;
-use self::retention::prune_step;
+use self::retention::{Progress, prune_step};
 pub(super) use self::schema::STEPS;
 use self::schema::open_to_write;
 use self::write::write;
@@ -35,6 +37,7 @@ pub(super) struct SqliteSink {
 struct File {
     connection: Connection,
     identity: FileIdentity,
+    progress: Progress,
 }
 
 impl SqliteSink {
@@ -44,19 +47,20 @@ impl SqliteSink {
     }
 
     /// The open file, opened anew if it was removed or replaced.
-    fn open(&mut self) -> Result<&mut Connection, SqliteError> {
+    fn open(&mut self) -> Result<&mut File, SqliteError> {
         let file = match self.file.take() {
             Some(open) if open.identity.check().is_ok() => open,
             replaced => {
                 // Closed first, so that nothing is written any more to what was removed.
                 drop(replaced);
-                File { connection: open_to_write(&self.path)?, identity: FileIdentity::of(&self.path) }
+                let connection = open_to_write(&self.path)?;
+                File { connection, identity: FileIdentity::of(&self.path), progress: Progress::default() }
             }
         };
-        Ok(&mut self.file.insert(file).connection)
+        Ok(self.file.insert(file))
     }
 
-    fn run<T>(&mut self, job: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Result<T, RecordError> {
+    fn run<T>(&mut self, job: impl FnOnce(&mut File) -> rusqlite::Result<T>) -> Result<T, RecordError> {
         let done = job(self.open()?);
         Ok(done.map_err(|error| SqliteError::new(&self.path, error))?)
     }
@@ -68,14 +72,14 @@ impl Sink for SqliteSink {
     }
 
     fn write(&mut self, entries: &[Entry], worker: &str) -> Result<Rows, RecordError> {
-        self.run(|connection| write(connection, entries, worker))
+        self.run(|file| write(&mut file.connection, &mut file.progress, entries, worker))
     }
 
     fn prune(&mut self, oldest: Timestamp, count_max: u64) -> Result<Pruned, RecordError> {
-        self.run(|connection| prune_step(connection, oldest, count_max))
+        self.run(|file| prune_step(&mut file.connection, &mut file.progress, oldest, count_max))
     }
 
     fn prune_bodies(&mut self, oldest: Timestamp, bytes_max: u64) -> Result<u64, RecordError> {
-        self.run(|connection| bodies::prune_step(connection, oldest, bytes_max))
+        self.run(|file| bodies::prune_step(&mut file.connection, oldest, bytes_max))
     }
 }

@@ -7,7 +7,7 @@
 use crate::model::{DeliveryId, Timestamp};
 
 /// Bits of the number below the millisecond.
-const ID_BITS: u32 = 20;
+pub(super) const ID_BITS: u32 = 20;
 /// Of an id's characters after `msg_`, each of 5 bits, so many.
 const ID_CHARS: usize = (ID_BITS / 5) as usize;
 /// The last moment that has places of its own, in the year 2248.

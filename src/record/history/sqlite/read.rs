@@ -1,7 +1,7 @@
 //! Reading the history's file, in the process that writes it or in another.
 //!
-//! A page walks the index of that filter which leaves the fewest, or the table itself, and looks at the others row by row. It looks
-//! at no more than [`EXAMINED_MAX`] rows, whatever is asked for, so that every page is soon there: one of few among many is short,
+//! A page walks along that filter which leaves the fewest, an index, or what marks or packs tell of it, or the table itself, and looks
+//! at the others row by row. It looks at no more than [`EXAMINED_MAX`] rows, whatever is asked for, so that every page is soon there: one of few among many is short,
 //! or empty, and tells where to go on.
 
 use std::path::{Path, PathBuf};
@@ -12,12 +12,14 @@ use tokio::sync::Mutex;
 
 use super::bodies::event_of;
 use super::forgetting::forget;
+use super::marks::{BY_TYPE, BY_WEBHOOK, SLOT_BITS, slot_of};
+use super::packs::{self, BY_EVENT, BY_ID};
 use super::place::first_place;
 use super::row::{
     ATTEMPT_COLUMNS, DELIVERY_COLUMNS, DELIVERY_COLUMNS_COUNT, LATEST_COLUMNS, read_attempt, read_delivery, read_latest,
 };
 use super::schema::open_to_read;
-use crate::model::{DeliveryId, DeliveryState, Source, UserId};
+use crate::model::{DeliveryId, DeliveryState, EventId, EventType, Source, UserId, WebhookId};
 use crate::record::RecordError;
 use crate::record::history::read::{ATTEMPTS_MAX, EXAMINED_MAX, Found, PAGE_BODY_BYTES_MAX, Shown, WithEvent};
 use crate::record::history::{Erased, HistoryCursor, HistoryFilter, HistoryPage, KeptAttempt, KeptDelivery};
@@ -27,15 +29,6 @@ use crate::sqlite::{FileIdentity, SqliteError, SqliteThread};
 /// Where in a row of [`COLUMNS`] the row's number is, and where its latest attempt begins.
 const NUMBER: usize = DELIVERY_COLUMNS_COUNT;
 const LATEST: usize = NUMBER + 1;
-
-/// The blocks that have rows, those written last first.
-const BLOCKS: &str = "
-    WITH RECURSIVE blocks (block) AS (
-        SELECT max(block) FROM deliveries
-        UNION ALL
-        SELECT (SELECT max(d.block) FROM deliveries d WHERE d.block < blocks.block) FROM blocks WHERE blocks.block IS NOT NULL
-    )
-";
 
 /// Reads the history of a file.
 #[derive(Debug)]
@@ -139,62 +132,89 @@ struct Walk {
     rest: Vec<(usize, String)>,
 }
 
-impl Walk {
+/// The first and the last number that a row may have.
+#[derive(Clone, Copy)]
+struct Numbers {
+    first: i64,
+    last: i64,
+}
+
+impl Numbers {
     fn of(filter: &HistoryFilter, after: Option<HistoryCursor>) -> Self {
+        let before = [filter.until.map(first_place), after.map(|after| after.number)].into_iter().flatten().min();
+        Self {
+            first: filter.since.map_or(0, first_place),
+            last: before.map_or(i64::MAX, |before| before.saturating_sub(1)),
+        }
+    }
+}
+
+impl Walk {
+    fn of(connection: &Connection, filter: &HistoryFilter, after: Option<HistoryCursor>) -> rusqlite::Result<Self> {
+        let numbers = Numbers::of(filter, after);
         // In the order of how few they leave. Most are delivered.
-        let few = |state: &&DeliveryState| **state != DeliveryState::Delivered;
-        let mut given: Vec<(&str, &str, usize, &str)> = Vec::new();
-        if let Some(event) = &filter.event {
-            given.push(("deliveries_by_event", "event_id", 1, event.as_str()));
-        }
-        if let Some(state) = filter.state.as_ref().filter(few) {
-            given.push(("deliveries_by_state", "state", 9, state.as_str()));
-        }
-        if let Some(webhook) = &filter.webhook {
-            given.push(("deliveries_by_webhook", "webhook", 5, webhook.as_str()));
-        }
-        if let Some(kind) = &filter.kind {
-            given.push(("deliveries_by_type", "type", 2, kind.as_str()));
-        }
-        let by = given.first().copied();
-        let mut rest: Vec<(usize, String)> =
-            given.iter().skip(1).map(|(_, _, column, text)| (*column, (*text).to_owned())).collect();
-        if filter.state == Some(DeliveryState::Delivered) {
-            rest.push((9, DeliveryState::Delivered.as_str().to_owned()));
-        }
-        let (mut conditions, mut values) = (Vec::new(), Vec::new());
-        if let Some((_, column, _, text)) = by {
-            conditions.push(format!("{column} = ?"));
-            values.push(Value::from(text.to_owned()));
-        }
-        // So that the planner knows that the index of some states is enough.
-        if by.is_some_and(|(_, column, ..)| column == "state") {
-            conditions.push("state <> 'delivered'".to_owned());
-        }
-        for (condition, at) in [("number >= ?", filter.since), ("number < ?", filter.until)] {
-            if let Some(at) = at {
-                conditions.push(condition.to_owned());
-                values.push(Value::from(first_place(at)));
-            }
-        }
-        if let Some(HistoryCursor { number, .. }) = after {
-            conditions.push("number < ?".to_owned());
-            values.push(Value::from(number));
-        }
-        let (before, from) = match by {
-            Some((index @ "deliveries_by_event", ..)) => {
-                (BLOCKS, format!("blocks CROSS JOIN deliveries INDEXED BY {index} USING (block)"))
-            }
-            Some((index, ..)) => ("", format!("deliveries INDEXED BY {index}")),
-            None => ("", "deliveries NOT INDEXED".to_owned()),
+        let few = |state: &DeliveryState| *state != DeliveryState::Delivered;
+        let mut walk = if let Some(event) = &filter.event {
+            Self::of_event(connection, event.as_str(), numbers)?
+        } else if let Some(state) = filter.state.filter(few) {
+            Self::of_state(state, numbers)
+        } else if let Some(webhook) = &filter.webhook {
+            Self::of_marks(BY_WEBHOOK.0, webhook.as_str(), numbers)
+        } else if let Some(kind) = &filter.kind {
+            Self::of_marks(BY_TYPE.0, kind.as_str(), numbers)
+        } else {
+            Self::of_all(numbers)
         };
-        let conditions = if conditions.is_empty() { "true".to_owned() } else { conditions.join(" AND ") };
+        let looked_for = [
+            (1, filter.event.as_ref().map(EventId::as_str)),
+            (2, filter.kind.as_ref().map(EventType::as_str)),
+            (5, filter.webhook.as_ref().map(WebhookId::as_str)),
+            (9, filter.state.map(DeliveryState::as_str)),
+        ];
+        walk.rest = looked_for.into_iter().filter_map(|(column, text)| Some((column, text?.to_owned()))).collect();
+        Ok(walk)
+    }
+
+    fn of_all(Numbers { first, last }: Numbers) -> Self {
+        Self::along("deliveries NOT INDEXED WHERE number BETWEEN ?1 AND ?2", "", [first.into(), last.into()])
+    }
+
+    fn of_state(state: DeliveryState, Numbers { first, last }: Numbers) -> Self {
+        // So that the planner knows that the index of some states is enough.
+        let from = "deliveries INDEXED BY deliveries_by_state WHERE state = ?1 AND state <> 'delivered' AND number BETWEEN ?2 AND ?3";
+        Self::along(from, "", [state.as_str().to_owned().into(), first.into(), last.into()])
+    }
+
+    /// Every row in the slots that are marked so.
+    fn of_marks(table: &str, marked: &str, Numbers { first, last }: Numbers) -> Self {
+        let from = format!(
+            "{table} CROSS JOIN deliveries NOT INDEXED ON number BETWEEN max(slot << {SLOT_BITS}, ?2) AND min((slot << {SLOT_BITS}) + {}, ?3)
+             WHERE marked = ?1 AND slot BETWEEN ?4 AND ?5",
+            (1_i64 << SLOT_BITS) - 1
+        );
+        let slots = [slot_of(first).into(), slot_of(last).into()];
+        let [first_slot, last_slot] = slots;
+        Self::along(&from, "slot DESC, ", [marked.to_owned().into(), first.into(), last.into(), first_slot, last_slot])
+    }
+
+    /// The rows that may be of that event, which are few.
+    fn of_event(connection: &Connection, event: &str, Numbers { first, last }: Numbers) -> rusqlite::Result<Self> {
+        let mut numbers = packs::find(connection, BY_EVENT, event)?;
+        numbers.retain(|number| (first..=last).contains(number));
+        numbers.sort_unstable_by(|a, b| b.cmp(a));
+        numbers.dedup();
+        numbers.truncate(EXAMINED_MAX as usize + 1);
+        let numbers: Vec<String> = numbers.iter().map(i64::to_string).collect();
+        let from = "(SELECT value AS listed FROM json_each(?1)) CROSS JOIN deliveries NOT INDEXED ON number = listed";
+        Ok(Self::along(from, "", [format!("[{}]", numbers.join(",")).into()]))
+    }
+
+    fn along(from: &str, order: &str, values: impl IntoIterator<Item = Value>) -> Self {
         let sql = format!(
-            "{before} SELECT {DELIVERY_COLUMNS}, number, {LATEST_COLUMNS} FROM {from} WHERE {conditions} \
-             ORDER BY number DESC LIMIT {}",
+            "SELECT {DELIVERY_COLUMNS}, number, {LATEST_COLUMNS} FROM {from} ORDER BY {order}number DESC LIMIT {}",
             EXAMINED_MAX + 1
         );
-        Self { sql, values, rest }
+        Self { sql, values: values.into_iter().collect(), rest: Vec::new() }
     }
 
     fn fits(&self, row: &Row<'_>) -> rusqlite::Result<bool> {
@@ -216,7 +236,7 @@ fn page<T>(
     read: impl Fn(&Connection, &Row<'_>, KeptDelivery) -> Result<T, String>,
     bytes: impl Fn(&T) -> usize,
 ) -> rusqlite::Result<HistoryPage<T>> {
-    let walk = Walk::of(filter, after);
+    let walk = Walk::of(connection, filter, after)?;
     let mut statement = connection.prepare_cached(&walk.sql)?;
     let mut rows = statement.query(params_from_iter(&walk.values))?;
     let mut page = HistoryPage { deliveries: Vec::new(), next: None, problems: Vec::new() };
@@ -258,12 +278,16 @@ fn latest_attempts(connection: &Connection, number: i64) -> Result<Vec<KeptAttem
 /// The delivery with that id and the number of its row. Should it be there twice, since its event was taken in twice, the one that
 /// was written last.
 fn find(connection: &Connection, id: &DeliveryId) -> rusqlite::Result<Option<(Result<KeptDelivery, String>, i64)>> {
-    let sql = format!(
-        "{BLOCKS} SELECT {DELIVERY_COLUMNS}, number FROM blocks CROSS JOIN deliveries INDEXED BY deliveries_by_id USING (block)
-         WHERE delivery_id = ?1 LIMIT 1"
-    );
-    let row = |row: &Row<'_>| Ok((read_delivery(row), row.get(NUMBER)?));
-    connection.prepare_cached(&sql)?.query_row([id.as_str()], row).optional()
+    let sql = format!("SELECT {DELIVERY_COLUMNS}, number FROM deliveries WHERE number = ?1 AND delivery_id = ?2");
+    let mut statement = connection.prepare_cached(&sql)?;
+    for number in packs::find(connection, BY_ID, id.as_str())? {
+        let row = |row: &Row<'_>| Ok((read_delivery(row), row.get(NUMBER)?));
+        let found = statement.query_row((number, id.as_str()), row).optional()?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
 }
 
 fn with_event(connection: &mut Connection, id: &DeliveryId) -> rusqlite::Result<Option<Result<WithEvent, String>>> {
@@ -289,7 +313,7 @@ fn show(connection: &mut Connection, id: &DeliveryId) -> rusqlite::Result<Option
 mod tests {
     use super::super::schema::STEPS;
     use super::*;
-    use crate::model::{EventId, EventType, Timestamp, WebhookId};
+    use crate::model::Timestamp;
 
     #[test]
     fn every_page_walks_an_index_that_has_it_in_order() {
@@ -298,35 +322,35 @@ mod tests {
         let cursor = HistoryCursor { accepted_at: 5, number: 7 };
         let filter = HistoryFilter::default;
         let (webhook, kind) = (WebhookId::new("wh1").ok(), EventType::new("note").ok());
+        let marks = "SEARCH {table} USING PRIMARY KEY (marked=? AND slot>? AND slot<?); ";
+        let by = |table: &str| marks.replace("{table}", table) + "SEARCH deliveries USING INTEGER PRIMARY KEY ";
+        let table = || "SEARCH deliveries USING INTEGER PRIMARY KEY ".to_owned();
+        let state = "SEARCH deliveries USING INDEX deliveries_by_state ".to_owned();
         let filters = [
-            ("INTEGER PRIMARY KEY", filter()),
-            ("INTEGER PRIMARY KEY", HistoryFilter { state: Some(DeliveryState::Delivered), ..filter() }),
-            ("INTEGER PRIMARY KEY", HistoryFilter { until: Some(Timestamp::from_millis(9)), ..filter() }),
-            ("INDEX deliveries_by_webhook", HistoryFilter { webhook: webhook.clone(), kind: kind.clone(), ..filter() }),
-            (
-                "INDEX deliveries_by_webhook",
-                HistoryFilter { webhook, state: Some(DeliveryState::Delivered), ..filter() },
-            ),
-            ("INDEX deliveries_by_type", HistoryFilter { kind, ..filter() }),
-            ("INDEX deliveries_by_state", HistoryFilter { state: Some(DeliveryState::Dead), ..filter() }),
+            (table(), filter()),
+            (table(), HistoryFilter { state: Some(DeliveryState::Delivered), ..filter() }),
+            (table(), HistoryFilter { until: Some(Timestamp::from_millis(9)), ..filter() }),
+            (by("webhook_marks"), HistoryFilter { webhook: webhook.clone(), kind: kind.clone(), ..filter() }),
+            (by("webhook_marks"), HistoryFilter { webhook, state: Some(DeliveryState::Delivered), ..filter() }),
+            (by("type_marks"), HistoryFilter { kind, ..filter() }),
+            (state, HistoryFilter { state: Some(DeliveryState::Dead), ..filter() }),
         ];
-        for (index, filter) in filters {
-            let plan = plan_of(&connection, &Walk::of(&filter, Some(cursor)));
-            assert!(plan.starts_with(&format!("SEARCH deliveries USING {index} ")), "{plan}");
-            assert!(plan.contains("rowid<?"), "{plan}");
+        for (begin, filter) in filters {
+            let plan = plan_of(&connection, &Walk::of(&connection, &filter, Some(cursor)).expect("a walk"));
+            assert!(plan.starts_with(&begin), "{plan}");
+            assert!(plan.ends_with("rowid>? AND rowid<?)"), "{plan}");
             assert!(!plan.contains("TEMP B-TREE"), "{plan}");
         }
     }
 
     #[test]
-    fn the_few_deliveries_of_an_event_are_searched_in_one_block_after_the_other() {
+    fn the_few_deliveries_of_an_event_are_read_by_their_numbers() {
         let connection = Connection::open_in_memory().expect("open");
         STEPS.iter().for_each(|step| connection.execute_batch(step).expect("schema"));
         let filter = HistoryFilter { event: EventId::new("e1").ok(), ..HistoryFilter::default() };
-        let plan = plan_of(&connection, &Walk::of(&filter, None));
-        let search = "SEARCH deliveries USING INDEX deliveries_by_event (block=? AND event_id=?)";
-        assert!(plan.contains(search) && plan.contains("SCAN blocks"), "{plan}");
-        assert!(!plan.contains("SCAN d"), "each block is found by one search: {plan}");
+        let plan = plan_of(&connection, &Walk::of(&connection, &filter, None).expect("a walk"));
+        assert!(plan.contains("SEARCH deliveries USING INTEGER PRIMARY KEY (rowid=?)"), "{plan}");
+        assert!(!plan.contains("SCAN deliveries"), "{plan}");
     }
 
     fn plan_of(connection: &Connection, walk: &Walk) -> String {

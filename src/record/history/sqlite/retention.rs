@@ -1,23 +1,69 @@
 //! Removing what is past retention: the deliveries that changed longest ago, with their attempts, in small steps.
+//!
+//! Nearly all deliveries end soon after their event was taken in, and rows lie in the order of that. So these go from the front of the
+//! table, and only the others, which changed late, have an index by when they changed.
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
 
+use super::{marks, packs};
 use crate::model::Timestamp;
+use crate::record::history::Entry;
 use crate::record::history::sink::{Pruned, Rows, STEP_ROWS};
 
+/// A delivery changed late if it did more than so many milliseconds after its event was taken in. The index says so too.
+const LATE_MS: i64 = 60_000;
+
+/// How far pruning has come, for as long as a file is open.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// Below this number are only rows that changed late.
+    front: i64,
+    webhook_marks: marks::Swept,
+    type_marks: marks::Swept,
+    packs: i64,
+}
+
+impl Progress {
+    /// An entry was written to the row of that number.
+    pub(super) fn wrote(&mut self, number: i64, entry: &Entry) {
+        if entry.changed_at.as_millis() <= entry.accepted_at.as_millis().saturating_add(LATE_MS) {
+            self.front = self.front.min(number);
+        }
+    }
+}
+
+/// A row that may go.
+#[derive(Clone, Copy)]
+struct Candidate {
+    number: i64,
+    changed_at: i64,
+    /// Attempts in the row: 1 or none.
+    latest: u64,
+    is_late: bool,
+}
+
 /// Removes of the deliveries that changed longest ago at most [`STEP_ROWS`]: those that changed before `oldest`, and those that
-/// are too many, by themselves or by their attempts.
-pub(super) fn prune_step(connection: &mut Connection, oldest: Timestamp, count_max: u64) -> rusqlite::Result<Pruned> {
+/// are too many, by themselves or by their attempts. Which of those that did not change late changed first is not known to less than
+/// the time after which it is late.
+pub(super) fn prune_step(
+    connection: &mut Connection,
+    progress: &mut Progress,
+    oldest: Timestamp,
+    count_max: u64,
+) -> rusqlite::Result<Pruned> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let before = rows(&transaction)?;
     let (mut now, mut gone) = (before, 0);
-    let sql = "SELECT number, changed_at, last_attempt IS NOT NULL FROM deliveries ORDER BY changed_at LIMIT ?1";
-    let candidates: Vec<(i64, i64, u64)> = transaction
-        .prepare_cached(sql)?
-        .query_map([STEP_ROWS], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-        .collect::<rusqlite::Result<_>>()?;
-    for (number, changed_at, latest) in candidates {
-        if changed_at >= oldest.as_millis() && now.deliveries <= count_max && now.attempts <= count_max {
+    let soon = soon_changed(&transaction, progress.front)?;
+    let mut candidates = late_changed(&transaction)?;
+    candidates.extend(&soon);
+    candidates.sort_by_key(|candidate| candidate.changed_at);
+    let mut front = soon.last().map_or(i64::MAX, |last| last.number.saturating_add(1));
+    for (place, Candidate { number, changed_at, latest, .. }) in candidates.iter().copied().enumerate() {
+        let is_past = changed_at < oldest.as_millis() || now.deliveries > count_max || now.attempts > count_max;
+        if !is_past || place == STEP_ROWS {
+            let left = candidates[place..].iter().filter(|left| !left.is_late).map(|left| left.number).min();
+            front = left.unwrap_or(front);
             break;
         }
         let sql = "DELETE FROM earlier_attempts WHERE delivery = ?1";
@@ -29,13 +75,164 @@ pub(super) fn prune_step(connection: &mut Connection, oldest: Timestamp, count_m
     if gone > 0 {
         let sql = "UPDATE history_rows SET deliveries = ?1, attempts = ?2";
         transaction.execute(sql, (now.deliveries, now.attempts))?;
+        marks::sweep(&transaction, marks::BY_WEBHOOK.0, front, &mut progress.webhook_marks)?;
+        marks::sweep(&transaction, marks::BY_TYPE.0, front, &mut progress.type_marks)?;
+        packs::sweep(&transaction, &mut progress.packs)?;
     }
     transaction.commit()?;
+    progress.front = front;
     Ok(Pruned { deliveries: gone, rows: now })
+}
+
+/// The first rows that did not change late, from that number on.
+fn soon_changed(transaction: &Transaction<'_>, from: i64) -> rusqlite::Result<Vec<Candidate>> {
+    let sql = format!(
+        "SELECT number, changed_at, last_attempt IS NOT NULL FROM deliveries NOT INDEXED
+         WHERE number >= ?1 AND NOT changed_at > accepted_at + {LATE_MS} ORDER BY number LIMIT ?2"
+    );
+    let read = |row: &Row<'_>| candidate(row, false);
+    transaction.prepare_cached(&sql)?.query_map((from, STEP_ROWS), read)?.collect()
+}
+
+/// Of the rows that changed late those that did so longest ago.
+fn late_changed(transaction: &Transaction<'_>) -> rusqlite::Result<Vec<Candidate>> {
+    let sql = format!(
+        "SELECT number, changed_at, last_attempt IS NOT NULL FROM deliveries INDEXED BY deliveries_changed_late
+         WHERE changed_at > accepted_at + {LATE_MS} ORDER BY changed_at LIMIT ?1"
+    );
+    let read = |row: &Row<'_>| candidate(row, true);
+    transaction.prepare_cached(&sql)?.query_map([STEP_ROWS], read)?.collect()
+}
+
+fn candidate(row: &Row<'_>, is_late: bool) -> rusqlite::Result<Candidate> {
+    Ok(Candidate { number: row.get(0)?, changed_at: row.get(1)?, latest: row.get(2)?, is_late })
 }
 
 fn rows(transaction: &Transaction<'_>) -> rusqlite::Result<Rows> {
     transaction.query_row("SELECT deliveries, attempts FROM history_rows", [], |row| {
         Ok(Rows { deliveries: row.get(0)?, attempts: row.get(1)? })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::time::Duration;
+
+    use super::super::schema::STEPS;
+    use super::super::write::write;
+    use super::*;
+    use crate::model::{DeliveryId, DeliveryState, EventId, EventType, Source, WebhookId};
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn id(number: u32) -> DeliveryId {
+        DeliveryId::of(&EventId::new(&format!("e{number}")).expect("an id"), &WebhookId::new("wh").expect("an id"))
+    }
+
+    /// The delivery `number`, whose event was taken in so many milliseconds after the beginning, changes after another while.
+    fn entry(number: u32, after: Duration) -> Entry {
+        let accepted_at = Timestamp::from_millis(1_000_000 + i64::from(number));
+        Entry {
+            id: id(number),
+            event: EventId::new(&format!("e{number}")).expect("an id"),
+            kind: EventType::new(if number.is_multiple_of(10) { "mention" } else { "note" }).expect("a type"),
+            user: None,
+            source: Source::default(),
+            webhook: WebhookId::new(&format!("wh{}", number % 7)).expect("an id"),
+            accepted_at,
+            generation: 0,
+            attempts: 0,
+            parks: 0,
+            state: DeliveryState::Delivered,
+            reason: None,
+            changed_at: accepted_at.plus(after),
+            due: None,
+            attempt: None,
+            body: None,
+        }
+    }
+
+    struct File {
+        connection: Connection,
+        progress: Progress,
+    }
+
+    impl File {
+        fn new() -> Self {
+            let connection = Connection::open_in_memory().expect("open");
+            STEPS.iter().for_each(|step| connection.execute_batch(step).expect("schema"));
+            Self { connection, progress: Progress::default() }
+        }
+
+        fn write(&mut self, entries: &[Entry]) {
+            write(&mut self.connection, &mut self.progress, entries, "here/1").expect("written");
+        }
+
+        /// Prunes until nothing goes any more.
+        fn prune(&mut self, oldest: Timestamp, count_max: u64) {
+            while prune_step(&mut self.connection, &mut self.progress, oldest, count_max).expect("pruned").deliveries
+                > 0
+            {}
+        }
+
+        fn left(&self) -> HashSet<String> {
+            let mut statement = self.connection.prepare("SELECT delivery_id FROM deliveries").expect("asked");
+            statement.query_map([], |row| row.get(0)).expect("asked").map(|id| id.expect("an id")).collect()
+        }
+
+        fn number(&self, sql: &str) -> u64 {
+            self.connection.query_row(sql, [], |row| row.get(0)).expect(sql)
+        }
+
+        /// How many rows have not both their marks, or cannot be found by their ids.
+        fn lost(&self) -> usize {
+            let sql =
+                "SELECT count(*) FROM deliveries WHERE (webhook, number >> 22) NOT IN (SELECT * FROM webhook_marks)
+                OR (type, number >> 22) NOT IN (SELECT * FROM type_marks)";
+            let is_lost = |id: &&String| packs::find(&self.connection, packs::BY_ID, id).expect("asked").is_empty();
+            let unmarked = usize::try_from(self.number(sql)).expect("few");
+            unmarked + self.left().iter().filter(is_lost).count()
+        }
+    }
+
+    fn ids(numbers: impl IntoIterator<Item = u32>) -> HashSet<String> {
+        numbers.into_iter().map(|number| id(number).as_str().to_owned()).collect()
+    }
+
+    #[test]
+    fn those_that_changed_longest_ago_go_whether_they_changed_late_or_not() {
+        let mut file = File::new();
+        // One in 100 changed a day late.
+        let is_late = |number: &u32| number.is_multiple_of(100);
+        let day = 24 * 60 * MINUTE;
+        file.write(&(0..3000).map(|n| entry(n, if is_late(&n) { day } else { MINUTE })).collect::<Vec<_>>());
+        file.prune(Timestamp::from_millis(0), 1000);
+        let late = (0..3000).filter(is_late);
+        assert_eq!(file.left(), ids((2021..3000).filter(|n| !is_late(n)).chain(late)));
+        assert_eq!(file.lost(), 0);
+
+        // What comes behind the front, and what changes there, goes in its turn.
+        file.write(&(0..50).map(|number| entry(number, 2 * day)).collect::<Vec<_>>());
+        file.write(&[entry(77, MINUTE)]);
+        assert_eq!(file.lost(), 0);
+        file.prune(Timestamp::from_millis(1_000_000).plus(day + Duration::from_millis(10_000)), 1_000_000);
+        assert_eq!(file.left(), ids(0..50));
+        assert_eq!(file.lost(), 0);
+    }
+
+    #[test]
+    fn of_rows_that_have_gone_neither_marks_nor_packs_are_left_after_a_while() {
+        let mut file = File::new();
+        for first in (0..30_000).step_by(1500) {
+            file.write(&(first..first + 1500).map(|number| entry(number, MINUTE)).collect::<Vec<_>>());
+            file.prune(Timestamp::from_millis(0), 2000);
+        }
+        assert_eq!(file.lost(), 0);
+        let marks = file.number("SELECT count(*) FROM webhook_marks");
+        assert!(marks < 3 * 2000, "{marks} marks of 2,000 rows");
+        let packs = file.number("SELECT count(*) FROM id_packs");
+        assert!(packs < 8, "{packs} packs of 2,000 rows");
+        assert_eq!(file.number("SELECT count(*) FROM id_packs JOIN event_packs USING (number)"), packs);
+    }
 }

@@ -1,13 +1,14 @@
 //! The history's tables in its file.
 //!
 //! What is noted for a delivery costs as little as can be, since it is noted for each: a row, in the order of time, with the latest
-//! attempt in it, and an entry in some small indexes.
+//! attempt in it, and hardly anything beside it.
 //! - A delivery's number is its place ([`super::place`]): the moment at which its event was taken in, then some bits of its id. So
 //!   rows lie in the order of listings, every index has that order too, as all of SQLite's end in the row's number, and who
 //!   knows a delivery finds its row without an index.
-//! - Ids are random: in an index of their own each would change a page somewhere. So they are in order within a block, which is
-//!   [`BLOCK_ROWS`] rows that were written one after the other: what is written now lies together, and who searches an id
-//!   asks one block after the other.
+//! - Where deliveries to a webhook, and events of a type, lie is marked for each slot of some milliseconds ([`super::marks`]).
+//! - In which rows ids are is packed, some thousand at a time ([`super::packs`]).
+//! - Indexed are only those that are few: what is not delivered, by its state, and what changed long after its event was taken in, by
+//!   when ([`super::retention`]).
 //! - `attempts` are all attempts; those before the latest have a table of their own.
 //! - `history_rows` counts, so that nobody has to.
 
@@ -25,10 +26,7 @@ pub(super) const PART: &str = "history";
 /// How long a statement waits for another's lock. Less than for other files: what waits is in memory.
 const BUSY_MAX: Duration = Duration::from_secs(1);
 
-pub(in crate::record::history) const STEPS: &[&str] = &[FIRST_STEP, bodies::STEP, BY_PLACE_STEP];
-
-/// How many rows, of those written one after the other, a block has, about: as many as one transaction writes.
-pub(super) const BLOCK_ROWS: u64 = 8192;
+pub(in crate::record::history) const STEPS: &[&str] = &[FIRST_STEP, bodies::STEP, BY_PLACE_STEP, SPARSE_STEP];
 
 const FIRST_STEP: &str = "
     CREATE TABLE deliveries (
@@ -152,6 +150,34 @@ const BY_PLACE_STEP: &str = "
         deliveries = (SELECT count(*) FROM deliveries), attempts = (SELECT count(*) FROM attempts);
 ";
 
+/// Marks and packs in place of indexes that have an entry for each row. The numbers are those of [`super::marks`] and
+/// [`super::retention`]. Rows that are there wait to be packed by whoever writes.
+const SPARSE_STEP: &str = "
+    CREATE TABLE webhook_marks (
+        marked TEXT NOT NULL, -- a webhook
+        slot INTEGER NOT NULL, -- the number of a delivery to it, without its last 22 bits
+        PRIMARY KEY (marked, slot)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO webhook_marks SELECT DISTINCT webhook, number >> 22 FROM deliveries ORDER BY 1, 2;
+    CREATE TABLE type_marks (marked TEXT NOT NULL, slot INTEGER NOT NULL, PRIMARY KEY (marked, slot)) STRICT, WITHOUT ROWID;
+    INSERT INTO type_marks SELECT DISTINCT type, number >> 22 FROM deliveries ORDER BY 1, 2;
+    CREATE TABLE id_packs (
+        number INTEGER PRIMARY KEY,
+        entries BLOB NOT NULL -- of deliveries, in order: 4 bytes FNV-1a of the id, 8 bytes number
+    ) STRICT;
+    CREATE TABLE event_packs (number INTEGER PRIMARY KEY, entries BLOB NOT NULL) STRICT; -- the same of events' ids
+    CREATE TABLE unpacked (number INTEGER PRIMARY KEY) STRICT; -- of deliveries that are in no pack yet
+    INSERT INTO unpacked SELECT number FROM deliveries;
+    DROP INDEX deliveries_by_id;
+    DROP INDEX deliveries_by_event;
+    DROP INDEX deliveries_by_webhook;
+    DROP INDEX deliveries_by_type;
+    DROP INDEX deliveries_by_change;
+    CREATE INDEX deliveries_changed_late ON deliveries (changed_at) WHERE changed_at > accepted_at + 60000;
+    ALTER TABLE deliveries DROP COLUMN block;
+    ALTER TABLE history_rows DROP COLUMN ever;
+";
+
 /// Opens the file to write, making it and the tables where they are absent.
 pub(super) fn open_to_write(path: &Path) -> Result<Connection, SqliteError> {
     let mut connection = sqlite::open(path)?;
@@ -233,5 +259,32 @@ mod tests {
             ["14 1"]
         );
         assert_eq!(texts("SELECT deliveries || ' ' || attempts || ' ' || ever FROM history_rows"), ["8 14 8192"]);
+    }
+
+    #[test]
+    fn what_had_indexes_is_marked_and_waits_to_be_packed() {
+        let connection = Connection::open_in_memory().expect("open");
+        STEPS[..3].iter().for_each(|step| connection.execute_batch(step).expect("older schema"));
+        connection
+            .execute_batch(
+                "INSERT INTO deliveries (number, delivery_id, event_id, type, source, webhook, accepted_at, generation, attempts, parks,
+                     state, changed_at, block)
+                 SELECT (value << 20) + value % 3, 'msg_' || value, 'e' || value, iif(value % 2, 'note', 'mention'), 'default',
+                     'wh' || (value % 3), value, 0, 1, 0, 'delivered', value + iif(value = 7, 60001, 60000), 0
+                 FROM json_each('[1,2,3,4,5,6,7,8]');",
+            )
+            .expect("written");
+
+        connection.execute_batch(SPARSE_STEP).expect("migrated");
+
+        let text = |sql: &str| -> String { connection.query_row(sql, [], |row| row.get(0)).expect("asked") };
+        // The slots are of 4 milliseconds.
+        let marks = "SELECT group_concat(marked || ' ' || slot) FROM";
+        assert_eq!(text(&format!("{marks} webhook_marks")), "wh0 0,wh0 1,wh1 0,wh1 1,wh2 0,wh2 1,wh2 2");
+        assert_eq!(text(&format!("{marks} type_marks")), "mention 0,mention 1,mention 2,note 0,note 1");
+        assert_eq!(text("SELECT count(*) || '' FROM deliveries JOIN unpacked USING (number)"), "8");
+        let late = "SELECT group_concat(delivery_id) FROM deliveries INDEXED BY deliveries_changed_late
+            WHERE changed_at > accepted_at + 60000";
+        assert_eq!(text(late), "msg_7");
     }
 }

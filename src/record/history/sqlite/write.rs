@@ -2,25 +2,26 @@
 //!
 //! Most entries are the first of their delivery, and nearly all of these are its last too: they cost one statement. Only what
 //! finds its place taken reads what is there. Entries are written in the order of their places, so that rows are put at the end
-//! of their pages and not between others.
+//! of their pages and not between others. What most entries have in common, SQLite is told once ([`Add`]).
 
 use std::collections::HashMap;
 
-use rusqlite::types::{Null, ToSqlOutput};
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, TransactionBehavior, params_from_iter};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, TransactionBehavior};
 
 use super::bodies::{add_bytes, put_body};
 use super::place::place_of;
-use super::schema::BLOCK_ROWS;
+use super::retention::Progress;
+use super::{marks, packs};
 use crate::model::{DeliveryState, EventId, Outcome};
 use crate::record::history::sink::Rows;
 use crate::record::history::{Attempted, Entry};
 
 const ADD: &str = "
     INSERT INTO deliveries (number, delivery_id, event_id, type, user_id, source, webhook, accepted_at, generation, attempts, parks,
-        state, reason, changed_at, due_at, body, block, last_generation, last_attempt, started_at, took_us, outcome, status,
+        state, reason, changed_at, due_at, body, last_generation, last_attempt, started_at, took_us, outcome, status,
         error, response, worker)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)
     ON CONFLICT (number) DO NOTHING
 ";
 
@@ -62,11 +63,20 @@ const DELIVERED_AFTER_ALL: &str = "
 /// A transaction under way.
 struct Writing<'a> {
     transaction: &'a Transaction<'a>,
-    add: CachedStatement<'a>,
+    add: Add<'a>,
     worker: &'a str,
-    /// The block of what is added.
-    block: u64,
-    added: Rows,
+    /// The rows that were added, in the order of their numbers but for those whose place was taken.
+    added: Vec<(i64, &'a Entry)>,
+    attempts: u64,
+}
+
+/// How many values [`ADD`] has.
+const VALUES: usize = 25;
+
+/// The statement [`ADD`] with the values that it was given last: only what differs is given anew.
+struct Add<'a> {
+    statement: CachedStatement<'a>,
+    given: [Option<ValueRef<'a>>; VALUES],
 }
 
 /// What a place has.
@@ -78,15 +88,19 @@ struct Kept {
 }
 
 /// Writes `entries`, all or none, and tells how many rows there are then.
-pub(super) fn write(connection: &mut Connection, entries: &[Entry], worker: &str) -> rusqlite::Result<Rows> {
+pub(super) fn write(
+    connection: &mut Connection,
+    progress: &mut Progress,
+    entries: &[Entry],
+    worker: &str,
+) -> rusqlite::Result<Rows> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let ever: u64 = transaction.query_row("SELECT max(ever, 0) FROM history_rows", [], |row| row.get(0))?;
     let mut writing = Writing {
         transaction: &transaction,
-        add: transaction.prepare_cached(ADD)?,
+        add: Add { statement: transaction.prepare_cached(ADD)?, given: [None; VALUES] },
         worker,
-        block: ever / BLOCK_ROWS,
-        added: Rows::default(),
+        added: Vec::with_capacity(entries.len()),
+        attempts: 0,
     };
     let mut body_bytes = 0;
     let mut bodies: HashMap<&EventId, i64> = HashMap::new();
@@ -98,16 +112,20 @@ pub(super) fn write(connection: &mut Connection, entries: &[Entry], worker: &str
         }
     }
     for (place, entry) in by_place(entries) {
-        writing.put(place, entry, bodies.get(&entry.event).copied())?;
+        let body = if bodies.is_empty() { None } else { bodies.get(&entry.event).copied() };
+        let number = writing.put(place, entry, body)?;
+        progress.wrote(number, entry);
     }
     if body_bytes > 0 {
         add_bytes(&transaction, body_bytes)?;
     }
-    let added = writing.added;
+    let (added, attempts) = (std::mem::take(&mut writing.added), writing.attempts);
     drop(writing);
-    let sql = "UPDATE history_rows SET deliveries = deliveries + ?1, attempts = attempts + ?2, ever = ever + ?1
-        RETURNING deliveries, attempts";
-    let rows = transaction.query_row(sql, (added.deliveries, added.attempts), |row| {
+    marks::put(&transaction, &added)?;
+    packs::put(&transaction, &added)?;
+    let sql =
+        "UPDATE history_rows SET deliveries = deliveries + ?1, attempts = attempts + ?2 RETURNING deliveries, attempts";
+    let rows = transaction.query_row(sql, (added.len() as u64, attempts), |row| {
         Ok(Rows { deliveries: row.get(0)?, attempts: row.get(1)? })
     })?;
     transaction.commit()?;
@@ -127,55 +145,76 @@ fn far(entry: &Entry) -> (u32, u32, bool, u32) {
     (entry.generation, entry.attempts, entry.state != DeliveryState::Waiting, entry.parks)
 }
 
-impl Writing<'_> {
-    /// Writes how far the delivery that wants `place` has come, unless it is known to have come further, and its attempt unless it is there.
-    fn put(&mut self, mut place: i64, entry: &Entry, body: Option<i64>) -> rusqlite::Result<()> {
+impl<'a> Add<'a> {
+    /// Adds the delivery at `place`, if that is free.
+    fn run(&mut self, place: i64, entry: &'a Entry, body: Option<i64>, worker: &'a str) -> rusqlite::Result<bool> {
+        let attempt = entry.attempt.as_ref();
+        let values: [ValueRef<'a>; VALUES] = [
+            ValueRef::Integer(place),
+            text(entry.id.as_str()),
+            text(entry.event.as_str()),
+            text(entry.kind.as_str()),
+            optional(entry.user.as_ref(), |user| text(user.as_str())),
+            text(entry.source.as_str()),
+            text(entry.webhook.as_str()),
+            ValueRef::Integer(entry.accepted_at.as_millis()),
+            integer(entry.generation),
+            integer(entry.attempts),
+            integer(entry.parks),
+            text(entry.state.as_str()),
+            optional(entry.reason, text),
+            ValueRef::Integer(entry.changed_at.as_millis()),
+            optional(entry.due, |due| ValueRef::Integer(due.as_millis())),
+            optional(body, ValueRef::Integer),
+            optional(attempt, |_| integer(entry.generation)),
+            optional(attempt, |attempt| integer(attempt.number)),
+            optional(attempt, |attempt| ValueRef::Integer(attempt.started_at.as_millis())),
+            optional(attempt, |attempt| ValueRef::Integer(took_us(attempt))),
+            optional(attempt, |attempt| text(attempt.outcome.as_str())),
+            optional(attempt.and_then(|attempt| attempt.status), integer),
+            optional(attempt, |attempt| text(&attempt.error)),
+            optional(attempt, |attempt| text(&attempt.response)),
+            optional(attempt, |_| text(worker)),
+        ];
+        for (index, (value, given)) in values.into_iter().zip(&mut self.given).enumerate() {
+            if *given != Some(value) {
+                self.statement.raw_bind_parameter(index + 1, ToSqlOutput::Borrowed(value))?;
+                *given = Some(value);
+            }
+        }
+        Ok(self.statement.raw_execute()? > 0)
+    }
+}
+
+fn text(text: &str) -> ValueRef<'_> {
+    ValueRef::Text(text.as_bytes())
+}
+
+fn integer(number: impl Into<i64>) -> ValueRef<'static> {
+    ValueRef::Integer(number.into())
+}
+
+fn optional<'a, T>(value: Option<T>, of: impl FnOnce(T) -> ValueRef<'a>) -> ValueRef<'a> {
+    value.map_or(ValueRef::Null, of)
+}
+
+impl<'a> Writing<'a> {
+    /// Writes how far the delivery that wants `place` has come, unless it is known to have come further, and its attempt unless it is
+    /// there. Tells its row's number.
+    fn put(&mut self, mut place: i64, entry: &'a Entry, body: Option<i64>) -> rusqlite::Result<i64> {
         loop {
-            if self.add(place, entry, body)? {
-                self.added.deliveries += 1;
-                self.added.attempts += u64::from(entry.attempt.is_some());
-                return Ok(());
+            if self.add.run(place, entry, body, self.worker)? {
+                self.added.push((place, entry));
+                self.attempts += u64::from(entry.attempt.is_some());
+                return Ok(place);
             }
             let Some(kept) = self.at(place, entry)? else { continue };
             if kept.is_it {
-                return self.come_further(place, entry, body, &kept);
+                self.come_further(place, entry, body, &kept)?;
+                return Ok(place);
             }
             place = place.wrapping_add(1);
         }
-    }
-
-    /// Adds the delivery, if the place is free.
-    fn add(&mut self, place: i64, entry: &Entry, body: Option<i64>) -> rusqlite::Result<bool> {
-        let attempt = entry.attempt.as_ref();
-        let values: [ToSqlOutput<'_>; 26] = [
-            place.into(),
-            entry.id.as_str().into(),
-            entry.event.as_str().into(),
-            entry.kind.as_str().into(),
-            optional(entry.user.as_ref().map(|user| user.as_str())),
-            entry.source.as_str().into(),
-            entry.webhook.as_str().into(),
-            entry.accepted_at.as_millis().into(),
-            entry.generation.into(),
-            entry.attempts.into(),
-            entry.parks.into(),
-            entry.state.as_str().into(),
-            optional(entry.reason),
-            entry.changed_at.as_millis().into(),
-            optional(entry.due.map(|due| due.as_millis())),
-            optional(body),
-            i64::try_from(self.block).unwrap_or(i64::MAX).into(),
-            optional(attempt.map(|_| entry.generation)),
-            optional(attempt.map(|attempt| attempt.number)),
-            optional(attempt.map(|attempt| attempt.started_at.as_millis())),
-            optional(attempt.map(took_us)),
-            optional(attempt.map(|attempt| attempt.outcome.as_str())),
-            optional(attempt.and_then(|attempt| attempt.status)),
-            optional(attempt.map(|attempt| attempt.error.as_str())),
-            optional(attempt.map(|attempt| attempt.response.as_str())),
-            optional(attempt.map(|_| self.worker)),
-        ];
-        Ok(self.add.execute(params_from_iter(values))? > 0)
     }
 
     fn at(&self, place: i64, entry: &Entry) -> rusqlite::Result<Option<Kept>> {
@@ -216,7 +255,7 @@ impl Writing<'_> {
             Some((latest, _)) if which > latest => {
                 self.transaction.prepare_cached(KEEP_LATEST)?.execute([place])?;
                 self.put_attempt(PUT_LATEST, place, entry.generation, attempt)?;
-                self.added.attempts += 1;
+                self.attempts += 1;
             }
             Some((latest, delivered)) if which == latest => {
                 if delivers && !delivered {
@@ -228,9 +267,9 @@ impl Writing<'_> {
                 if added == 0 && delivers {
                     self.put_attempt(DELIVERED_AFTER_ALL, place, entry.generation, attempt)?;
                 }
-                self.added.attempts += added;
+                self.attempts += added;
             }
-            None => self.added.attempts += self.put_attempt(PUT_LATEST, place, entry.generation, attempt)?,
+            None => self.attempts += self.put_attempt(PUT_LATEST, place, entry.generation, attempt)?,
         }
         Ok(())
     }
@@ -255,10 +294,6 @@ impl Writing<'_> {
 
 fn took_us(attempt: &Attempted) -> i64 {
     i64::try_from(attempt.took.as_micros()).unwrap_or(i64::MAX)
-}
-
-fn optional<'a>(value: Option<impl Into<ToSqlOutput<'a>>>) -> ToSqlOutput<'a> {
-    value.map_or(ToSqlOutput::from(Null), Into::into)
 }
 
 #[cfg(test)]
@@ -308,6 +343,10 @@ mod tests {
         }
     }
 
+    fn write(connection: &mut Connection, entries: &[Entry]) -> rusqlite::Result<Rows> {
+        super::write(connection, &mut Progress::default(), entries, "here/1")
+    }
+
     fn file() -> Connection {
         let connection = Connection::open_in_memory().expect("open");
         STEPS.iter().for_each(|step| connection.execute_batch(step).expect("schema"));
@@ -327,10 +366,10 @@ mod tests {
         let (first, second, third) = (id("aaab7"), id("aaab2"), id("aaac"));
         let waiting = |id: &DeliveryId| entry(id.clone(), 1, DeliveryState::Waiting);
         let entries = [waiting(&first), waiting(&second), waiting(&third)];
-        let rows = write(&mut connection, &entries, "here/1").expect("written");
+        let rows = write(&mut connection, &entries).expect("written");
         assert_eq!(rows, Rows { deliveries: 3, attempts: 3 });
         let again = [second.clone(), third.clone()].map(|id| entry(id, 2, DeliveryState::Delivered));
-        let rows = write(&mut connection, &again, "here/1").expect("written");
+        let rows = write(&mut connection, &again).expect("written");
         assert_eq!(rows, Rows { deliveries: 3, attempts: 5 });
         let text = |id: &DeliveryId| id.as_str().to_owned();
         let expected = [
@@ -346,7 +385,7 @@ mod tests {
         let mut connection = file();
         for number in [2, 1, 4, 3, 2, 4] {
             let entry = entry(id("b"), number, DeliveryState::Waiting);
-            write(&mut connection, &[entry], "here/1").expect("written");
+            write(&mut connection, &[entry]).expect("written");
         }
         let sql = "SELECT group_concat(attempt) FROM (SELECT attempt FROM attempts ORDER BY attempt)";
         let all: String = connection.query_row(sql, [], |row| row.get(0)).expect("asked");
