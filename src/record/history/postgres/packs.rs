@@ -33,7 +33,7 @@ pub(super) async fn put(statements: &mut Statements, added: &[(Key, &Entry)]) ->
         let ids = pack::of(added.iter().map(|(key, entry)| (entry.id.as_str(), key.accepted_at)));
         let events = pack::of(added.iter().map(|(key, entry)| (entry.event.as_str(), key.accepted_at)));
         put_pack(statements, &ids, &events).await?;
-    } else {
+    } else if !added.is_empty() {
         let (moments, ties): (Vec<i64>, Vec<i64>) = added.iter().map(|(key, _)| (key.accepted_at, key.tie)).unzip();
         statements.execute(WAIT, &[&moments, &ties]).await?;
     }

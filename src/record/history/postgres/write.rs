@@ -149,8 +149,8 @@ pub(super) async fn write(session: &mut Session, entries: &[Entry], worker: &str
     attempts += put(&mut transaction, &changes, worker).await?;
     let new: Vec<(Key, &Entry)> =
         merged.iter().filter(|(key, _)| added.contains(key)).map(|(key, merged)| (*key, merged.furthest)).collect();
+    packs::put(&mut transaction, &new).await?;
     if !new.is_empty() {
-        packs::put(&mut transaction, &new).await?;
         marks::put(&mut transaction, &new).await?;
     }
     let deliveries = i64::try_from(new.len()).unwrap_or(i64::MAX);
