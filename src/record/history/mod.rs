@@ -37,7 +37,7 @@ pub use kept::{KeptAttempt, KeptDelivery};
 pub use page::{HistoryCursor, HistoryCursorError, HistoryFilter, HistoryPage};
 pub use read::{ATTEMPTS_MAX, Erased, HISTORY_PAGE_MAX, HistoryReader, WithEvent};
 pub use shape::{AttemptShape, DeliveryLineShape, DeliveryShape};
-pub use waiting::WAITING_BYTES_MAX;
+pub use sink::WAITING_BYTES_MAX;
 pub use writer::WRITE_EVERY;
 
 use self::postgres::PostgresSink;

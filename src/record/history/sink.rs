@@ -7,6 +7,28 @@ use crate::record::RecordError;
 /// Deliveries removed in one step of pruning at most, so that nobody waits for it for long.
 pub(super) const STEP_ROWS: usize = 500;
 
+/// Bytes of what waits to be written and is being written, at most, in any store: with PostgreSQL. Some 160,000 entries, or 20,000
+/// with the longest answers.
+pub const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// How the writer goes about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pace {
+    /// How many times as long as a group took it rests after it, when much is to be written.
+    pub(super) rest: u32,
+    /// Bytes of what waits and is being written, at most.
+    pub(super) waiting_bytes_max: usize,
+}
+
+impl Pace {
+    /// For a file: what is written costs so little that it need not rest.
+    pub(super) const FILE: Self = Self { rest: 0, waiting_bytes_max: WAITING_BYTES_MAX / 4 };
+
+    /// For a server, whose processors are perhaps those that deliver: four fifths of the time are theirs. What comes in a burst
+    /// waits meanwhile, so more of it may.
+    pub(super) const SERVER: Self = Self { rest: 4, waiting_bytes_max: WAITING_BYTES_MAX };
+}
+
 /// How many rows there are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Rows {
@@ -26,6 +48,9 @@ pub(super) struct Pruned {
 /// Worked by one thread, which each call may keep waiting. What fails is tried again, and may then find another world: a sink
 /// opens anew what is gone.
 pub(super) trait Sink: Send {
+    /// How the writer goes about it.
+    fn pace(&self) -> Pace;
+
     /// Sees to it that what is written gets there.
     ///
     /// # Errors

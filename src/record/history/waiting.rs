@@ -8,14 +8,11 @@ use tokio::sync::oneshot;
 use super::entry::Entry;
 use crate::record::RecordError;
 
-/// Bytes of what waits to be written and is being written, at most: some 40,000 entries, or 5,000 with the longest answers.
-pub const WAITING_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The part of what may wait at which the writer does not pause any more.
+const BUSY_PART: usize = 8;
 
-/// Bytes of what waits at which the writer does not pause any more: it is written as fast as it can be.
-const BUSY_BYTES: usize = WAITING_BYTES_MAX / 8;
-
-/// Bytes of what waits at which no more bodies are put to it: what happened counts for more.
-const BODIES_BYTES: usize = WAITING_BYTES_MAX / 2;
+/// The part of what may wait at which no more bodies are put to it: what happened counts for more.
+const BODIES_PART: usize = 2;
 
 /// Who waits for what was noted to be written.
 pub(super) type Flush = oneshot::Sender<Result<(), RecordError>>;
@@ -33,6 +30,7 @@ struct Held {
     entries: Vec<Entry>,
     /// Of `entries` and of what the writer has taken and not yet written.
     bytes: usize,
+    bytes_max: usize,
     count: u64,
     flushes: Vec<Flush>,
     gap: Option<Gap>,
@@ -76,8 +74,9 @@ pub(super) struct Call {
 
 impl Waiting {
     /// Nothing yet; of bodies so many bytes a second are taken.
-    pub(super) fn taking_bodies(per_second: usize) -> Self {
-        let held = Held { bodies: Bodies { per_second, ..Bodies::default() }, ..Held::default() };
+    pub(super) fn new(bytes_max: usize, bodies_per_second: usize) -> Self {
+        let bodies = Bodies { per_second: bodies_per_second, ..Bodies::default() };
+        let held = Held { bytes_max, bodies, ..Held::default() };
         Self { held: Mutex::new(held), called: Condvar::new() }
     }
 
@@ -92,7 +91,7 @@ impl Waiting {
             entry.body = None;
         }
         let bytes = entry.bytes();
-        if held.closed || held.bytes + bytes > WAITING_BYTES_MAX {
+        if held.closed || held.bytes + bytes > held.bytes_max {
             let is_first = held.gap.is_none();
             held.gap.get_or_insert_default().missing += 1;
             return Err(is_first);
@@ -100,7 +99,7 @@ impl Waiting {
         held.bytes += bytes;
         held.count += 1;
         let was_empty = held.entries.is_empty();
-        let is_much = held.bytes >= BUSY_BYTES && held.bytes - bytes < BUSY_BYTES;
+        let is_much = held.bytes >= held.busy_bytes() && held.bytes - bytes < held.busy_bytes();
         held.entries.push(entry);
         drop(held);
         if was_empty || is_much {
@@ -151,13 +150,20 @@ impl Waiting {
         let until = Instant::now() + pause;
         let mut held = self.held();
         // Entries that come meanwhile are what the pause is for.
-        while held.flushes.is_empty() && !held.closed && (is_failing || held.bytes < BUSY_BYTES) {
+        while held.flushes.is_empty() && !held.closed && (is_failing || held.bytes < held.busy_bytes()) {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;
             }
             held = self.called.wait_timeout(held, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// Waits for `rest`, whatever waits, less when somebody wants to be answered or it ends.
+    pub(super) fn rest(&self, rest: Duration) {
+        let is_wanted = |held: &mut Held| held.flushes.is_empty() && !held.closed;
+        let _wanted_or_not =
+            self.called.wait_timeout_while(self.held(), rest, is_wanted).unwrap_or_else(PoisonError::into_inner);
     }
 
     /// Those were written: there is room again.
@@ -193,8 +199,13 @@ impl Waiting {
 }
 
 impl Held {
+    /// Bytes of what waits at which it is written without a pause.
+    fn busy_bytes(&self) -> usize {
+        self.bytes_max / BUSY_PART
+    }
+
     fn has_room_for_body(&mut self, bytes: usize) -> bool {
-        self.bytes < BODIES_BYTES && self.bodies.has_room(bytes, Instant::now())
+        self.bytes < self.bytes_max / BODIES_PART && self.bodies.has_room(bytes, Instant::now())
     }
 }
 
@@ -224,6 +235,20 @@ mod tests {
         let has_room = bodies.has_room(bytes, now);
         bodies.owed += if has_room { bytes } else { 0 };
         has_room
+    }
+
+    #[test]
+    fn a_rest_is_taken_whole_unless_somebody_wants_to_be_answered() {
+        let waiting = Waiting::new(1 << 20, 0);
+        let rest = |rest| {
+            let began = Instant::now();
+            waiting.rest(rest);
+            began.elapsed()
+        };
+        let short = Duration::from_millis(20);
+        assert!(rest(short) >= short);
+        let _asked = waiting.flush();
+        assert!(rest(Duration::from_secs(600)) < Duration::from_secs(300));
     }
 
     #[test]

@@ -54,7 +54,8 @@ impl Writer {
         clock: SharedClock,
         telemetry: SharedTelemetry,
     ) -> Self {
-        let waiting = Arc::new(Waiting::taking_bodies(policy.bodies.map_or(0, |bodies| bodies.bytes_per_second)));
+        let bodies_per_second = policy.bodies.map_or(0, |bodies| bodies.bytes_per_second);
+        let waiting = Arc::new(Waiting::new(sink.pace().waiting_bytes_max, bodies_per_second));
         let bodies = policy.bodies;
         let retention = HistoryRetention {
             age: policy.age,
@@ -88,7 +89,7 @@ impl Writer {
             if closed && failing {
                 return;
             }
-            let done = self.work();
+            let done = self.work(flushes.is_empty() && !closed);
             for flush in flushes {
                 let _asker_may_be_gone = flush.send(done.clone());
             }
@@ -110,11 +111,15 @@ impl Writer {
         }
     }
 
-    /// Writes what was taken, and removes some of what is past retention.
-    fn work(&mut self) -> Result<(), RecordError> {
+    /// Writes what was taken, and removes some of what is past retention; rests between groups if it `may_rest`.
+    fn work(&mut self, may_rest: bool) -> Result<(), RecordError> {
         while !self.batch.is_empty() {
+            let began = Instant::now();
             self.write_group()?;
             self.prune(PRUNE_STEPS_PER_GROUP)?;
+            if may_rest {
+                self.waiting.rest(began.elapsed() * self.sink.pace().rest);
+            }
         }
         // Also when nothing came: that the file can be used again is to be known.
         self.sink.ready()?;

@@ -289,7 +289,7 @@ async fn what_is_wrong_with_a_request_for_deliveries_is_a_problem_that_names_it(
         ("/v1/deliveries?limit=1&limit=2".to_owned(), 400, "limit"),
         ("/v1/endpoints?sort=worst".to_owned(), 400, "sort"),
         (format!("/v1/deliveries/{unknown}?full=1"), 400, "full"),
-        (format!("/v1/deliveries/{no_id}"), 400, ""),
+        (format!("/v1/deliveries/{no_id}"), 400, "id"),
         (format!("/v1/deliveries/{unknown}"), 404, ""),
     ] {
         let (found, content, problem) = ask(&path, Some(TOKEN)).await;

@@ -22,7 +22,7 @@ use self::retention::Progress;
 use self::schema::PART;
 pub(super) use self::schema::STEPS;
 use super::entry::Entry;
-use super::sink::{Pruned, Rows, Sink};
+use super::sink::{Pace, Pruned, Rows, Sink};
 use crate::model::Timestamp;
 use crate::postgres::{Postgres, PostgresError};
 use crate::record::RecordError;
@@ -61,6 +61,10 @@ impl PostgresSink {
 }
 
 impl Sink for PostgresSink {
+    fn pace(&self) -> Pace {
+        Pace::SERVER
+    }
+
     fn ready(&mut self) -> Result<(), RecordError> {
         Ok(self.runtime.block_on(self.tables.session()).map(drop)?)
     }

@@ -22,7 +22,7 @@ pub(super) use self::schema::STEPS;
 use self::schema::open_to_write;
 use self::write::write;
 use super::entry::Entry;
-use super::sink::{Pruned, Rows, Sink};
+use super::sink::{Pace, Pruned, Rows, Sink};
 use crate::model::Timestamp;
 use crate::record::RecordError;
 use crate::sqlite::{FileIdentity, SqliteError};
@@ -67,6 +67,10 @@ impl SqliteSink {
 }
 
 impl Sink for SqliteSink {
+    fn pace(&self) -> Pace {
+        Pace::FILE
+    }
+
     fn ready(&mut self) -> Result<(), RecordError> {
         Ok(self.open().map(drop)?)
     }
