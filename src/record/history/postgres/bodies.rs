@@ -56,13 +56,13 @@ const PRUNE: &str = "
     SELECT count(*), coalesce(sum(bytes), 0)::BIGINT FROM gone
 ";
 
-/// Writes the bodies that `entries` have, those that are not there.
-pub(super) async fn put(statements: &mut Statements, entries: &[Entry]) -> Result<(), PostgresError> {
+/// Writes the bodies that `entries` have, those that are not there. Tells how many bytes these have, which are not counted yet.
+pub(super) async fn put(statements: &mut Statements, entries: &[Entry]) -> Result<i64, PostgresError> {
     // In the order of their ids, each once.
     let of_entry = |entry| Some((body_of(entry)?.0, (entry, body_of(entry)?.1)));
     let bodies: BTreeMap<&str, (&Entry, &KeptBody)> = entries.iter().filter_map(of_entry).collect();
     if bodies.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let each = || bodies.values();
     let ids: Vec<&str> = bodies.keys().copied().collect();
@@ -73,11 +73,7 @@ pub(super) async fn put(statements: &mut Statements, entries: &[Entry]) -> Resul
     let kept: Vec<i64> = each().map(|(entry, _)| entry.changed_at.as_millis()).collect();
     let bytes: Vec<&[u8]> = each().map(|(_, body)| &body.bytes[..]).collect();
     let row = statements.query_opt(PUT, &[&ids, &users, &sources, &servers, &created, &kept, &bytes]).await?;
-    let added: i64 = row.map_or(0, |row| row.get(0));
-    if added > 0 {
-        statements.execute(ADD_BYTES, &[&added]).await?;
-    }
-    Ok(())
+    Ok(row.map_or(0, |row| row.get(0)))
 }
 
 fn body_of(entry: &Entry) -> Option<(&str, &KeptBody)> {

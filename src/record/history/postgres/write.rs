@@ -79,7 +79,9 @@ const PUT_EARLIER: &str = "
     RETURNING xmax = 0 -- no transaction has changed or locked it before: it is new
 ";
 
-const COUNT: &str = "UPDATE history_rows SET deliveries = deliveries + $1, attempts = attempts + $2
+/// Last, since whoever writes or prunes waits for it.
+const COUNT: &str = "UPDATE history_rows SET deliveries = deliveries + $1, attempts = attempts + $2,
+        body_bytes = greatest(body_bytes + $3, 0)
     RETURNING deliveries, attempts";
 
 /// An attempt among those of its delivery: generation, and number.
@@ -129,7 +131,7 @@ struct Changes<'a> {
 pub(super) async fn write(session: &mut Session, entries: &[Entry], worker: &str) -> Result<Rows, PostgresError> {
     let mut transaction = session.transaction().await?;
     transaction.batch(BEGIN).await?;
-    bodies::put(&mut transaction, entries).await?;
+    let body_bytes = bodies::put(&mut transaction, entries).await?;
     let merged = merged(entries);
     let added = add(&mut transaction, &merged, worker).await?;
     let mut changes = Changes::default();
@@ -154,7 +156,7 @@ pub(super) async fn write(session: &mut Session, entries: &[Entry], worker: &str
         marks::put(&mut transaction, &new).await?;
     }
     let deliveries = i64::try_from(new.len()).unwrap_or(i64::MAX);
-    let row = transaction.query_opt(COUNT, &[&deliveries, &attempts]).await?;
+    let row = transaction.query_opt(COUNT, &[&deliveries, &attempts, &body_bytes]).await?;
     transaction.commit().await?;
     Ok(row.map_or(Rows::default(), |row| Rows { deliveries: natural(row.get(0)), attempts: natural(row.get(1)) }))
 }

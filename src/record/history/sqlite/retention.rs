@@ -3,6 +3,8 @@
 //! Nearly all deliveries end soon after their event was taken in, and rows lie in the order of that. So these go from the front of the
 //! table, and only the others, which changed late, have an index by when they changed.
 
+use std::time::{Duration, Instant};
+
 use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
 
 use super::{marks, packs};
@@ -13,11 +15,16 @@ use crate::record::history::sink::{Pruned, Rows, STEP_ROWS};
 /// A delivery changed late if it did more than so many milliseconds after its event was taken in. The index says so too.
 const LATE_MS: i64 = 60_000;
 
+/// How long it is remembered where pruning was: other processes may write before that.
+const REMEMBERED: Duration = Duration::from_secs(60);
+
 /// How far pruning has come, for as long as a file is open.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    /// Below this number are only rows that changed late.
+    /// Below this number are only rows that changed late, as far as is known.
     front: i64,
+    /// Since when that is.
+    front_since: Option<Instant>,
     webhook_marks: marks::Swept,
     type_marks: marks::Swept,
     packs: i64,
@@ -54,6 +61,9 @@ pub(super) fn prune_step(
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let before = rows(&transaction)?;
     let (mut now, mut gone) = (before, 0);
+    if progress.front_since.is_none_or(|since| since.elapsed() >= REMEMBERED) {
+        (progress.front, progress.front_since) = (0, Some(Instant::now()));
+    }
     let soon = soon_changed(&transaction, progress.front)?;
     let mut candidates = late_changed(&transaction)?;
     candidates.extend(&soon);
@@ -219,6 +229,20 @@ mod tests {
         file.prune(Timestamp::from_millis(1_000_000).plus(day + Duration::from_millis(10_000)), 1_000_000);
         assert_eq!(file.left(), ids(0..50));
         assert_eq!(file.lost(), 0);
+    }
+
+    #[test]
+    fn what_another_process_wrote_before_the_front_goes_once_that_is_forgotten() {
+        let mut file = File::new();
+        file.prune(Timestamp::from_millis(0), 1000);
+        write(&mut file.connection, &mut Progress::default(), &[entry(1, MINUTE)], "there/1").expect("written");
+        let long_after = Timestamp::from_millis(1_000_000_000);
+        file.prune(long_after, 1000);
+        assert_eq!(file.left(), ids([1]), "it is remembered that there was nothing");
+
+        file.progress.front_since = Instant::now().checked_sub(REMEMBERED);
+        file.prune(long_after, 1000);
+        assert_eq!(file.left(), HashSet::new());
     }
 
     #[test]

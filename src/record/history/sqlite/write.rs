@@ -30,6 +30,13 @@ const AT_PLACE: &str = "
     FROM deliveries WHERE number = ?1
 ";
 
+/// The places behind one in which a delivery may lie whose place was taken: so many of one moment would have to lie side by side.
+const BEHIND: &str = "
+    SELECT number FROM deliveries NOT INDEXED WHERE number > ?1 AND number <= ?1 + 1024 AND delivery_id = ?2 ORDER BY number LIMIT 1
+";
+
+const REMOVE: &str = "DELETE FROM deliveries WHERE number = ?1";
+
 const COME_FURTHER: &str = "
     UPDATE deliveries SET generation = ?2, attempts = ?3, parks = ?4, state = ?5, reason = ?6, changed_at = ?7, due_at = ?8,
         body = coalesce(body, ?9)
@@ -204,6 +211,12 @@ impl<'a> Writing<'a> {
     fn put(&mut self, mut place: i64, entry: &'a Entry, body: Option<i64>) -> rusqlite::Result<i64> {
         loop {
             if self.add.run(place, entry, body, self.worker)? {
+                // Whoever had taken its place may have been removed since: then it is there, further behind.
+                if let Some(behind) = self.behind(place, entry)? {
+                    self.transaction.prepare_cached(REMOVE)?.execute([place])?;
+                    place = behind;
+                    continue;
+                }
                 self.added.push((place, entry));
                 self.attempts += u64::from(entry.attempt.is_some());
                 return Ok(place);
@@ -215,6 +228,10 @@ impl<'a> Writing<'a> {
             }
             place = place.wrapping_add(1);
         }
+    }
+
+    fn behind(&self, place: i64, entry: &Entry) -> rusqlite::Result<Option<i64>> {
+        self.transaction.prepare_cached(BEHIND)?.query_row((place, entry.id.as_str()), |row| row.get(0)).optional()
     }
 
     fn at(&self, place: i64, entry: &Entry) -> rusqlite::Result<Option<Kept>> {
@@ -378,6 +395,18 @@ mod tests {
             (text(&third), 3, 2, "delivered".to_owned()),
         ];
         assert_eq!(written(&connection), expected);
+    }
+
+    #[test]
+    fn a_delivery_whose_place_became_free_goes_on_where_it_lies() {
+        let mut connection = file();
+        let (first, second, third) = (id("aaab7"), id("aaab2"), id("aaab3"));
+        let entries = [&first, &second, &third].map(|id| entry(id.clone(), 1, DeliveryState::Waiting));
+        write(&mut connection, &entries).expect("written");
+        connection.execute("DELETE FROM deliveries WHERE delivery_id <> ?1", [third.as_str()]).expect("removed");
+        let rows = write(&mut connection, &[entry(third.clone(), 2, DeliveryState::Delivered)]).expect("written");
+        assert_eq!(rows, Rows { deliveries: 3, attempts: 4 }, "none was added to those that were counted");
+        assert_eq!(written(&connection), [(third.as_str().to_owned(), 3, 2, "delivered".to_owned())]);
     }
 
     #[test]
