@@ -11,6 +11,18 @@ use crate::traces::TRACES_PATH;
 
 /// Headers that a collector may ask for: one has the token, another the tenant.
 const HEADERS_MAX: usize = 16;
+/// Headers that say how a request goes: with others it would not be understood.
+const NOT_TO_BE_SET: [&str; 9] = [
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "host",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
 /// Characters of a service's name.
 const SERVICE_CHARS_MAX: usize = 128;
 
@@ -110,6 +122,9 @@ fn headers(text: &str) -> Result<HeaderMap, String> {
             .ok_or_else(|| format!("number {number} of them is no name=value with an equals sign"))?;
         let name: HeaderName =
             name.trim().parse().map_err(|_| format!("the name of number {number} of them is no header's name"))?;
+        if NOT_TO_BE_SET.contains(&name.as_str()) {
+            return Err(format!("{name} is not to be set: it says how a request goes, and each has its own"));
+        }
         let value = percent_encoding::percent_decode_str(value.trim()).collect::<Vec<u8>>();
         let mut value = HeaderValue::from_bytes(&value)
             .map_err(|_| format!("the value of {name} has a character that no header carries"))?;
@@ -165,7 +180,7 @@ mod tests {
         );
         let shown = format!("{:?}", Traces { headers: read, ..Traces::default() });
         assert!(shown.contains("authorization") && !shown.contains("hunter2"), "{shown}");
-        for bad in ["hunter2", "a b=hunter2", "a=hunter2%00"] {
+        for bad in ["hunter2", "a b=hunter2", "a=hunter2%00", "Content-Length=hunter2"] {
             let message = headers(bad).expect_err(bad);
             assert!(!message.contains("hunter2"), "{message}");
         }

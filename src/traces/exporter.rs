@@ -33,6 +33,8 @@ const FLUSH_WAIT_MAX: Duration = Duration::from_secs(3);
 /// Bytes of an answer that are read, and of those that are quoted.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 const QUOTED_BYTES_MAX: usize = 200;
+/// A shorter word of a header is taken to be no secret, such as `Basic`.
+const SECRET_BYTES_MIN: usize = 7;
 
 /// What sends spans.
 #[derive(Debug)]
@@ -50,6 +52,8 @@ pub(super) enum NotTaken {
     Answered { status: u16, words: String },
     #[error("of {sent} spans it did not take {rejected}{words}")]
     Rejected { sent: usize, rejected: u64, words: String },
+    #[error("{left} spans were left at the end, after {} s", FLUSH_WAIT_MAX.as_secs())]
+    Left { left: u64 },
 }
 
 impl Exporting {
@@ -78,15 +82,35 @@ struct Post {
     caller: Caller,
     who: Named,
     url: url::Url,
+    /// What of the headers' values is not to be quoted.
+    secrets: Vec<String>,
 }
 
 impl Post {
     fn new(who: Named, collector: Collector) -> Result<Self, ClientError> {
         let Collector { url, mut headers, timeout, authorities } = collector;
+        let words = headers.values().filter_map(|value| std::str::from_utf8(value.as_bytes()).ok());
+        let secrets =
+            words.flat_map(str::split_whitespace).filter(|word| word.len() >= SECRET_BYTES_MIN).map(str::to_owned);
+        let secrets = secrets.collect();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(otlp::CONTENT_TYPE));
         let user_agent = concat!("hikyaku/", env!("CARGO_PKG_VERSION"));
         let caller = Caller::new(user_agent, timeout, &url, &authorities)?.saying(headers);
-        Ok(Self { caller, who, url })
+        Ok(Self { caller, who, url, secrets })
+    }
+
+    fn answered(&self, reply: &Reply) -> NotTaken {
+        NotTaken::Answered { status: reply.status, words: self.quoted(&reply.body) }
+    }
+
+    /// The beginning of what the collector says, which may be protobuf with words in it, and may repeat what it was sent.
+    fn quoted(&self, bytes: &[u8]) -> String {
+        let mut line = one_line(bytes);
+        for secret in &self.secrets {
+            line = line.replace(secret.as_str(), "***");
+        }
+        let end = line.floor_char_boundary(QUOTED_BYTES_MAX);
+        if line.is_empty() { line } else { format!(": {}", &line[..end]) }
     }
 
     async fn post(&self, spans: &[Ended]) -> Result<Reply, CallError> {
@@ -105,7 +129,7 @@ pub async fn ping(collector: Collector) -> Result<(), String> {
     let post = Post::new(who, collector).map_err(|error| error.to_string())?;
     match post.post(&[]).await {
         Ok(reply) if (200..300).contains(&reply.status) => Ok(()),
-        Ok(reply) => Err(answered(&reply).to_string()),
+        Ok(reply) => Err(post.answered(&reply).to_string()),
         Err(error) => Err(error.to_string()),
     }
 }
@@ -168,7 +192,9 @@ impl Exporter {
             match tokio::time::timeout_at(deadline, self.send(&batch)).await {
                 Ok(()) => batch.clear(),
                 Err(_) => {
-                    self.telemetry.spans_dropped((batch.len() + waiting.len()) as u64);
+                    let left = (batch.len() + waiting.len()) as u64;
+                    self.failed(&NotTaken::Left { left });
+                    self.telemetry.spans_dropped(left);
                     return;
                 }
             }
@@ -183,20 +209,17 @@ impl Exporter {
         loop {
             let (error, wait) = match self.post.post(batch).await {
                 Ok(reply) if (200..300).contains(&reply.status) => return self.arrived(batch.len(), &reply),
-                Ok(reply) if is_for_later(reply.status) => (answered(&reply), reply.retry_after),
+                Ok(reply) if is_for_later(reply.status) => (self.post.answered(&reply), reply.retry_after),
                 Ok(reply) => {
-                    self.failed(&answered(&reply));
+                    self.failed(&self.post.answered(&reply));
                     return self.telemetry.spans_refused(count);
                 }
                 Err(error) => (NotTaken::Call(error), None),
             };
             self.failed(&error);
-            let wait = wait.unwrap_or_else(|| waits.next_wait());
-            let is_last = *self.stopped.borrow() || began.elapsed() + wait > AGAIN_FOR;
+            let wait = next_wait(waits.next_wait(), wait, began.elapsed()).filter(|_| !*self.stopped.borrow());
+            let Some(wait) = wait else { return self.telemetry.spans_dropped(count) };
             let mut stopped = self.stopped.clone();
-            if is_last {
-                return self.telemetry.spans_dropped(count);
-            }
             tokio::select! {
                 _ = stopped.wait_for(|stopped| *stopped) => {}
                 () = tokio::time::sleep(wait) => {}
@@ -221,7 +244,7 @@ impl Exporter {
             return;
         }
         self.telemetry.spans_refused(rejected);
-        let error = NotTaken::Rejected { sent, rejected, words: quoted(why.as_bytes()) };
+        let error = NotTaken::Rejected { sent, rejected, words: self.post.quoted(why.as_bytes()) };
         self.failed(&error);
     }
 }
@@ -231,13 +254,41 @@ fn is_for_later(status: u16) -> bool {
     matches!(status, 429 | 502 | 503 | 504)
 }
 
-fn answered(reply: &Reply) -> NotTaken {
-    NotTaken::Answered { status: reply.status, words: quoted(&reply.body) }
+/// How long until a request is sent again that was sent first `since` ago; nothing when it is not. Whoever asks for a longer wait than
+/// it has left is asked once more at its end, and nobody sooner than `planned`.
+fn next_wait(planned: Duration, asked: Option<Duration>, since: Duration) -> Option<Duration> {
+    let left = AGAIN_FOR.checked_sub(since).filter(|left| !left.is_zero())?;
+    Some(planned.max(asked.unwrap_or_default()).min(left))
 }
 
-/// The beginning of what the collector says, which may be protobuf with words in it.
-fn quoted(bytes: &[u8]) -> String {
-    let line = one_line(bytes);
-    let end = line.floor_char_boundary(QUOTED_BYTES_MAX);
-    if line.is_empty() { line } else { format!(": {}", &line[..end]) }
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderMap;
+
+    use super::*;
+    use crate::outbound::Authorities;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_collector_is_asked_again_as_it_says_but_neither_at_once_nor_for_longer_than_a_minute() {
+        assert_eq!(next_wait(SECOND, None, Duration::ZERO), Some(SECOND));
+        assert_eq!(next_wait(SECOND, Some(3 * SECOND), SECOND), Some(3 * SECOND));
+        assert_eq!(next_wait(SECOND, Some(Duration::ZERO), SECOND), Some(SECOND));
+        assert_eq!(next_wait(SECOND, Some(Duration::from_secs(u64::MAX)), 2 * SECOND), Some(58 * SECOND));
+        assert_eq!(next_wait(SECOND, None, 60 * SECOND), None);
+        assert_eq!(next_wait(SECOND, Some(SECOND), Duration::MAX), None);
+    }
+
+    #[test]
+    fn what_the_collector_says_is_quoted_without_what_it_was_sent_in_headers() {
+        let mut headers = HeaderMap::new();
+        headers.insert("authorization", HeaderValue::from_static("Bearer hunter2hunter2"));
+        headers.insert("x-tenant", HeaderValue::from_static("t1"));
+        let url = url::Url::parse("http://127.0.0.1:4318/v1/traces").expect("a URL");
+        let collector = Collector { url, headers, timeout: SECOND, authorities: Authorities::default() };
+        let post = Post::new(Named { service: String::new(), instance: String::new() }, collector).expect("a client");
+        assert_eq!(post.quoted(b"no Bearer hunter2hunter2 here\nof t1"), ": no Bearer *** here of t1");
+        assert_eq!(post.quoted(b""), "");
+    }
 }

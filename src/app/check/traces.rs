@@ -1,17 +1,23 @@
 //! The collector of traces: whether it takes any.
 
+use std::time::Duration;
+
 use crate::app::traces::collector;
 use crate::cli::Finding;
 use crate::config::Settings;
 use crate::traces::ping;
 
 const ABOUT: &str = "traces";
+/// How long the collector may take, so that it is named before the whole look is given up.
+const ANSWER_WAIT_MAX: Duration = Duration::from_secs(4);
 
 /// What is found; nothing where traces are off.
 pub(super) async fn look(settings: &Settings) -> Vec<Finding> {
     let Some(collector) = collector(settings) else { return Vec::new() };
     let url = collector.url.clone();
-    vec![match ping(collector).await {
+    let asked = tokio::time::timeout(ANSWER_WAIT_MAX, ping(collector)).await;
+    let late = |_| Err(format!("it has not answered within {} s", ANSWER_WAIT_MAX.as_secs()));
+    vec![match asked.unwrap_or_else(late) {
         Ok(()) => Finding::ok(ABOUT, format!("{url} takes traces")),
         Err(why) => Finding::warning(
             ABOUT,
