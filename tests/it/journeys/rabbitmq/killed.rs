@@ -114,8 +114,8 @@ impl Trial {
         assert!(repeats <= self.repeats_max, "{repeats} repeats, and {} are allowed", self.repeats_max);
     }
 
-    /// Waits until all is over, and checks that nothing was lost and nothing is left at `url`. What RabbitMQ was moving when a
-    /// leader was killed it counts nowhere for a while, and moves again, for as long as `moved_again_max`.
+    /// Waits until all is over, and checks that nothing was lost and nothing is left at `url`. What RabbitMQ was moving when it,
+    /// or a leader, was killed it counts nowhere for a while, and moves again, for as long as `moved_again_max`.
     async fn finish(mut self, url: &str, moved_again_max: Duration) {
         self.producers.finish().await;
         let every = |count| move |book: &Book| book.event_ids.len() >= count;
@@ -152,7 +152,7 @@ async fn of_20_000_events_none_is_lost_though_broker_and_worker_are_killed_again
             trial.kill_worker().await;
         }
     }
-    trial.finish(&broker.url(), Duration::ZERO).await;
+    trial.finish(&broker.url(), DEAD_LETTERED_AGAIN_MAX).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
