@@ -110,6 +110,9 @@ fn recorded_numbers(shown: &Value) -> Vec<String> {
     attempts.iter().map(|attempt| attempt["attempt"].to_string()).collect()
 }
 
+/// How long all may take of which the last are parked, each time for longer, and over RabbitMQ for up to twice as long as asked.
+const DRAINED_WITHIN: Duration = Duration::from_secs(300);
+
 /// Kills the program amid its work, and compares what the history has afterwards with what came.
 pub(crate) async fn check_killed(home: &Home, flaky: &Receiver) {
     let program = home.serve().await;
@@ -125,7 +128,7 @@ pub(crate) async fn check_killed(home: &Home, flaky: &Receiver) {
 
     let program = home.serve().await;
     flaky
-        .until("every delivery comes a second time", |book| {
+        .until_within(DRAINED_WITHIN, "every delivery comes a second time", |book| {
             book.arrived
                 .iter()
                 .filter(|arrived| arrived.attempt() == "2")
