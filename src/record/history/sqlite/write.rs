@@ -152,6 +152,11 @@ fn far(entry: &Entry) -> (u32, u32, bool, u32) {
     (entry.generation, entry.attempts, entry.state != DeliveryState::Waiting, entry.parks)
 }
 
+/// Whether the delivery has come to something before this. Most have not, and to look for these would cost as much as to write them.
+fn was_noted_before(entry: &Entry) -> bool {
+    entry.generation > 0 || entry.attempts > 1 || entry.parks > 0
+}
+
 impl<'a> Add<'a> {
     /// Adds the delivery at `place`, if that is free.
     fn run(&mut self, place: i64, entry: &'a Entry, body: Option<i64>, worker: &'a str) -> rusqlite::Result<bool> {
@@ -212,7 +217,9 @@ impl<'a> Writing<'a> {
         loop {
             if self.add.run(place, entry, body, self.worker)? {
                 // Whoever had taken its place may have been removed since: then it is there, further behind.
-                if let Some(behind) = self.behind(place, entry)? {
+                if was_noted_before(entry)
+                    && let Some(behind) = self.behind(place, entry)?
+                {
                     self.transaction.prepare_cached(REMOVE)?.execute([place])?;
                     place = behind;
                     continue;
