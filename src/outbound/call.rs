@@ -19,6 +19,7 @@ use super::failure::{ELSEWHERE, too_many_interim, words};
 use super::guard::{Guarded, NotAnswered};
 use super::names::{Names, SystemNames};
 use super::tls::{Authorities, Trust};
+use crate::decide::parse_retry_after;
 use crate::model::{Secret, Timestamp};
 
 /// The content type of lines of JSON.
@@ -101,7 +102,8 @@ impl Replying {
     /// When it broke off, or is too long.
     pub async fn all(mut self, answer_bytes_max: usize, within: Duration) -> Result<Reply, CallError> {
         let header = |name| self.response.headers().get(name).and_then(|value| value.to_str().ok());
-        let (date, retry_after) = (header(DATE).and_then(date_of), header(RETRY_AFTER).and_then(seconds_of));
+        let date = header(DATE).and_then(date_of);
+        let retry_after = header(RETRY_AFTER).and_then(|text| parse_retry_after(text, date.unwrap_or_default()));
         let mut body = Vec::new();
         while let Some(piece) = self.piece(within).await? {
             if body.len() + piece.len() > answer_bytes_max {
@@ -122,7 +124,7 @@ pub struct Reply {
     pub body: Bytes,
     /// The header `Date`: the server's clock, in whole seconds.
     pub date: Option<Timestamp>,
-    /// The header `Retry-After`, where it is a number of seconds.
+    /// The header `Retry-After`; where it names a moment, how long after [`Self::date`] that is.
     pub retry_after: Option<Duration>,
 }
 
@@ -234,9 +236,4 @@ impl Caller {
 fn date_of(text: &str) -> Option<Timestamp> {
     let since = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
     i64::try_from(since.as_millis()).ok().map(Timestamp::from_millis)
-}
-
-/// A wait in whole seconds (RFC 9110, section 10.2.3).
-fn seconds_of(text: &str) -> Option<Duration> {
-    text.trim().parse().ok().map(Duration::from_secs)
 }

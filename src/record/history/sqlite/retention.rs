@@ -15,8 +15,9 @@ use crate::record::history::sink::{Pruned, Rows, STEP_ROWS};
 /// A delivery changed late if it did more than so many milliseconds after its event was taken in. The index says so too.
 const LATE_MS: i64 = 60_000;
 
-/// How long it is remembered where pruning was: other processes may write before that.
-const REMEMBERED: Duration = Duration::from_secs(60);
+/// How long it is remembered where pruning was: other processes may write before that. Not for shorter, since rows that changed late
+/// stay where they are, and are all looked at again then.
+const REMEMBERED: Duration = Duration::from_secs(600);
 
 /// How far pruning has come, for as long as a file is open.
 #[derive(Debug, Default)]

@@ -152,7 +152,8 @@ fn far(entry: &Entry) -> (u32, u32, bool, u32) {
     (entry.generation, entry.attempts, entry.state != DeliveryState::Waiting, entry.parks)
 }
 
-/// Whether the delivery has come to something before this. Most have not, and to look for these would cost as much as to write them.
+/// Whether the delivery has come to something before this, as far as the entry tells: one that was parked and then fails its first
+/// attempt looks new. Most are, and to look for these would cost as much as to write them.
 fn was_noted_before(entry: &Entry) -> bool {
     entry.generation > 0 || entry.attempts > 1 || entry.parks > 0
 }
