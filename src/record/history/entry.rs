@@ -21,6 +21,8 @@ pub struct Entry {
     pub(super) generation: u32,
     pub(super) attempts: u32,
     pub(super) parks: u32,
+    /// Whether it had come to something before this, so that there is perhaps a row of it.
+    pub(super) noted_before: bool,
     pub(super) state: DeliveryState,
     pub(super) reason: Option<&'static str>,
     pub(super) changed_at: Timestamp,
@@ -119,6 +121,7 @@ impl Entry {
             generation: before.generation,
             attempts,
             parks: after.parks,
+            noted_before: before.generation > 0 || before.attempts > 0 || before.parks > 0,
             state,
             reason,
             changed_at: now,

@@ -141,7 +141,11 @@ impl Waiting {
         let is_idle = |held: &mut Held| held.entries.is_empty() && held.flushes.is_empty() && !held.closed;
         let (mut held, _) =
             self.called.wait_timeout_while(held, longest, is_idle).unwrap_or_else(PoisonError::into_inner);
-        batch.append(&mut held.entries);
+        if batch.is_empty() {
+            std::mem::swap(batch, &mut held.entries);
+        } else {
+            batch.append(&mut held.entries);
+        }
         Call { flushes: std::mem::take(&mut held.flushes), closed: held.closed }
     }
 
@@ -168,8 +172,10 @@ impl Waiting {
 
     /// Those were written: there is room again.
     pub(super) fn written(&self, entries: &[Entry]) {
+        // Added up before others have to wait for the lock.
+        let bytes = entries.iter().map(Entry::bytes).sum();
         let mut held = self.held();
-        held.bytes = held.bytes.saturating_sub(entries.iter().map(Entry::bytes).sum());
+        held.bytes = held.bytes.saturating_sub(bytes);
         held.count = held.count.saturating_sub(entries.len() as u64);
     }
 

@@ -121,6 +121,8 @@ impl Writer {
                 self.waiting.rest(began.elapsed() * self.sink.pace().rest);
             }
         }
+        // Of a burst no memory is kept.
+        self.batch.shrink_to(GROUP_MAX);
         // Also when nothing came: that the file can be used again is to be known.
         self.sink.ready()?;
         if let Some(missing) = self.waiting.caught_up() {

@@ -60,18 +60,18 @@ pub(super) fn prune_step(connection: &mut Connection, oldest: Timestamp, bytes_m
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut held: u64 = transaction.query_row("SELECT max(body_bytes, 0) FROM history_rows", [], |row| row.get(0))?;
     let sql = "SELECT number, kept_at, length(body) FROM bodies ORDER BY number LIMIT ?1";
-    let candidates: Vec<(i64, i64, u64)> = transaction
-        .prepare_cached(sql)?
-        .query_map([STEP_ROWS], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-        .collect::<rusqlite::Result<_>>()?;
     let (mut gone, mut last) = (0, None);
-    for (number, kept_at, bytes) in candidates {
-        if kept_at >= oldest.as_millis() && held <= bytes_max {
+    let mut oldest_first = transaction.prepare_cached(sql)?;
+    let mut rows = oldest_first.query([STEP_ROWS])?;
+    while let Some(row) = rows.next()? {
+        if row.get::<_, i64>(1)? >= oldest.as_millis() && held <= bytes_max {
             break;
         }
-        held = held.saturating_sub(bytes + ROW_BYTES);
-        (gone, last) = (gone + 1, Some(number));
+        held = held.saturating_sub(row.get::<_, u64>(2)? + ROW_BYTES);
+        (gone, last) = (gone + 1, Some(row.get::<_, i64>(0)?));
     }
+    drop(rows);
+    drop(oldest_first);
     if let Some(last) = last {
         transaction.prepare_cached("DELETE FROM bodies WHERE number <= ?1")?.execute([last])?;
         transaction.execute("UPDATE history_rows SET body_bytes = ?1", [held])?;

@@ -155,6 +155,7 @@ mod tests {
             generation: 0,
             attempts: 0,
             parks: 0,
+            noted_before: false,
             state: DeliveryState::Delivered,
             reason: None,
             changed_at: accepted_at.plus(after),

@@ -152,12 +152,6 @@ fn far(entry: &Entry) -> (u32, u32, bool, u32) {
     (entry.generation, entry.attempts, entry.state != DeliveryState::Waiting, entry.parks)
 }
 
-/// Whether the delivery has come to something before this, as far as the entry tells: one that was parked and then fails its first
-/// attempt looks new. Most are, and to look for these would cost as much as to write them.
-fn was_noted_before(entry: &Entry) -> bool {
-    entry.generation > 0 || entry.attempts > 1 || entry.parks > 0
-}
-
 impl<'a> Add<'a> {
     /// Adds the delivery at `place`, if that is free.
     fn run(&mut self, place: i64, entry: &'a Entry, body: Option<i64>, worker: &'a str) -> rusqlite::Result<bool> {
@@ -190,12 +184,20 @@ impl<'a> Add<'a> {
             optional(attempt, |_| text(worker)),
         ];
         for (index, (value, given)) in values.into_iter().zip(&mut self.given).enumerate() {
-            if *given != Some(value) {
+            if !given.is_some_and(|given| is_same(given, value)) {
                 self.statement.raw_bind_parameter(index + 1, ToSqlOutput::Borrowed(value))?;
                 *given = Some(value);
             }
         }
         Ok(self.statement.raw_execute()? > 0)
+    }
+}
+
+/// Whether two values are the same; texts that many entries share are so without being read.
+fn is_same(a: ValueRef<'_>, b: ValueRef<'_>) -> bool {
+    match (a, b) {
+        (ValueRef::Text(a), ValueRef::Text(b)) => std::ptr::eq(a, b) || a == b,
+        _ => a == b,
     }
 }
 
@@ -218,7 +220,7 @@ impl<'a> Writing<'a> {
         loop {
             if self.add.run(place, entry, body, self.worker)? {
                 // Whoever had taken its place may have been removed since: then it is there, further behind.
-                if was_noted_before(entry)
+                if entry.noted_before
                     && let Some(behind) = self.behind(place, entry)?
                 {
                     self.transaction.prepare_cached(REMOVE)?.execute([place])?;
@@ -359,6 +361,7 @@ mod tests {
             generation: 0,
             attempts: number,
             parks: 0,
+            noted_before: number > 1,
             state,
             reason: None,
             changed_at: Timestamp::from_millis(9),
@@ -415,6 +418,20 @@ mod tests {
         let rows = write(&mut connection, &[entry(third.clone(), 2, DeliveryState::Delivered)]).expect("written");
         assert_eq!(rows, Rows { deliveries: 3, attempts: 4 }, "none was added to those that were counted");
         assert_eq!(written(&connection), [(third.as_str().to_owned(), 3, 2, "delivered".to_owned())]);
+    }
+
+    #[test]
+    fn a_parked_delivery_whose_place_became_free_goes_on_where_it_lies_with_its_first_attempt() {
+        let mut connection = file();
+        let (first, second) = (id("aaab7"), id("aaab2"));
+        let parked =
+            |id: &DeliveryId| Entry { attempt: None, parks: 1, ..entry(id.clone(), 0, DeliveryState::Waiting) };
+        write(&mut connection, &[parked(&first), parked(&second)]).expect("written");
+        connection.execute("DELETE FROM deliveries WHERE delivery_id = ?1", [first.as_str()]).expect("removed");
+        let failed = Entry { noted_before: true, ..entry(second.clone(), 1, DeliveryState::Waiting) };
+        let rows = write(&mut connection, &[failed]).expect("written");
+        assert_eq!(rows, Rows { deliveries: 2, attempts: 1 }, "none was added to those that were counted");
+        assert_eq!(written(&connection), [(second.as_str().to_owned(), 2, 1, "waiting".to_owned())]);
     }
 
     #[test]
