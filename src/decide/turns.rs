@@ -9,10 +9,10 @@ use super::PARK_WAIT_MAX;
 use crate::model::Timestamp;
 
 /// How many deliveries to webhooks that are left alone come back to one worker in a second, over all those webhooks.
-const COMEBACKS_PER_SECOND: u32 = 100;
+const COMEBACKS_PER_SECOND: u32 = 50;
 
 /// Those that come back within so many milliseconds come back together: a queue moves many at once for little more than one.
-const TOGETHER_MS: i64 = 250;
+const TOGETHER_MS: i64 = 125;
 
 /// The turns that were given.
 #[derive(Clone, Debug, Default)]
@@ -96,8 +96,8 @@ mod tests {
     #[test]
     fn what_is_due_a_little_apart_is_due_together_and_never_sooner() {
         let due = |ms| together(Timestamp::from_millis(ms)).as_millis();
-        assert_eq!([1, 100, 249, 250].map(due), [250; 4]);
-        assert_eq!([0, 251, -1, -251].map(due), [0, 500, 0, -250]);
+        assert_eq!([1, 100, 124, 125].map(due), [125; 4]);
+        assert_eq!([0, 126, -1, -126].map(due), [0, 250, 0, -125]);
         assert_eq!(due(i64::MAX), i64::MAX);
     }
 

@@ -80,8 +80,8 @@ fn what_waits_for_who_is_left_alone_comes_back_together_and_the_probe_at_its_own
         Step::Later { due, wait: Wait::Park(ParkReason::BreakerOpen), .. } => due.since(NOW),
         other => panic!("{other:?}"),
     };
-    let turns = [7001, 7100, 7249].map(|turn| due(Comeback::Turn(Duration::from_millis(turn))));
-    assert_eq!(turns, [Duration::from_millis(7250); 3]);
+    let turns = [7001, 7100, 7125].map(|turn| due(Comeback::Turn(Duration::from_millis(turn))));
+    assert_eq!(turns, [Duration::from_millis(7125); 3]);
     assert_eq!(due(Comeback::Probe), Duration::from_millis(1001));
 }
 

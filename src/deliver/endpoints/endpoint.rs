@@ -145,11 +145,11 @@ impl State {
     pub(super) fn book(&mut self) -> NoSlot {
         self.parked();
         let now = Instant::now();
-        // None that is under way has been answered for so long: the next answer takes no less.
+        // None that is under way has been answered for so long: the next answer takes no less, and comes no sooner.
         let silence = if self.in_use > 0 { now.saturating_duration_since(self.progress) } else { Duration::ZERO };
         let pace = self.slots.mean().max(silence) / self.slots.count();
         // No further ahead than anyone is put off: what is beyond comes back and asks again.
-        self.booked = self.booked.clamp(now, now + PARK_WAIT_MAX) + pace;
+        self.booked = self.booked.clamp(now + silence.min(PARK_WAIT_MAX), now + PARK_WAIT_MAX) + pace;
         NoSlot { turn: self.booked.saturating_duration_since(now) }
     }
 

@@ -272,7 +272,7 @@ impl LaneState {
         let name = || Uuid::new_v4().simple().to_string();
         let Some(copy) = self.inner().table.name_follow_ups(number, name) else { return Ok(()) };
         let outgoing = wire::of_follow_ups(&self.topology, event, follow_ups, &copy, self.clock.now());
-        self.publisher.publish(outgoing, Patience::Endless).await?;
+        self.publisher.publish_together(outgoing, Patience::Endless).await?;
         self.inner().table.follow_ups_confirmed(number);
         Ok(())
     }

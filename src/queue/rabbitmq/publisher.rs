@@ -38,6 +38,9 @@ const CONFIRM_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How often it is looked at which batches have not been confirmed, and whether the channel was told no.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// How far apart those are published that are published together.
+const TOGETHER: Duration = Duration::from_millis(20);
+
 /// How long someone waits for the answer when RabbitMQ begins to take nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Patience {
@@ -57,6 +60,7 @@ struct Batch {
 #[derive(Clone, Debug)]
 pub(super) struct Publisher {
     batches: mpsc::Sender<Batch>,
+    began: Instant,
     close: watch::Receiver<bool>,
 }
 
@@ -69,7 +73,7 @@ impl Publisher {
     ) -> Self {
         let (batches, waiting) = mpsc::channel(BATCHES_WAITING_MAX);
         tokio::spawn(Task { batches: waiting, sessions, trouble }.run());
-        Self { batches, close }
+        Self { batches, began: Instant::now(), close }
     }
 
     /// An error once the queue was closed.
@@ -87,6 +91,19 @@ impl Publisher {
         self.batches.send(Batch { messages, patience, answer }).await.map_err(|_| QueueError::Closed)?;
         Ok(answered.await.map_err(|_| QueueError::Closed)??)
     }
+
+    /// The same for what nobody waits for, together with whatever else is to be published so in these milliseconds: each message that comes
+    /// alone has RabbitMQ write and sync its log for itself, which makes those wait that are urgent.
+    pub(super) async fn publish_together(&self, messages: Vec<Outgoing>, patience: Patience) -> Result<(), QueueError> {
+        tokio::time::sleep_until(next_turn(self.began, Instant::now())).await;
+        self.publish(messages, patience).await
+    }
+}
+
+/// When what comes at `now` is published together with others.
+fn next_turn(began: Instant, now: Instant) -> Instant {
+    let past = now.saturating_duration_since(began).as_nanos() % TOGETHER.as_nanos();
+    now + TOGETHER - Duration::from_nanos(u64::try_from(past).unwrap_or(0))
 }
 
 struct Task {
@@ -360,5 +377,24 @@ async fn publish(channel: &Channel, message: Outgoing) -> Result<(), BrokerError
         Confirmation::Ack(_) => Ok(()),
         Confirmation::Nack(_) => Err(BrokerError::Nacked),
         Confirmation::NotRequested => Err(BrokerError::other("confirms were not asked for on this channel")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_within_the_same_milliseconds_is_published_at_one_moment_soon() {
+        let began = Instant::now();
+        let at = |micros| next_turn(began, began + Duration::from_micros(micros)).duration_since(began);
+        let millis = Duration::from_millis;
+        assert_eq!([0, 1, 19_999].map(at), [millis(20); 3]);
+        assert_eq!([20_000, 33_333].map(at), [millis(40); 2], "what just missed one waits for the next");
+        assert_eq!(
+            at(u64::from(u32::MAX) * 1_000_000),
+            Duration::from_secs(u64::from(u32::MAX)) + millis(20),
+            "for ever"
+        );
     }
 }
