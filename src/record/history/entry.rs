@@ -146,3 +146,44 @@ impl Entry {
         size_of::<Self>() + ids + attempt + body
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::model::{Body, ParkReason};
+
+    #[test]
+    fn what_was_put_off_tried_or_replayed_has_perhaps_a_row_and_what_is_fresh_has_none() {
+        let event = Event {
+            id: EventId::new("e1").expect("an id"),
+            kind: EventType::new("note").expect("a type"),
+            user: None,
+            source: Source::default(),
+            server: None,
+            created_at: Timestamp::default(),
+            accepted_at: Timestamp::default(),
+            trace: None,
+            body: Body::from_checked(Bytes::from_static(b"{}")),
+        };
+        let fresh = Delivery::fresh(&event, WebhookId::new("wh").expect("an id"));
+        let id = DeliveryId::of(&event.id, &fresh.webhook);
+        let noted_before = |before: &Delivery, step: &Step| {
+            Entry::of(&event, &id, before, step, None, Timestamp::default()).expect("an entry").noted_before
+        };
+        let parked = Delivery { parks: 1, ..fresh.clone() };
+        let put_off =
+            Step::Later { delivery: parked.clone(), due: Timestamp::default(), wait: Wait::Park(ParkReason::NoSlot) };
+        assert!(!noted_before(&fresh, &Step::Done) && !noted_before(&fresh, &put_off));
+        // An attempt sets the parks back, so that what comes of it does not show them.
+        let failed = Step::Later {
+            delivery: Delivery { attempts: 1, ..fresh.clone() },
+            due: Timestamp::default(),
+            wait: Wait::Retry,
+        };
+        assert!(!noted_before(&fresh, &failed) && noted_before(&parked, &failed));
+        assert!(noted_before(&Delivery { attempts: 1, ..fresh.clone() }, &Step::Done));
+        assert!(noted_before(&Delivery { generation: 1, ..fresh }, &Step::Done));
+    }
+}
