@@ -122,9 +122,12 @@ impl Pursuer {
         let (turn, webhook) = loop {
             let mut turn = match self.turn(&webhook).await? {
                 Ok(turn) => turn,
-                Err(NoSlot { turn }) => {
+                Err(NoSlot::Behind(turn)) => {
                     let no_slot = Happening::NoSlot { turn };
                     return Some(self.decide(delivery, &no_slot, &self.policy_of(&webhook)).into());
+                }
+                Err(NoSlot::Silent(left_alone)) => {
+                    return Some(self.left_alone(delivery, &webhook, left_alone).into());
                 }
             };
             // It may have been paused, changed or deactivated while this waited.

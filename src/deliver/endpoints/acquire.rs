@@ -22,7 +22,7 @@ impl Endpoints {
             }
             match self.turns_worth_waiting(&state) {
                 Some(turns) => turns,
-                None => return Err(state.book()),
+                None => return Err(state.no_slot(self.clock.elapsed())),
             }
         };
         let waiting = Waiting::begin(self, &endpoint);
@@ -34,7 +34,7 @@ impl Endpoints {
         // It is slower than it was taken to be; those who come next need not find that out by waiting.
         let mut state = endpoint.state();
         state.slots.took_at_least(self.policy.patience / turns.max(1));
-        Err(state.book())
+        Err(state.no_slot(self.clock.elapsed()))
     }
 
     async fn wait(&self, endpoint: &Arc<Endpoint>) {

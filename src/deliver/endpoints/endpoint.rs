@@ -45,7 +45,7 @@ pub(super) struct State {
     progress: Instant,
     /// Until when it has enough to do with those that were put off.
     booked: Instant,
-    /// When those come back that were put off because it is left alone.
+    /// When those come back that were put off because it is left alone, or answers none of its requests.
     comebacks: Turns,
     /// All webhooks of this worker that share the turns to come back,
     put_off_all: Count,
@@ -123,8 +123,7 @@ impl State {
 
     /// How fast it is now.
     pub(super) fn pace_now(&self) -> Pace {
-        let is_stalled = self.in_use > 0 && self.progress.elapsed() > STALLED_AFTER;
-        if is_stalled { Pace::Slow } else { self.slots.pace() }
+        if self.silence() > STALLED_AFTER { Pace::Slow } else { self.slots.pace() }
     }
 
     /// A request begins.
@@ -141,22 +140,38 @@ impl State {
         self.progress = Instant::now();
     }
 
-    /// A turn behind all that were put off before, at the pace at which the slots are served.
-    pub(super) fn book(&mut self) -> NoSlot {
+    /// What one is told that finds no slot.
+    pub(super) fn no_slot(&mut self, now: Duration) -> NoSlot {
         self.parked();
-        let now = Instant::now();
         // None that is under way has been answered for so long: the next answer takes no less, and comes no sooner.
-        let silence = if self.in_use > 0 { now.saturating_duration_since(self.progress) } else { Duration::ZERO };
-        let pace = self.slots.mean().max(silence) / self.slots.count();
+        let silence = self.silence();
+        let turn = self.own_turn(silence);
+        if silence <= STALLED_AFTER {
+            return NoSlot::Behind(turn);
+        }
+        let comeback = Comeback::Turn(turn.max(self.shared_turn(silence, now)));
+        NoSlot::Silent(LeftAlone { reason: ParkReason::NoSlot, wait: silence, comeback })
+    }
+
+    /// How long until its turn behind those that found no slot before, at the pace at which the slots are served, after `soonest`.
+    fn own_turn(&mut self, soonest: Duration) -> Duration {
+        let now = Instant::now();
+        let pace = self.slots.mean().max(soonest) / self.slots.count();
         // No further ahead than anyone is put off: what is beyond comes back and asks again.
-        self.booked = self.booked.clamp(now + silence.min(PARK_WAIT_MAX), now + PARK_WAIT_MAX) + pace;
-        NoSlot { turn: self.booked.saturating_duration_since(now) }
+        self.booked = self.booked.clamp(now + soonest.min(PARK_WAIT_MAX), now + PARK_WAIT_MAX) + pace;
+        self.booked.saturating_duration_since(now)
+    }
+
+    /// For how long none of its requests that are under way has been answered.
+    fn silence(&self) -> Duration {
+        if self.in_use > 0 { self.progress.elapsed() } else { Duration::ZERO }
     }
 
     /// The request that got `leave` has ended; `jitter` is in [0, 1).
     pub(super) fn ended(&mut self, leave: Leave, ending: Ending, now: Duration, jitter: f64) -> Change {
         let change = self.breaker.ended(leave, ending, now, jitter);
-        if change == Change::Closed {
+        let answers = ending == Ending::Answered && self.breaker.state() == BreakerState::Closed;
+        if change == Change::Closed || answers {
             // What waits for it comes to an end: should it fail again, nobody has to wait behind that.
             (self.put_off, self.comebacks) = (None, Turns::default());
         }
@@ -170,21 +185,24 @@ impl State {
             Why::RetryAfter => ParkReason::RetryAfter,
         };
         self.parked();
-        let comeback = if self.breaker.awaits() { Comeback::Probe } else { self.comeback(now) };
+        let comeback =
+            if self.breaker.awaits() { Comeback::Probe } else { Comeback::Turn(self.shared_turn(Duration::ZERO, now)) };
         LeftAlone { reason, wait: shut.wait, comeback }
     }
 
     /// What one is told whose host is left alone.
     pub(super) fn left_alone_with_host(&mut self, shut: Shut, now: Duration) -> LeftAlone {
         self.parked();
-        LeftAlone { reason: ParkReason::HostDown, wait: shut.wait, comeback: self.comeback(now) }
+        let comeback = Comeback::Turn(self.shared_turn(Duration::ZERO, now));
+        LeftAlone { reason: ParkReason::HostDown, wait: shut.wait, comeback }
     }
 
-    fn comeback(&mut self, now: Duration) -> Comeback {
+    /// How long until its turn among those of all webhooks that share the turns, after `soonest`.
+    fn shared_turn(&mut self, soonest: Duration, now: Duration) -> Duration {
         let put_off = self.put_off.get_or_insert_with(|| PutOff { until: now, _one: self.put_off_all.one_more() });
-        let turn = self.comebacks.book(apart(self.put_off_all.get()), Duration::ZERO, now);
+        let turn = self.comebacks.book(apart(self.put_off_all.get()), soonest, now);
         put_off.until = put_off.until.max(now + 2 * turn + LATE_MAX);
-        Comeback::Turn(turn)
+        turn
     }
 
     /// Leaves the turns to others once nothing waits for one here.

@@ -84,9 +84,11 @@ struct Known {
 
 /// No slot will be free within the patience.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct NoSlot {
-    /// How long until the delivery's turn.
-    pub(super) turn: Duration,
+pub(super) enum NoSlot {
+    /// Others are before it: how long until its turn.
+    Behind(Duration),
+    /// None of the webhook's requests has been answered for a while, and it may be one of many that have begun to hang.
+    Silent(LeftAlone),
 }
 
 /// The webhook, or its host, is left alone now.

@@ -131,7 +131,7 @@ async fn those_that_are_put_off_get_turns_one_behind_the_other_at_the_webhooks_p
     let _held = (endpoints.acquire(&a).await.expect("free"), endpoints.acquire(&a).await.expect("free"));
     let mut turns = Vec::new();
     for _ in 0..1000 {
-        turns.push(endpoints.acquire(&a).await.expect_err("none is free").turn);
+        turns.push(turn_of(endpoints.acquire(&a).await.expect_err("none is free")));
     }
     for (number, turn) in turns.iter().take(400).enumerate() {
         let expected = 2.0 * (number + 1) as f64;
@@ -151,7 +151,7 @@ async fn one_that_hangs_from_the_beginning_is_expected_to_be_silent_for_as_long_
     assert_eq!(held.len(), 50);
     for silence in [3, 6, 9].map(|seconds| seconds * SECOND) {
         tokio::time::advance(3 * SECOND).await;
-        let turn = endpoints.acquire(&a).await.expect_err("none is free").turn;
+        let turn = turn_of(endpoints.acquire(&a).await.expect_err("none is free"));
         assert!(turn >= silence, "{turn:?} after {silence:?}");
     }
 }
@@ -172,7 +172,7 @@ async fn one_that_waited_behind_many_does_not_take_the_whole_wait_for_one_answer
             serve(turn).await;
             None
         }
-        Err(no_slot) => Some(no_slot.turn),
+        Err(no_slot) => Some(turn_of(no_slot)),
     });
     let (turns, ()) = tokio::join!(futures_util::future::join_all(each), serve(first));
     let turns: Vec<Duration> = turns.into_iter().flatten().collect();
@@ -290,11 +290,41 @@ async fn those_that_are_put_off_while_nothing_is_answered_get_turns_as_far_apart
     prove(&endpoints, &a, SECOND / 100).await;
     let held = [endpoints.acquire(&a).await.expect("free"), endpoints.acquire(&a).await.expect("free")];
     tokio::time::sleep(8 * SECOND).await;
-    let [first, second] = [(); 2].map(|()| endpoints.of(&a).state().book().turn);
+    let two_turns = || [(); 2].map(|()| turn_of(endpoints.of(&a).state().no_slot(8 * SECOND)));
+    let [first, second] = two_turns();
     assert_eq!(second.saturating_sub(first), 4 * SECOND, "two at a time, in eight seconds");
     drop(held);
-    let [first, second] = [(); 2].map(|()| endpoints.of(&a).state().book().turn);
+    let [first, second] = two_turns();
     assert!(second.saturating_sub(first) < SECOND, "what is known again is its answer time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_finds_no_slot_at_webhooks_that_are_silent_shares_the_turns_until_they_answer() {
+    let World { endpoints, clock } = world(EndpointPolicy { slots_max: 1, ..policy() });
+    let [a, b] = ["a", "b"].map(webhook);
+    let mut held = Vec::new();
+    for webhook in [&a, &b] {
+        held.push(endpoints.acquire(webhook).await.expect("free"));
+    }
+    tokio::time::advance(2 * SECOND).await;
+    clock.advance(2 * SECOND);
+    for webhook in [&a, &b] {
+        let no_slot = endpoints.acquire(webhook).await.expect_err("one at a time");
+        let NoSlot::Silent(left_alone) = no_slot else { panic!("{no_slot:?}") };
+        assert_eq!(left_alone.reason, ParkReason::NoSlot);
+        assert!(left_alone.wait >= 2 * SECOND, "{left_alone:?}");
+    }
+    shut(&endpoints, &webhook("c")).await;
+    turn(&endpoints, &webhook("c"));
+    let apart = || turn(&endpoints, &webhook("c"));
+    let before = apart();
+    assert_eq!(apart().saturating_sub(before), Duration::from_millis(60), "there are three");
+
+    let mut answered = held.remove(0);
+    answered.ask_leave().expect("leave");
+    answered.ended(&ok(), 2 * SECOND, 0.5);
+    let before = apart();
+    assert_eq!(apart().saturating_sub(before), Duration::from_millis(40), "one of them is silent no more");
 }
 
 #[tokio::test(start_paused = true)]
@@ -319,6 +349,14 @@ async fn a_webhook_that_fails_ten_times_is_left_alone_and_one_delivery_sees_whet
 
     assert_eq!(endpoints.left_alone(&a), None);
     assert_eq!(endpoints.sight().breakers_open, 0);
+}
+
+/// How long until the turn of one that found no slot.
+fn turn_of(no_slot: NoSlot) -> Duration {
+    match no_slot {
+        NoSlot::Behind(turn) | NoSlot::Silent(LeftAlone { comeback: Comeback::Turn(turn), .. }) => turn,
+        NoSlot::Silent(left_alone) => panic!("another one is to see: {left_alone:?}"),
+    }
 }
 
 /// Has `webhook` fail until it is left alone.
