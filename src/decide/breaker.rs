@@ -194,6 +194,15 @@ impl Breaker {
         }
     }
 
+    /// Whether someone is to be the probe, or is.
+    pub fn has_probe(&self) -> bool {
+        match self.state {
+            State::Closed => false,
+            State::Open(open) => open.awaited,
+            State::Probing(_) => true,
+        }
+    }
+
     /// The request that got `leave` has ended; `jitter` is in [0, 1).
     pub fn ended(&mut self, leave: Leave, ending: Ending, now: Duration, jitter: f64) -> Change {
         if leave.epoch != self.epoch {

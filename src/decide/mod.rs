@@ -29,7 +29,7 @@ pub use failing::{Course, after_attempt};
 pub use filter::passes;
 pub use host_backoff::{HostBackoff, Reached};
 pub use ingest_scope::{Admission, Credential, Gate, IngestScope, IngestScopeError, derived_secret};
-pub use next_step::{Comeback, Happening, Policy, SkipReason, Standing, Step, Wait, next_step};
+pub use next_step::{Comeback, Happening, Policy, SkipReason, Standing, Step, Wait, behind, next_step};
 pub use rate::Bucket;
 pub use retry::{
     PARK_WAIT_MAX, left_alone_wait, park_wait, parse_retry_after, probe_wait, retry_wait, token_wait, turn_wait,

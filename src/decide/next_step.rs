@@ -208,6 +208,18 @@ fn retry(delivery: Delivery, verdict: &Verdict, policy: &Policy, now: Timestamp,
     Step::Later { delivery, due, wait: Wait::Retry }
 }
 
+/// What becomes of `step` when its webhook is left alone, and `turn` after `now` is its turn: a retry is not made before it, but no
+/// later than when it is given up for its age.
+pub fn behind(step: Step, turn: Duration, policy: &Policy, now: Timestamp) -> Step {
+    match step {
+        Step::Later { delivery, due, wait: Wait::Retry } => {
+            let turn = together(now.plus(turn)).min(expiry(&delivery, policy));
+            Step::Later { delivery, due: due.max(turn), wait: Wait::Retry }
+        }
+        step => step,
+    }
+}
+
 fn park(delivery: &Delivery, reason: ParkReason, policy: &Policy, now: Timestamp, jitter: f64) -> Step {
     put_off(delivery, reason, park_wait(delivery.parks, jitter), policy, now)
 }

@@ -14,7 +14,7 @@ use super::rates::{NoToken, Place, Rates};
 use super::traced;
 use crate::clock::SharedClock;
 use crate::decide::{
-    self, Content, Happening, Policy as RetryPolicy, Standing, Step, Verdict, classify, next_step, passes,
+    self, Content, Happening, Policy as RetryPolicy, Standing, Step, Verdict, Wait, behind, classify, next_step, passes,
 };
 use crate::model::{Delivery, DeliveryId, Event, Outcome, Status, Webhook};
 use crate::outbound::{Attempt, Client};
@@ -153,7 +153,16 @@ impl Pursuer {
         let (verdict, attempt) = self.attempt(event, pursuit, &webhook, turn, span).await;
         self.failing.follow(&webhook, &verdict).await;
         let step = self.decide(delivery, &Happening::Attempted(verdict), &self.policy_of(&webhook));
-        Some(Pursued { step, attempt })
+        Some(Pursued { step: self.behind_others(step, &webhook), attempt })
+    }
+
+    /// A retry of a webhook that is left alone by now would only be put off: it takes its turn at once.
+    fn behind_others(&self, step: Step, webhook: &Webhook) -> Step {
+        let is_retry = matches!(step, Step::Later { wait: Wait::Retry, .. });
+        match is_retry.then(|| self.endpoints.retry_turn(webhook)).flatten() {
+            Some(turn) => behind(step, turn, &self.policy_of(webhook), self.clock.now()),
+            None => step,
+        }
     }
 
     fn no_token(&self, delivery: &Delivery, webhook: &Webhook, NoToken { turn }: NoToken) -> Step {

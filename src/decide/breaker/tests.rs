@@ -193,9 +193,14 @@ fn the_first_who_finds_it_open_is_the_one_that_is_awaited() {
         attempt(&mut breaker, asked(9), secs(0));
         breaker
     };
+    assert!(!breaker.has_probe());
     assert_eq!([breaker.awaits(), breaker.awaits(), breaker.awaits()], [true, false, false]);
+    assert!(breaker.has_probe());
     attempt(&mut breaker, FAILED, secs(9));
+    assert!(!breaker.has_probe());
     assert_eq!([breaker.awaits(), breaker.awaits()], [true, false], "each time that it opens");
+    breaker.leave(secs(30)).expect("its time has come");
+    assert!(breaker.has_probe(), "it is under way");
 }
 
 #[test]

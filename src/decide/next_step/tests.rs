@@ -148,6 +148,26 @@ fn a_retry_that_would_come_too_late_is_expired_now() {
 }
 
 #[test]
+fn a_retry_behind_others_is_made_at_its_turn_no_sooner_than_it_is_due_and_no_later_than_it_is_given_up() {
+    let due_behind = |since: Timestamp, seconds| {
+        let retry = step(&delivery(1, 0, since), &verdict(Outcome::Timeout));
+        match behind(retry, Duration::from_secs(seconds), &policy(), NOW) {
+            Step::Later { delivery, due, wait } => {
+                assert_eq!((delivery.attempts, delivery.parks, wait), (2, 0, Wait::Retry));
+                due
+            }
+            step => panic!("not later: {step:?}"),
+        }
+    };
+    let after = |seconds| NOW.plus(Duration::from_secs(seconds));
+    assert_eq!([10, 30, 200].map(|turn| due_behind(NOW, turn)), [after(30), after(30), after(200)]);
+    assert_eq!(due_behind(NOW.minus(Duration::from_secs(3500)), 200), after(100));
+
+    let parked = step(&delivery(1, 0, NOW), &verdict(Outcome::OurFault));
+    assert_eq!(behind(parked.clone(), Duration::from_secs(200), &policy(), NOW), parked, "it has a turn");
+}
+
+#[test]
 fn a_fresh_event_is_not_queued_for_a_paused_or_deactivated_webhook() {
     let fresh = delivery(0, 0, NOW);
     assert_eq!(step(&fresh, &taken(Standing::Paused, true)), Step::Skip(SkipReason::Paused));

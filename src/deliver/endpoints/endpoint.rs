@@ -197,6 +197,16 @@ impl State {
         LeftAlone { reason: ParkReason::HostDown, wait: shut.wait, comeback }
     }
 
+    /// The turn of a retry, so that it does not come only to be put off; nothing for one that may be needed to see whether the
+    /// receiver is well again.
+    pub(super) fn retry_turn(&mut self, shut: &ShutBy, now: Duration) -> Option<Duration> {
+        let wait = match shut {
+            ShutBy::Breaker(shut) => self.breaker.has_probe().then_some(shut.wait)?,
+            ShutBy::Host(shut) => shut.wait,
+        };
+        Some(self.shared_turn(Duration::ZERO, now).max(wait))
+    }
+
     /// How long until its turn among those of all webhooks that share the turns, after `soonest`.
     fn shared_turn(&mut self, soonest: Duration, now: Duration) -> Duration {
         let put_off = self.put_off.get_or_insert_with(|| PutOff { until: now, _one: self.put_off_all.one_more() });

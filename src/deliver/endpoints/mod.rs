@@ -141,6 +141,14 @@ impl Endpoints {
         })
     }
 
+    /// How long until the turn of one whose attempt failed and is to be made again, if `webhook` is left alone.
+    pub(super) fn retry_turn(&self, webhook: &Webhook) -> Option<Duration> {
+        let endpoint = self.of(webhook);
+        let now = self.clock.elapsed();
+        let shut = endpoint.shut(now)?;
+        endpoint.state().retry_turn(&shut, now)
+    }
+
     /// Forgets webhooks that were deleted.
     pub(super) fn follow(&self, snapshot: &Arc<Snapshot>) {
         let mut known = self.known();

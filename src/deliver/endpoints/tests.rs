@@ -392,6 +392,24 @@ async fn what_is_put_off_comes_back_no_faster_however_many_webhooks_are_left_alo
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_retry_takes_a_turn_behind_what_was_put_off_once_another_one_is_to_see() {
+    let World { endpoints, clock } = world(policy());
+    clock.advance(SECOND);
+    let a = webhook("a");
+    assert_eq!(endpoints.retry_turn(&a), None, "it is well");
+    for _ in 0..10 {
+        attempt(&endpoints, &a, &timeout(), 10 * SECOND).await;
+    }
+    assert_eq!(endpoints.retry_turn(&a), None, "it may be the one that sees");
+    assert_eq!(endpoints.left_alone(&a).expect("open").comeback, Comeback::Probe);
+    assert_eq!(endpoints.retry_turn(&a), Some(Duration::from_millis(4500)), "while it is left alone");
+    (0..400).for_each(|_| {
+        turn(&endpoints, &a);
+    });
+    assert_eq!(endpoints.retry_turn(&a), Some(401 * SECOND / 50));
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_is_left_alone_no_more_or_is_changed_or_deleted_makes_room_for_the_others() {
     let World { endpoints, clock } = world(policy());
     clock.advance(SECOND);
