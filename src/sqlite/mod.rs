@@ -35,23 +35,36 @@ pub use turns::WriteTurns;
 /// to one file wait for each other in [`WriteTurns`], without that limit.
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Pages of the write-ahead log after which it is copied into the file (4 KiB each).
-const WAL_PAGES_MAX: u32 = 4000;
+/// Bytes of the write-ahead log, about, after which it is copied into the file.
+const WAL_BYTES_MAX: u32 = 16 * 1024 * 1024;
+
+/// The bytes of a page, unless a file says otherwise: SQLite's default.
+const PAGE_BYTES: u32 = 4096;
 
 /// Opens the SQLite file at `path`, making it if it is absent.
 ///
 /// # Errors
 /// [`SqliteError`] naming the file, what is wrong, and how to mend it; the file is as it was.
 pub fn open(path: &Path) -> Result<Connection, SqliteError> {
+    open_with_pages(path, PAGE_BYTES)
+}
+
+/// The same with pages of `page_bytes`, if the file is made by this: one that is there keeps those that it has.
+///
+/// # Errors
+/// Those of [`open`].
+pub fn open_with_pages(path: &Path, page_bytes: u32) -> Result<Connection, SqliteError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     make_private(path);
     let connect = || -> rusqlite::Result<Connection> {
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.pragma_update(None, "page_size", page_bytes)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
-        connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES_MAX)?;
+        let page_bytes: u32 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+        connection.pragma_update(None, "wal_autocheckpoint", WAL_BYTES_MAX / page_bytes)?;
         connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
         connection.set_prepared_statement_cache_capacity(64);
         Ok(connection)
@@ -83,6 +96,22 @@ mod tests {
         assert_eq!(path_of_url("sqlite:///var/lib/q.db"), Some(Path::new("/var/lib/q.db")));
         assert_eq!(path_of_url("sqlite:"), None);
         assert_eq!(path_of_url("postgres://x"), None);
+    }
+
+    #[test]
+    fn a_file_has_the_pages_that_it_was_made_with_and_a_log_of_as_many_bytes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("history.db");
+        let pragma = |connection: &Connection, name| {
+            connection.pragma_query_value(None, name, |row| row.get::<_, u32>(0)).expect("a number")
+        };
+        for page_bytes in [16_384, 4096] {
+            let connection = open_with_pages(&path, page_bytes).expect("opens");
+            connection.execute_batch("CREATE TABLE IF NOT EXISTS a (x)").expect("written");
+            assert_eq!(pragma(&connection, "page_size"), 16_384);
+            assert_eq!(pragma(&connection, "wal_autocheckpoint"), 1024);
+        }
+        assert_eq!(pragma(&open(&folder.path().join("queue.db")).expect("opens"), "wal_autocheckpoint"), 4096);
     }
 
     #[test]

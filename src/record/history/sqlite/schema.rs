@@ -23,6 +23,10 @@ use crate::sqlite::{self, SqliteError};
 /// The name of the part.
 pub(super) const PART: &str = "history";
 
+/// Rows with their bodies have a kilobyte or more, and are written one behind the other: on larger pages less is left empty, and
+/// writing takes a fifth less of the processor. A file of before keeps its pages of 4 KiB.
+const PAGE_BYTES: u32 = 16_384;
+
 /// How long a statement waits for another's lock. Less than for other files: what waits is in memory.
 const BUSY_MAX: Duration = Duration::from_secs(1);
 
@@ -180,7 +184,7 @@ const SPARSE_STEP: &str = "
 
 /// Opens the file to write, making it and the tables where they are absent.
 pub(super) fn open_to_write(path: &Path) -> Result<Connection, SqliteError> {
-    let mut connection = sqlite::open(path)?;
+    let mut connection = sqlite::open_with_pages(path, PAGE_BYTES)?;
     let settle = |connection: &Connection| {
         connection.busy_timeout(BUSY_MAX)?;
         // No fsync for each transaction: the machine's crash may cost the latest seconds, never the file's soundness.
