@@ -27,6 +27,10 @@ pub(super) const PART: &str = "history";
 /// writing takes a fifth less of the processor. A file of before keeps its pages of 4 KiB.
 const PAGE_BYTES: u32 = 16_384;
 
+/// Bytes of the log, about, after which it is copied into the file. Whoever syncs something on that disk waits for it, so this is
+/// little at a time.
+const LOG_BYTES_MAX: u32 = 4 * 1024 * 1024;
+
 /// How long a statement waits for another's lock. Less than for other files: what waits is in memory.
 const BUSY_MAX: Duration = Duration::from_secs(1);
 
@@ -189,6 +193,8 @@ pub(super) fn open_to_write(path: &Path) -> Result<Connection, SqliteError> {
         connection.busy_timeout(BUSY_MAX)?;
         // No fsync for each transaction: the machine's crash may cost the latest seconds, never the file's soundness.
         connection.pragma_update(None, "synchronous", "NORMAL")?;
+        let page_bytes: u32 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+        connection.pragma_update(None, "wal_autocheckpoint", LOG_BYTES_MAX / page_bytes)?;
         connection.pragma_update(None, "cache_size", -8192)
     };
     settle(&connection).map_err(|error| SqliteError::new(path, error))?;
@@ -217,6 +223,14 @@ pub(super) fn open_to_read(path: &Path) -> Result<Option<Connection>, SqliteErro
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_new_file_has_large_pages_and_a_small_log() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let connection = open_to_write(&folder.path().join("history.db")).expect("made");
+        let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, u32>(0)).expect("a number");
+        assert_eq!((pragma("page_size"), pragma("wal_autocheckpoint")), (16_384, 256));
+    }
 
     #[test]
     fn what_was_written_before_deliveries_had_their_place_is_kept() {
