@@ -1,5 +1,6 @@
 //! What of a host holds for its webhooks, and what is remembered of webhooks and hosts.
 
+use super::left_alone::shut;
 use super::*;
 
 const REFUSED: Outcome = Outcome::Connection;

@@ -5,6 +5,7 @@ use std::task::Poll;
 
 use futures_util::poll;
 
+use super::left_alone::shut;
 use super::*;
 
 const FAST: Duration = Duration::from_millis(5);
