@@ -31,7 +31,7 @@ pub struct BenchArgs {
         conflicts_with_all = ["backlog", "ingest"])]
     pub outage: Option<u32>,
     /// Instead: tell what the history costs: deliveries a second with it, as a ratio to those without
-    #[arg(long, conflicts_with_all = ["backlog", "ingest", "isolation", "outage", "queue"])]
+    #[arg(long, conflicts_with_all = ["backlog", "ingest", "isolation", "outage"])]
     pub record: bool,
     /// The receiver that is away hangs, and does not refuse connections
     #[arg(long, requires = "outage")]

@@ -99,6 +99,14 @@ pub enum PostgresError {
         /// The newest version known.
         known: usize,
     },
+    /// A row is there already, of which there may be one only.
+    #[error("PostgreSQL at {place} has that already: {why}")]
+    Taken {
+        /// Where.
+        place: String,
+        /// PostgreSQL's words.
+        why: String,
+    },
     /// Anything else.
     #[error("PostgreSQL at {place}: {why}")]
     Other {
@@ -128,6 +136,7 @@ impl PostgresError {
             "25006" => Self::ReadOnly { place, why },
             code if code.starts_with("53") => Self::Full { place, why },
             "57014" | "55P03" => Self::Slow { place, what: why, limit: super::STATEMENT_WAIT_MAX },
+            code if code == SqlState::UNIQUE_VIOLATION.code() => Self::Taken { place, why },
             _ => Self::Other { place, why: format!("{why} (SQLSTATE {})", state.code()) },
         }
     }

@@ -43,7 +43,7 @@ pub use listen::Listening;
 pub use look::PostgresLook;
 pub use session::{Params, Session, Statements, Transaction};
 pub use tokio_postgres::Row;
-pub use tokio_postgres::types::{FromSql, ToSql};
+pub use tokio_postgres::types::{FromSql, ToSql, Type};
 pub use url::PostgresUrl;
 
 /// Connections of one process, beside one that listens: the store's parts seldom need more at a time, and PostgreSQL has 100

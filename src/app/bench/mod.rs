@@ -84,11 +84,7 @@ pub(super) async fn run(args: &BenchArgs, output: &mut Output) -> anyhow::Result
     let mut signals = Signals::catch()?;
     let receiver = Receiver::start()?;
     if args.record {
-        tokio::select! {
-            measured = recording::run(&load, args, receiver.url(), output) => measured?,
-            signal = signals.next() => anyhow::bail!("interrupted by {signal}"),
-        }
-        return Ok(ExitCode::SUCCESS);
+        return recording::run(&load, args, receiver.url(), &mut signals, output).await;
     }
     let mut runs = Vec::new();
     for number in 1..=args.runs {

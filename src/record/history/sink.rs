@@ -14,7 +14,7 @@ pub const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How the writer goes about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pace {
-    /// How many times as long as a group took it rests after it, when much is to be written.
+    /// How many times as long as a group took it rests after it, when hardly anything else waits.
     pub(super) rest: u32,
     /// Bytes of what waits and is being written, at most.
     pub(super) waiting_bytes_max: usize,
@@ -24,9 +24,9 @@ impl Pace {
     /// For a file: what is written costs so little that it need not rest.
     pub(super) const FILE: Self = Self { rest: 0, waiting_bytes_max: WAITING_BYTES_MAX / 4 };
 
-    /// For a server, whose processors are perhaps those that deliver: four fifths of the time are theirs. What comes in a burst
+    /// For a server, whose processors are perhaps those that deliver: nine tenths of the time are theirs. What comes in a burst
     /// waits meanwhile, so more of it may.
-    pub(super) const SERVER: Self = Self { rest: 4, waiting_bytes_max: WAITING_BYTES_MAX };
+    pub(super) const SERVER: Self = Self { rest: 10, waiting_bytes_max: WAITING_BYTES_MAX };
 }
 
 /// How many rows there are.

@@ -163,11 +163,14 @@ impl Waiting {
         }
     }
 
-    /// Waits for `rest`, whatever waits, less when somebody wants to be answered or it ends.
-    pub(super) fn rest(&self, rest: Duration) {
-        let is_wanted = |held: &mut Held| held.flushes.is_empty() && !held.closed;
+    /// Waits: for `longest` when nothing waits to be written, the less the more does, and not at all when bodies would be left out
+    /// for that. Less when somebody wants to be answered or it ends.
+    pub(super) fn rest(&self, longest: Duration) {
+        let held = self.held();
+        let rest = longest.mul_f64(1.0 - (held.bytes as f64 / held.bodies_bytes_max() as f64).min(1.0));
+        let is_unwanted = |held: &mut Held| held.flushes.is_empty() && !held.closed;
         let _wanted_or_not =
-            self.called.wait_timeout_while(self.held(), rest, is_wanted).unwrap_or_else(PoisonError::into_inner);
+            self.called.wait_timeout_while(held, rest, is_unwanted).unwrap_or_else(PoisonError::into_inner);
     }
 
     /// Those were written: there is room again.
@@ -210,8 +213,13 @@ impl Held {
         self.bytes_max / BUSY_PART
     }
 
+    /// Bytes of what waits at which no more bodies are put to it.
+    fn bodies_bytes_max(&self) -> usize {
+        self.bytes_max / BODIES_PART
+    }
+
     fn has_room_for_body(&mut self, bytes: usize) -> bool {
-        self.bytes < self.bytes_max / BODIES_PART && self.bodies.has_room(bytes, Instant::now())
+        self.bytes < self.bodies_bytes_max() && self.bodies.has_room(bytes, Instant::now())
     }
 }
 
@@ -244,17 +252,24 @@ mod tests {
     }
 
     #[test]
-    fn a_rest_is_taken_whole_unless_somebody_wants_to_be_answered() {
+    fn a_rest_is_the_shorter_the_more_waits_and_ends_when_somebody_wants_to_be_answered() {
         let waiting = Waiting::new(1 << 20, 0);
-        let rest = |rest| {
+        let rest = |longest| {
             let began = Instant::now();
-            waiting.rest(rest);
+            waiting.rest(longest);
             began.elapsed()
         };
-        let short = Duration::from_millis(20);
+        let (short, endless) = (Duration::from_millis(20), Duration::from_secs(600));
         assert!(rest(short) >= short);
+        waiting.held().bytes = (1 << 20) / 4;
+        assert!((short / 2..endless).contains(&rest(short)));
+        waiting.held().bytes = (1 << 20) / 2 - 1;
+        assert!(rest(endless) < endless / 2, "hardly any room for bodies is left");
+        waiting.held().bytes = 1 << 20;
+        assert!(rest(endless) < endless / 2);
+        waiting.held().bytes = 0;
         let _asked = waiting.flush();
-        assert!(rest(Duration::from_secs(600)) < Duration::from_secs(300));
+        assert!(rest(endless) < endless / 2);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::amqp::Stranger;
 use crate::support::broker;
+use crate::support::postgres;
 use crate::support::program::Home;
 
 const FIGURES: [&str; 6] =
@@ -30,6 +31,18 @@ async fn the_benchmark_of_the_history_compares_deliveries_with_it_and_without() 
         assert!(measured[figure].as_f64().is_some_and(|rate| rate > 0.0), "{figure}: {measured}");
     }
     assert_eq!((&measured["events"], &measured["missing"]), (&json!(300), &json!(0)));
+    assert_eq!((&measured["queue"], &measured["store"]), (&json!("sqlite"), &json!("sqlite")));
+}
+
+#[tokio::test]
+async fn the_benchmark_of_the_history_runs_over_rabbitmq_and_postgresql_and_leaves_no_schema() {
+    let (queue, store) = (broker::shared_url().await, postgres::database());
+    let home = Home::bare("");
+    let args = ["bench", "--record", "--events", "300", "--runs", "1", "--json", "--queue", &queue, "--store", &store];
+    let measured = home.cli(&args).await.json();
+    assert_eq!((&measured["events"], &measured["missing"]), (&json!(300), &json!(0)));
+    assert_eq!((&measured["queue"], &measured["store"]), (&json!("rabbitmq"), &json!("postgresql")));
+    assert_eq!(postgres::sql(&store, "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'hikyaku%'").trim(), "0");
 }
 
 #[tokio::test]

@@ -84,6 +84,37 @@ pub(super) async fn what_is_noted_again_changes_nothing<B: Backend>() {
     assert_eq!(world.metric("hikyaku_history_deliveries"), 1);
 }
 
+pub(super) async fn what_is_new_what_is_there_and_what_had_come_to_something_unseen_are_written_together<B: Backend>() {
+    let world = World::<B>::new().await;
+    let second = |number| {
+        let (first, after) = failed(number, &fresh(number));
+        let made = attempted(&after, Outcome::Delivered, Some(200));
+        (first, entry(number, &after, &Step::Done, made, START.plus(DAY)))
+    };
+    world.history().note(delivered(1, START));
+    let (first, last_of_there) = second(2);
+    world.history().note(first);
+    world.written().await;
+
+    world.history().note(delivered(1, START));
+    world.history().note(last_of_there);
+    let (_unseen, last_of_gone) = second(3);
+    world.history().note(last_of_gone);
+    let (first, last) = second(4);
+    world.history().note(first);
+    world.history().note(last);
+    world.history().note(delivered(5, START));
+    world.written().await;
+
+    for (number, attempts) in [(1, &[1][..]), (2, &[1, 2]), (3, &[2]), (4, &[1, 2]), (5, &[1])] {
+        let (delivery, made) = world.show(number).await;
+        assert_eq!(delivery.state, DeliveryState::Delivered, "{number}");
+        assert_eq!(made.iter().map(|attempt| attempt.made.number).collect::<Vec<_>>(), attempts, "{number}");
+    }
+    world.until("they are counted once", async || world.metric("hikyaku_history_attempts") == 7).await;
+    assert_eq!(world.metric("hikyaku_history_deliveries"), 5);
+}
+
 pub(super) async fn of_a_number_that_was_tried_twice_the_try_that_delivered_is_kept_else_the_first<B: Backend>() {
     let world = World::<B>::new().await;
     let failing = failed(1, &fresh(1)).0;

@@ -66,6 +66,7 @@ macro_rules! every_backend {
                 a_delivery_is_kept_with_its_state_and_every_attempt,
                 a_delivery_that_waits_is_dead_or_dropped_says_why,
                 what_is_noted_again_changes_nothing,
+                what_is_new_what_is_there_and_what_had_come_to_something_unseen_are_written_together,
                 of_a_number_that_was_tried_twice_the_try_that_delivered_is_kept_else_the_first,
                 a_replay_is_the_next_generation_with_attempts_of_its_own,
                 a_clock_that_is_set_back_does_not_hold_up_what_is_known,

@@ -1,12 +1,15 @@
 //! The history in PostgreSQL, where several workers write and prune at the same time.
 //!
 //! The writer's thread has a connection of its own, on a runtime of its own: so neither a stuck server nor a process that ends
-//! keeps one waiting for the other. Rows that are added or changed are locked in the order of their places, then those of marks, then
-//! `history_rows`; one prunes at a time, and passes over what is being written.
+//! keeps one waiting for the other. Rows that are changed are locked in the order of their places, then those that are new are added in
+//! that order, then marks, and `history_rows` comes last; one prunes at a time, and passes over what is being written. Two that
+//! write the same deliveries, of which one is there, may lock each other out for a second: then one of them tries again.
 
+mod adding;
 mod bodies;
 mod forgetting;
 mod marks;
+mod merged;
 mod packs;
 mod place;
 mod read;

@@ -1,7 +1,7 @@
 //! Packs: at which moments deliveries and events were taken in, by their ids, as in a file (`super::super::sqlite::packs`). A
 //! number in a pack is a moment, in milliseconds.
 
-use super::place::Key;
+use super::place::{Key, columns};
 use crate::postgres::{PostgresError, Statements};
 use crate::record::history::{Entry, pack};
 
@@ -34,7 +34,7 @@ pub(super) async fn put(statements: &mut Statements, added: &[(Key, &Entry)]) ->
         let events = pack::of(added.iter().map(|(key, entry)| (entry.event.as_str(), key.accepted_at)));
         put_pack(statements, &ids, &events).await?;
     } else if !added.is_empty() {
-        let (moments, ties): (Vec<i64>, Vec<i64>) = added.iter().map(|(key, _)| (key.accepted_at, key.tie)).unzip();
+        let (moments, ties) = columns(added.iter().map(|(key, _)| *key));
         statements.execute(WAIT, &[&moments, &ties]).await?;
     }
     let row = statements.query_opt("SELECT count(*) FROM unpacked", &[]).await?;

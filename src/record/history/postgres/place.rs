@@ -20,6 +20,11 @@ impl Key {
     }
 }
 
+/// The columns of those keys, to be given to `unnest`.
+pub(super) fn columns(keys: impl IntoIterator<Item = Key>) -> (Vec<i64>, Vec<i64>) {
+    keys.into_iter().map(|key| (key.accepted_at, key.tie)).unzip()
+}
+
 /// What sets the delivery apart from others of its moment: 0 or more.
 pub(super) fn tie_of(id: &DeliveryId) -> i64 {
     let text = id.as_str().as_bytes();
