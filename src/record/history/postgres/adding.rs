@@ -10,7 +10,8 @@ use crate::model::{Timestamp, UserId};
 use crate::postgres::{PostgresError, Statements, ToSql, Type};
 use crate::record::postgres::{integer, without_nul};
 
-/// How often all rows are looked for: another worker may add one between a look and `COPY`, and is done with that then.
+/// How often all rows are looked for, since another worker may add one between a look and `COPY`. Then the group is tried again as
+/// after any other failure.
 const LOOKS_MAX: usize = 3;
 
 const ADD: &str = "
