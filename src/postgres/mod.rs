@@ -14,6 +14,7 @@
 //! `BIGINT`, milliseconds since 1970. Nothing here knows what the tables mean.
 
 mod connect;
+mod copy;
 mod error;
 mod listen;
 mod look;
@@ -38,12 +39,13 @@ use self::session::Statements as Connected;
 use crate::clock::Backoff;
 use crate::telemetry::{SharedTelemetry, Trouble};
 
+pub use copy::CopyRow;
 pub use error::PostgresError;
 pub use listen::Listening;
 pub use look::PostgresLook;
 pub use session::{Params, Session, Statements, Transaction};
 pub use tokio_postgres::Row;
-pub use tokio_postgres::types::{FromSql, ToSql, Type};
+pub use tokio_postgres::types::{FromSql, ToSql};
 pub use url::PostgresUrl;
 
 /// Connections of one process, beside one that listens: the store's parts seldom need more at a time, and PostgreSQL has 100

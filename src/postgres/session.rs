@@ -10,11 +10,12 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::SinkExt;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio_postgres::binary_copy::BinaryCopyInWriter;
-use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 
+use super::copy::{CopyRow, CopyRows};
 use super::{Pool, PostgresError, STATEMENT_WAIT_MAX};
 
 /// Texts that one connection keeps prepared; then it begins anew.
@@ -85,27 +86,30 @@ impl Statements {
         self.finish(answer)
     }
 
-    /// Runs a `COPY ... FROM STDIN (FORMAT binary)` into columns of those types, whose values `values` takes from each of `rows`. It
-    /// adds rows for a third of what an `INSERT` takes, and all or none.
+    /// Runs a `COPY ... FROM STDIN (FORMAT binary)` of `rows`, whose values `put` tells. It adds rows for a third of what an `INSERT`
+    /// takes, and all or none.
     ///
     /// # Errors
     /// As [`Self::query`]; [`PostgresError::Taken`] when one of them is there.
-    pub async fn copy<R, const N: usize>(
+    pub async fn copy<R>(
         &mut self,
         sql: &str,
-        types: &[Type; N],
         rows: impl IntoIterator<Item = R>,
-        values: impl for<'r> Fn(&'r R) -> [&'r (dyn ToSql + Sync); N],
+        put: impl Fn(&R, &mut CopyRow<'_>),
     ) -> Result<(), PostgresError> {
         let statement = self.prepare(sql).await?;
         let (place, limit) = (Arc::clone(&self.place), self.limit);
         self.unfinished = true;
         let copied = async {
-            let mut writer = pin!(BinaryCopyInWriter::new(self.client.copy_in(&statement).await?, types));
+            let mut sink = pin!(self.client.copy_in(&statement).await?);
+            let mut chunks = CopyRows::new();
             for row in rows {
-                writer.as_mut().write(&values(&row)).await?;
+                if let Some(chunk) = chunks.add(|values| put(&row, values)) {
+                    sink.feed(chunk).await?;
+                }
             }
-            writer.finish().await.map(drop)
+            sink.feed(chunks.end()).await?;
+            sink.finish().await.map(drop)
         };
         let answer = within(&place, limit, copied).await;
         self.finish(answer)

@@ -245,3 +245,32 @@ async fn who_listens_hears_what_another_notifies_and_again_after_a_crash() {
     postgres.session().await.expect("a session").batch("NOTIFY things").await.expect("notified");
     until(connected).await;
 }
+
+#[tokio::test]
+async fn what_is_copied_is_there_as_it_was_sent_and_is_all_or_none() {
+    let postgres = at(&server::database());
+    postgres.migrate("one", &["CREATE TABLE a (n BIGINT PRIMARY KEY, i INTEGER, t TEXT)"]).await.expect("a table");
+    let mut session = postgres.session().await.expect("a session");
+    let copy = "COPY a (n, i, t) FROM STDIN (FORMAT binary)";
+    let put = |n: &i64, row: &mut CopyRow<'_>| {
+        let (i, text) = (i32::try_from(*n).expect("small") - 5, "ü".repeat(50));
+        row.bigint(*n).integer((n % 3 > 0).then_some(i)).text((n % 5 > 0).then_some(text.as_str()));
+    };
+    // Several pieces, and one row that is larger than a piece.
+    session.copy(copy, 0..5_000_i64, put).await.expect("copied");
+    let large = "x".repeat(1 << 20);
+    let put_large = |text: &&str, row: &mut CopyRow<'_>| {
+        row.bigint(-1).integer(1).text(*text);
+    };
+    session.copy(copy, [large.as_str()], put_large).await.expect("copied");
+    session.copy(copy, 0..0_i64, put).await.expect("nothing to copy");
+    let taken = session.copy(copy, 4_000..20_000_i64, put).await.expect_err("there are some");
+    assert!(matches!(taken, PostgresError::Taken { .. }), "{taken}");
+    let sql = "SELECT count(*), count(i), sum(i)::BIGINT, count(t),
+            count(*) FILTER (WHERE t = repeat('ü', 50)), max(length(t))::BIGINT FROM a";
+    let row = session.query_opt(sql, &[]).await.expect("read").expect("a row");
+    let found: Vec<i64> = (0..6).map(|column| row.get(column)).collect();
+    let numbers = (0..5_000_i64).filter(|n| n % 3 > 0);
+    let sum = numbers.clone().map(|n| n - 5).sum::<i64>() + 1;
+    assert_eq!(found, [5_001, numbers.count() as i64 + 1, sum, 4_001, 4_000, 1 << 20]);
+}

@@ -2,21 +2,14 @@
 
 use std::time::Duration;
 
+use super::names::Names;
 use crate::decide::{Step, Verdict, Wait};
-use crate::model::{
-    Delivery, DeliveryId, DeliveryState, DropReason, Event, EventId, EventType, LastFailure, Outcome, Source,
-    Timestamp, UserId, WebhookId,
-};
+use crate::model::{Delivery, DeliveryId, DeliveryState, DropReason, Event, LastFailure, Outcome, Timestamp};
 
 /// What a delivery has come to.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    pub(super) id: DeliveryId,
-    pub(super) event: EventId,
-    pub(super) kind: EventType,
-    pub(super) user: Option<UserId>,
-    pub(super) source: Source,
-    pub(super) webhook: WebhookId,
+    pub(super) names: Names,
     pub(super) accepted_at: Timestamp,
     pub(super) generation: u32,
     pub(super) attempts: u32,
@@ -29,7 +22,7 @@ pub struct Entry {
     pub(super) due: Option<Timestamp>,
     pub(super) attempt: Option<Attempted>,
     /// The rest of the event, with which it can be sent again; one entry of each event has it.
-    pub(super) body: Option<KeptBody>,
+    pub(super) body: Option<Box<KeptBody>>,
 }
 
 /// What an entry has not of its event.
@@ -111,12 +104,7 @@ impl Entry {
         };
         let attempts = if *step == Step::Done { before.attempts.saturating_add(1) } else { after.attempts };
         Some(Self {
-            id: id.clone(),
-            event: event.id.clone(),
-            kind: event.kind.clone(),
-            user: event.user.clone(),
-            source: event.source.clone(),
-            webhook: before.webhook.clone(),
+            names: Names::of(event, id, &before.webhook),
             accepted_at: event.accepted_at,
             generation: before.generation,
             attempts,
@@ -135,15 +123,34 @@ impl Entry {
     #[must_use]
     pub fn with_body(self, event: &Event) -> Self {
         let bytes = Box::from(event.body.bytes().as_ref());
-        Self { body: Some(KeptBody { server: event.server.clone(), created_at: event.created_at, bytes }), ..self }
+        let body = KeptBody { server: event.server.clone(), created_at: event.created_at, bytes };
+        Self { body: Some(Box::new(body)), ..self }
     }
 
-    /// About how much memory it takes. Ids are counted though others may share them.
+    /// About how much memory it takes.
     pub(super) fn bytes(&self) -> usize {
-        let ids = self.event.as_str().len() + self.kind.as_str().len() + self.webhook.as_str().len();
         let attempt = self.attempt.as_ref().map_or(0, |attempt| attempt.error.len() + attempt.response.len());
         let body = self.body.as_ref().map_or(0, |body| body.bytes.len());
-        size_of::<Self>() + ids + attempt + body
+        size_of::<Self>() + self.names.bytes() + attempt + body
+    }
+}
+
+/// A delivery that ended before an attempt, for tests to change.
+#[cfg(test)]
+pub(super) fn sample() -> Entry {
+    Entry {
+        names: Names::joined(["msg_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "e1", "note", "", "default", "wh1"]),
+        accepted_at: Timestamp::default(),
+        generation: 0,
+        attempts: 0,
+        parks: 0,
+        noted_before: false,
+        state: DeliveryState::Delivered,
+        reason: None,
+        changed_at: Timestamp::default(),
+        due: None,
+        attempt: None,
+        body: None,
     }
 }
 
@@ -152,7 +159,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::model::{Body, ParkReason};
+    use crate::model::{Body, DeliveryId, EventId, EventType, ParkReason, Source, WebhookId};
 
     #[test]
     fn what_was_put_off_tried_or_replayed_has_perhaps_a_row_and_what_is_fresh_has_none() {

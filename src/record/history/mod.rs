@@ -17,6 +17,7 @@
 
 mod entry;
 mod kept;
+mod names;
 mod pack;
 mod page;
 mod postgres;

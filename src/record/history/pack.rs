@@ -8,16 +8,45 @@
 const ENTRY_BYTES: usize = HASH_BYTES + 8;
 const HASH_BYTES: usize = 4;
 
-/// The pack of rows, each with an id and its number.
-pub(super) fn of<'a>(rows: impl Iterator<Item = (&'a str, i64)>) -> Vec<u8> {
-    let mut rows: Vec<(u32, i64)> = rows.map(|(id, number)| (hash(id), number)).collect();
-    rows.sort_unstable();
-    let mut pack = Vec::with_capacity(rows.len() * ENTRY_BYTES);
-    for (hash, number) in rows {
-        pack.extend_from_slice(&hash.to_be_bytes());
-        pack.extend_from_slice(&number.to_be_bytes());
+/// Rows that are to be packed, by their deliveries' ids and by their events'.
+#[derive(Debug, Default)]
+pub(super) struct Packer {
+    numbers: Vec<i64>,
+    ids: Vec<u64>,
+    events: Vec<u64>,
+}
+
+impl Packer {
+    /// One for so many rows.
+    pub(super) fn with_capacity(rows: usize) -> Self {
+        Self { numbers: Vec::with_capacity(rows), ids: Vec::with_capacity(rows), events: Vec::with_capacity(rows) }
     }
-    pack
+
+    /// Adds the row of that number.
+    pub(super) fn add(&mut self, id: &str, event: &str, number: i64) {
+        // A hash, and below it which row it is: thousands are sorted with each group, and numbers are sorted fastest.
+        let place = |id| (u64::from(hash(id)) << 32) | self.numbers.len() as u64;
+        self.ids.push(place(id));
+        self.events.push(place(event));
+        self.numbers.push(number);
+    }
+
+    /// The pack of deliveries' ids and that of events'; the rows of one hash are in the order in which they came.
+    pub(super) fn packs(mut self) -> (Vec<u8>, Vec<u8>) {
+        self.ids.sort_unstable();
+        self.events.sort_unstable();
+        (self.pack(&self.ids), self.pack(&self.events))
+    }
+
+    fn pack(&self, places: &[u64]) -> Vec<u8> {
+        let mut pack = Vec::with_capacity(places.len() * ENTRY_BYTES);
+        for place in places {
+            let [h0, h1, h2, h3, row @ ..] = place.to_be_bytes();
+            pack.extend_from_slice(&[h0, h1, h2, h3]);
+            pack.extend_from_slice(&self.numbers[u32::from_be_bytes(row) as usize].to_be_bytes());
+        }
+        pack
+    }
 }
 
 /// The numbers of the rows in a pack that may have that id.
@@ -60,7 +89,12 @@ mod tests {
     #[test]
     fn a_pack_has_each_of_its_rows_also_several_of_one_id() {
         let rows: Vec<(String, i64)> = (0..500_i64).map(|n| (format!("event{}", n / 3), (n << 40) + 7)).collect();
-        let pack = of(rows.iter().map(|(id, number)| (id.as_str(), *number)));
+        let mut packer = Packer::default();
+        rows.iter().for_each(|(event, number)| packer.add(&format!("msg_{number}"), event, *number));
+        let (ids, pack) = packer.packs();
+        for (_, number) in &rows {
+            assert_eq!(numbers_of(&ids, &format!("msg_{number}")).collect::<Vec<_>>(), [*number]);
+        }
         for event in 0..166 {
             let expected: Vec<i64> = (0..3).map(|n| ((event * 3 + n) << 40) + 7).collect();
             assert_eq!(numbers_of(&pack, &format!("event{event}")).collect::<Vec<_>>(), expected, "{event}");

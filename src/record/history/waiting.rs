@@ -1,5 +1,6 @@
 //! What waits in memory to be written: bounded by its bytes, put there without waiting, taken by one thread.
 
+use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -7,6 +8,10 @@ use tokio::sync::oneshot;
 
 use super::entry::Entry;
 use crate::record::RecordError;
+
+/// Entries in a group at most. They are written in one transaction, so that no other process waits for long. Many: the more are written
+/// together, the fewer pages are written for each.
+pub(super) const GROUP_MAX: usize = 8000;
 
 /// The part of what may wait at which the writer does not pause any more.
 const BUSY_PART: usize = 8;
@@ -27,8 +32,8 @@ pub(super) struct Waiting {
 
 #[derive(Debug, Default)]
 struct Held {
-    entries: Vec<Entry>,
-    /// Of `entries` and of what the writer has taken and not yet written.
+    groups: Groups,
+    /// Of `groups` and of what the writer has taken and not yet written.
     bytes: usize,
     bytes_max: usize,
     count: u64,
@@ -36,6 +41,18 @@ struct Held {
     gap: Option<Gap>,
     closed: bool,
     bodies: Bodies,
+}
+
+/// Entries in the order in which they came, in groups: what waits does not move when some of it has been written, or when more comes.
+#[derive(Debug, Default)]
+pub(super) struct Groups(VecDeque<Group>);
+
+/// Entries that are written together.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    pub(super) entries: Vec<Entry>,
+    /// How many bytes they take, about.
+    bytes: usize,
 }
 
 /// How many bytes of bodies may be put now.
@@ -98,9 +115,9 @@ impl Waiting {
         }
         held.bytes += bytes;
         held.count += 1;
-        let was_empty = held.entries.is_empty();
+        let was_empty = held.groups.is_empty();
         let is_much = held.bytes >= held.busy_bytes() && held.bytes - bytes < held.busy_bytes();
-        held.entries.push(entry);
+        held.groups.push(entry, bytes);
         drop(held);
         if was_empty || is_much {
             self.called.notify_one();
@@ -135,17 +152,13 @@ impl Waiting {
         left
     }
 
-    /// Waits at most `longest` until there is something to write or to answer, and puts it into `batch`.
-    pub(super) fn take(&self, batch: &mut Vec<Entry>, longest: Duration) -> Call {
+    /// Waits at most `longest` until there is something to write or to answer, and puts it behind `taken`.
+    pub(super) fn take(&self, taken: &mut Groups, longest: Duration) -> Call {
         let held = self.held();
-        let is_idle = |held: &mut Held| held.entries.is_empty() && held.flushes.is_empty() && !held.closed;
+        let is_idle = |held: &mut Held| held.groups.is_empty() && held.flushes.is_empty() && !held.closed;
         let (mut held, _) =
             self.called.wait_timeout_while(held, longest, is_idle).unwrap_or_else(PoisonError::into_inner);
-        if batch.is_empty() {
-            std::mem::swap(batch, &mut held.entries);
-        } else {
-            batch.append(&mut held.entries);
-        }
+        taken.append(&mut held.groups);
         Call { flushes: std::mem::take(&mut held.flushes), closed: held.closed }
     }
 
@@ -174,12 +187,10 @@ impl Waiting {
     }
 
     /// Those were written: there is room again.
-    pub(super) fn written(&self, entries: &[Entry]) {
-        // Added up before others have to wait for the lock.
-        let bytes = entries.iter().map(Entry::bytes).sum();
+    pub(super) fn written(&self, group: &Group) {
         let mut held = self.held();
-        held.bytes = held.bytes.saturating_sub(bytes);
-        held.count = held.count.saturating_sub(entries.len() as u64);
+        held.bytes = held.bytes.saturating_sub(group.bytes);
+        held.count = held.count.saturating_sub(group.entries.len() as u64);
     }
 
     /// Writing fails: tells whether that begins now.
@@ -204,6 +215,55 @@ impl Waiting {
 
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Groups {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The group that came first.
+    pub(super) fn first(&self) -> Option<&Group> {
+        self.0.front()
+    }
+
+    /// Lets go of the group that came first.
+    pub(super) fn drop_first(&mut self) {
+        self.0.pop_front();
+    }
+
+    /// Adds an entry that takes so many bytes.
+    fn push(&mut self, entry: Entry, bytes: usize) {
+        match self.0.back_mut() {
+            Some(last) if last.entries.len() < GROUP_MAX => last.push(entry, bytes),
+            last => {
+                // Behind a whole group comes another, mostly.
+                let count = if last.is_some() { GROUP_MAX } else { 1 };
+                let mut group = Group { entries: Vec::with_capacity(count), bytes: 0 };
+                group.push(entry, bytes);
+                self.0.push_back(group);
+            }
+        }
+    }
+
+    /// Puts those of `other` behind these. What comes bit by bit while nothing can be written makes no more groups than it has to.
+    fn append(&mut self, other: &mut Self) {
+        if let (Some(last), Some(first)) = (self.0.back_mut(), other.0.front_mut())
+            && last.entries.len() + first.entries.len() <= GROUP_MAX
+        {
+            last.entries.append(&mut first.entries);
+            last.bytes += first.bytes;
+            other.0.pop_front();
+        }
+        self.0.append(&mut other.0);
+    }
+}
+
+impl Group {
+    fn push(&mut self, entry: Entry, bytes: usize) {
+        self.entries.push(entry);
+        self.bytes += bytes;
     }
 }
 
@@ -236,6 +296,7 @@ impl Bodies {
 
 #[cfg(test)]
 mod tests {
+    use super::super::entry::sample;
     use super::*;
 
     const PER_SECOND: usize = 2 << 20;
@@ -249,6 +310,35 @@ mod tests {
         let has_room = bodies.has_room(bytes, now);
         bodies.owed += if has_room { bytes } else { 0 };
         has_room
+    }
+
+    fn parks_of(groups: &Groups) -> Vec<Vec<u32>> {
+        groups.0.iter().map(|group| group.entries.iter().map(|entry| entry.parks).collect()).collect()
+    }
+
+    fn groups_of(parks: std::ops::Range<u32>) -> Groups {
+        let mut groups = Groups::default();
+        parks.for_each(|parks| groups.push(Entry { parks, ..sample() }, 10));
+        groups
+    }
+
+    #[test]
+    fn what_waits_is_in_groups_that_are_full_and_in_the_order_in_which_it_came() {
+        let full = u32::try_from(GROUP_MAX).expect("a count");
+        let mut taken = groups_of(0..full + 2);
+        assert_eq!(parks_of(&taken), [(0..full).collect::<Vec<_>>(), vec![full, full + 1]]);
+        // As while nothing can be written.
+        for more in 2..5 {
+            let mut others = groups_of(full + more..full + more + 1);
+            taken.append(&mut others);
+            assert!(others.is_empty());
+        }
+        assert_eq!(parks_of(&taken)[1..], [(full..full + 5).collect::<Vec<_>>()]);
+        taken.append(&mut groups_of(full + 5..2 * full + 1));
+        assert_eq!(parks_of(&taken)[1..], [(full..full + 5).collect::<Vec<_>>(), (full + 5..2 * full + 1).collect()]);
+        taken.drop_first();
+        let first = taken.first().expect("a group");
+        assert_eq!((first.entries[0].parks, first.entries.len(), first.bytes), (full, 5, 50));
     }
 
     #[test]

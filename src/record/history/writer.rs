@@ -6,9 +6,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::entry::Entry;
 use super::sink::{Rows, STEP_ROWS, Sink};
-use super::waiting::{Call, Waiting};
+use super::waiting::{Call, GROUP_MAX, Groups, Waiting};
 use super::{HistoryPolicy, HistoryRetention};
 use crate::clock::{Backoff, SharedClock};
 use crate::record::RecordError;
@@ -16,9 +15,6 @@ use crate::telemetry::SharedTelemetry;
 
 /// How often what waits is written, at most: so that entries come together, and the disk is left alone in between.
 pub const WRITE_EVERY: Duration = Duration::from_secs(1);
-/// Entries in one transaction at most, so that no other process waits for long. Many: the more are written together, the fewer pages
-/// are written for each.
-const GROUP_MAX: usize = 8000;
 /// Waits between tries while nothing can be written.
 const AGAIN_FIRST: Duration = Duration::from_millis(250);
 const AGAIN_LONGEST: Duration = Duration::from_secs(5);
@@ -38,7 +34,7 @@ pub(super) struct Writer {
     pub(super) telemetry: SharedTelemetry,
     pub(super) waiting: Arc<Waiting>,
     /// Taken and not yet written.
-    batch: Vec<Entry>,
+    taken: Groups,
     rows: Rows,
     /// Whether more is past retention than was removed.
     more_to_prune: bool,
@@ -71,7 +67,7 @@ impl Writer {
             clock,
             telemetry,
             waiting,
-            batch: Vec::new(),
+            taken: Groups::default(),
             rows: Rows::default(),
             more_to_prune: false,
             pruned_at: None,
@@ -83,9 +79,9 @@ impl Writer {
         let mut again = Backoff::new(AGAIN_FIRST, AGAIN_LONGEST);
         let mut failing = false;
         loop {
-            let has_work = failing || self.more_to_prune || self.pruned_at.is_none() || !self.batch.is_empty();
+            let has_work = failing || self.more_to_prune || self.pruned_at.is_none() || !self.taken.is_empty();
             let longest = if has_work { Duration::ZERO } else { PRUNE_EVERY };
-            let Call { flushes, closed } = self.waiting.take(&mut self.batch, longest);
+            let Call { flushes, closed } = self.waiting.take(&mut self.taken, longest);
             if closed && failing {
                 return;
             }
@@ -113,16 +109,14 @@ impl Writer {
 
     /// Writes what was taken, and removes some of what is past retention; rests between groups if it `may_rest`.
     fn work(&mut self, may_rest: bool) -> Result<(), RecordError> {
-        while !self.batch.is_empty() {
+        while !self.taken.is_empty() {
             let began = Instant::now();
-            self.write_group()?;
+            self.write_first()?;
             self.prune(PRUNE_STEPS_PER_GROUP)?;
             if may_rest {
                 self.waiting.rest(began.elapsed() * self.sink.pace().rest);
             }
         }
-        // Of a burst no memory is kept.
-        self.batch.shrink_to(GROUP_MAX);
         // Also when nothing came: that the file can be used again is to be known.
         self.sink.ready()?;
         if let Some(missing) = self.waiting.caught_up() {
@@ -136,12 +130,12 @@ impl Writer {
         Ok(())
     }
 
-    fn write_group(&mut self) -> Result<(), RecordError> {
-        let count = self.batch.len().min(GROUP_MAX);
-        let group = &self.batch[..count];
-        self.rows = self.sink.write(group, &self.policy.worker)?;
+    /// Writes the group that came first.
+    fn write_first(&mut self) -> Result<(), RecordError> {
+        let Some(group) = self.taken.first() else { return Ok(()) };
+        self.rows = self.sink.write(&group.entries, &self.policy.worker)?;
         self.waiting.written(group);
-        self.batch.drain(..count);
+        self.taken.drop_first();
         let count_max = self.retention().count_max;
         self.more_to_prune |= self.rows.deliveries > count_max || self.rows.attempts > count_max;
         Ok(())

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{BEGIN, natural};
-use crate::model::{Body, Event, EventId, Timestamp, UserId};
+use crate::model::{Body, Event, EventId, Timestamp};
 use crate::postgres::{PostgresError, Row, Session, Statements};
 use crate::record::history::sink::STEP_ROWS;
 use crate::record::history::{Entry, KeptBody, KeptDelivery};
@@ -66,8 +66,8 @@ pub(super) async fn put(statements: &mut Statements, entries: &[Entry]) -> Resul
     }
     let each = || bodies.values();
     let ids: Vec<&str> = bodies.keys().copied().collect();
-    let users: Vec<Option<&str>> = each().map(|(entry, _)| entry.user.as_ref().map(UserId::as_str)).collect();
-    let sources: Vec<&str> = each().map(|(entry, _)| entry.source.as_str()).collect();
+    let users: Vec<Option<&str>> = each().map(|(entry, _)| entry.names.user()).collect();
+    let sources: Vec<&str> = each().map(|(entry, _)| entry.names.source()).collect();
     let servers: Vec<Option<&str>> = each().map(|(_, body)| body.server.as_deref()).collect();
     let created: Vec<i64> = each().map(|(_, body)| body.created_at.as_millis()).collect();
     let kept: Vec<i64> = each().map(|(entry, _)| entry.changed_at.as_millis()).collect();
@@ -77,7 +77,7 @@ pub(super) async fn put(statements: &mut Statements, entries: &[Entry]) -> Resul
 }
 
 fn body_of(entry: &Entry) -> Option<(&str, &KeptBody)> {
-    entry.body.as_ref().map(|body| (entry.event.as_str(), body))
+    entry.body.as_ref().map(|body| (entry.names.event(), &**body))
 }
 
 /// Removes of the bodies that were kept first at most [`STEP_ROWS`]: those from before `oldest`, and while all take more than

@@ -25,9 +25,9 @@ pub(super) const OF_TYPES: &str = "type_marks";
 pub(super) async fn put(statements: &mut Statements, added: &[(Key, &Entry)]) -> Result<(), PostgresError> {
     let slot = |key: &Key| key.accepted_at >> SLOT_BITS;
     // In order, so that two that mark the same do not wait for each other.
-    let webhooks = added.iter().map(|(key, entry)| (entry.webhook.as_str(), slot(key))).collect();
+    let webhooks = added.iter().map(|(key, entry)| (entry.names.webhook(), slot(key))).collect();
     put_each(statements, OF_WEBHOOKS, &webhooks).await?;
-    let types = added.iter().map(|(key, entry)| (entry.kind.as_str(), slot(key))).collect();
+    let types = added.iter().map(|(key, entry)| (entry.names.kind(), slot(key))).collect();
     put_each(statements, OF_TYPES, &types).await
 }
 

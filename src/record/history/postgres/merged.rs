@@ -1,7 +1,5 @@
 //! What has come of each delivery, and what is kept of it: how far it is, and its latest attempt.
 
-use std::collections::BTreeMap;
-
 use super::place::Key;
 use crate::model::{DeliveryState, Outcome};
 use crate::postgres::Row;
@@ -14,36 +12,59 @@ pub(super) type Which = (u32, u32);
 /// attempt. What is as far is written again, since it is the same.
 pub(super) type Far = (u32, u32, bool, u32);
 
+/// An attempt of a delivery.
+pub(super) type Made<'a> = (Which, &'a Attempted);
+
 /// What has come of one delivery.
 pub(super) struct Merged<'a> {
+    pub(super) key: Key,
     /// The entry that came furthest.
     pub(super) furthest: &'a Entry,
     /// Whether there is perhaps a row of it.
     pub(super) noted_before: bool,
-    /// Each attempt once, in order. Most deliveries have one.
-    pub(super) attempts: Vec<(Which, &'a Attempted)>,
+    /// The latest attempt; most deliveries have no other.
+    pub(super) latest: Option<Made<'a>>,
+    /// Each one before it once, in order.
+    pub(super) earlier: Vec<Made<'a>>,
 }
 
 impl<'a> Merged<'a> {
-    fn of(entry: &'a Entry) -> Self {
-        Self { furthest: entry, noted_before: entry.noted_before, attempts: Vec::with_capacity(1) }
+    fn of(key: Key, entry: &'a Entry) -> Self {
+        let mut merged =
+            Self { key, furthest: entry, noted_before: entry.noted_before, latest: None, earlier: Vec::new() };
+        merged.add_attempt(entry);
+        merged
     }
 
-    pub(super) fn latest(&self) -> Option<(Which, &'a Attempted)> {
-        self.attempts.last().copied()
-    }
-
-    /// Of a number that was tried twice, the try that delivered is kept, else the first.
-    fn add(&mut self, which: Which, attempt: &'a Attempted) {
-        match self.attempts.binary_search_by_key(&which, |(which, _)| *which) {
-            Err(place) => self.attempts.insert(place, (which, attempt)),
-            Ok(place) => {
-                let known = &mut self.attempts[place].1;
-                if attempt.outcome == Outcome::Delivered && known.outcome != Outcome::Delivered {
-                    *known = attempt;
-                }
-            }
+    /// What came after the entries that are in it.
+    fn add(&mut self, entry: &'a Entry) {
+        // The first one of a delivery came to nothing before.
+        self.noted_before &= entry.noted_before;
+        if far(entry) >= far(self.furthest) {
+            self.furthest = entry;
         }
+        self.add_attempt(entry);
+    }
+
+    fn add_attempt(&mut self, entry: &'a Entry) {
+        let Some(attempt) = &entry.attempt else { return };
+        let made = ((entry.generation, attempt.number), attempt);
+        match &mut self.latest {
+            None => self.latest = Some(made),
+            Some(latest) if latest.0 == made.0 => keep_better(latest, made),
+            Some(latest) if latest.0 < made.0 => self.earlier.push(std::mem::replace(latest, made)),
+            Some(_) => match self.earlier.binary_search_by_key(&made.0, |(which, _)| *which) {
+                Ok(place) => keep_better(&mut self.earlier[place], made),
+                Err(place) => self.earlier.insert(place, made),
+            },
+        }
+    }
+}
+
+/// Of a number that was tried twice, the try that delivered is kept, else the first.
+fn keep_better<'a>(known: &mut Made<'a>, made: Made<'a>) {
+    if made.1.outcome == Outcome::Delivered && known.1.outcome != Outcome::Delivered {
+        *known = made;
     }
 }
 
@@ -55,18 +76,16 @@ pub(super) struct Kept {
 }
 
 /// What has come of each delivery, in the order of their places.
-pub(super) fn merged(entries: &[Entry]) -> BTreeMap<Key, Merged<'_>> {
-    let mut all: BTreeMap<Key, Merged<'_>> = BTreeMap::new();
-    for entry in entries {
-        let key = Key::of(entry.accepted_at, &entry.id);
-        let merged = all.entry(key).or_insert_with(|| Merged::of(entry));
-        // The first one of a delivery came to nothing before.
-        merged.noted_before &= entry.noted_before;
-        if far(entry) >= far(merged.furthest) {
-            merged.furthest = entry;
-        }
-        if let Some(attempt) = &entry.attempt {
-            merged.add((entry.generation, attempt.number), attempt);
+pub(super) fn merged(entries: &[Entry]) -> Vec<Merged<'_>> {
+    let mut placed: Vec<_> =
+        entries.iter().map(|entry| (Key::of(entry.accepted_at, entry.names.id()), entry)).collect();
+    // Those of one delivery stay as they came.
+    placed.sort_by_key(|(key, _)| *key);
+    let mut all: Vec<Merged<'_>> = Vec::with_capacity(placed.len());
+    for (key, entry) in placed {
+        match all.last_mut() {
+            Some(merged) if merged.key == key => merged.add(entry),
+            _ => all.push(Merged::of(key, entry)),
         }
     }
     all

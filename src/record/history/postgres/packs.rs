@@ -3,7 +3,8 @@
 
 use super::place::{Key, columns};
 use crate::postgres::{PostgresError, Statements};
-use crate::record::history::{Entry, pack};
+use crate::record::history::Entry;
+use crate::record::history::pack::{self, Packer};
 
 /// Rows of a pack, at most. Of so many that are not packed, some are.
 const PACK_ROWS: i64 = 8192;
@@ -30,9 +31,9 @@ const TAKE_WAITING: &str = "
 /// Adds rows to a pack, or to those that wait for one. Packs some of these when they are many.
 pub(super) async fn put(statements: &mut Statements, added: &[(Key, &Entry)]) -> Result<(), PostgresError> {
     if added.len() >= PACK_ROWS_MIN {
-        let ids = pack::of(added.iter().map(|(key, entry)| (entry.id.as_str(), key.accepted_at)));
-        let events = pack::of(added.iter().map(|(key, entry)| (entry.event.as_str(), key.accepted_at)));
-        put_pack(statements, &ids, &events).await?;
+        let mut packer = Packer::with_capacity(added.len());
+        added.iter().for_each(|(key, entry)| packer.add(entry.names.id(), entry.names.event(), key.accepted_at));
+        put_packs(statements, packer).await?;
     } else if !added.is_empty() {
         let (moments, ties) = columns(added.iter().map(|(key, _)| *key));
         statements.execute(WAIT, &[&moments, &ties]).await?;
@@ -41,13 +42,15 @@ pub(super) async fn put(statements: &mut Statements, added: &[(Key, &Entry)]) ->
     let waiting: i64 = row.map_or(0, |row| row.get(0));
     if waiting > PACK_ROWS {
         let rows = statements.query(TAKE_WAITING, &[&PACK_ROWS]).await?;
-        let pack = |column| pack::of(rows.iter().map(|row| (row.get::<_, &str>(column), row.get::<_, i64>(0))));
-        put_pack(statements, &pack(1), &pack(2)).await?;
+        let mut packer = Packer::with_capacity(rows.len());
+        rows.iter().for_each(|row| packer.add(row.get(1), row.get(2), row.get(0)));
+        put_packs(statements, packer).await?;
     }
     Ok(())
 }
 
-async fn put_pack(statements: &mut Statements, ids: &[u8], events: &[u8]) -> Result<(), PostgresError> {
+async fn put_packs(statements: &mut Statements, packer: Packer) -> Result<(), PostgresError> {
+    let (ids, events) = packer.packs();
     let sql = "WITH put AS (INSERT INTO id_packs (entries) VALUES ($1) RETURNING number)
         INSERT INTO event_packs SELECT number, $2 FROM put";
     statements.execute(sql, &[&ids, &events]).await?;

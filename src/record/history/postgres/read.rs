@@ -315,7 +315,7 @@ async fn show(session: &mut Session, id: &DeliveryId) -> Result<Option<Shown>, P
         "SELECT {DELIVERY_COLUMNS}, tie, {LATEST_COLUMNS} FROM deliveries
          WHERE accepted_at = ANY ($1) AND tie = $2 AND delivery_id = $3 ORDER BY accepted_at DESC LIMIT 1"
     );
-    let found = look.query_opt(&sql, &[&moments, &tie_of(id), &id.as_str()]).await?;
+    let found = look.query_opt(&sql, &[&moments, &tie_of(id.as_str()), &id.as_str()]).await?;
     let Some(row) = found else {
         look.rollback().await?;
         return Ok(None);
@@ -325,7 +325,7 @@ async fn show(session: &mut Session, id: &DeliveryId) -> Result<Option<Shown>, P
          ORDER BY generation DESC, attempt DESC LIMIT {}",
         ATTEMPTS_MAX - 1
     );
-    let earlier = look.query(&sql, &[&row.get::<_, i64>(6), &tie_of(id)]).await?;
+    let earlier = look.query(&sql, &[&row.get::<_, i64>(6), &tie_of(id.as_str())]).await?;
     look.rollback().await?;
     let read = || {
         let delivery = read_delivery(&row)?;

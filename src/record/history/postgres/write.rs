@@ -83,12 +83,12 @@ pub(super) async fn write(session: &mut Session, entries: &[Entry], worker: &str
     let there = add(&mut transaction, &merged, worker).await?;
     let mut changes = Changes::default();
     let mut new: Vec<(Key, &Entry)> = Vec::with_capacity(merged.len());
-    for (key, merged) in &merged {
-        match there.get(key) {
-            Some(kept) => changes.add(*key, merged, kept),
+    for merged in &merged {
+        match there.get(&merged.key) {
+            Some(kept) => changes.add(merged, kept),
             None => {
-                new.push((*key, merged.furthest));
-                changes.add_new(*key, merged);
+                new.push((merged.key, merged.furthest));
+                changes.add_new(merged);
             }
         }
     }
@@ -105,39 +105,40 @@ pub(super) async fn write(session: &mut Session, entries: &[Entry], worker: &str
 
 impl<'a> Changes<'a> {
     /// What has come for a delivery whose row is new, and has its latest attempt.
-    fn add_new(&mut self, key: Key, merged: &Merged<'a>) {
-        let latest = merged.latest().map(|(which, _)| which);
-        self.new += i64::from(latest.is_some());
-        let earlier = merged.attempts.iter().filter(|(which, _)| Some(*which) != latest);
-        self.earlier.extend(earlier.map(|(which, attempt)| (key, *which, *attempt)));
+    fn add_new(&mut self, merged: &Merged<'a>) {
+        self.new += i64::from(merged.latest.is_some());
+        self.add_earlier(merged);
     }
 
     /// What has come for a delivery of which that is kept.
-    fn add(&mut self, key: Key, merged: &Merged<'a>, kept: &Kept) {
+    fn add(&mut self, merged: &Merged<'a>, kept: &Kept) {
         if far(merged.furthest) >= kept.far {
-            self.further.push((key, merged.furthest));
+            self.further.push((merged.key, merged.furthest));
         }
-        for (which, attempt) in &merged.attempts {
-            let placed = (key, *which, *attempt);
-            let is_last = merged.latest().is_some_and(|(latest, _)| latest == *which);
-            match kept.latest {
-                None if is_last => {
-                    self.latest.push(placed);
-                    self.new += 1;
-                }
-                Some((latest, _)) if is_last && *which > latest => {
-                    self.overtaken.push(key);
-                    self.latest.push(placed);
-                    self.new += 1;
-                }
-                Some((latest, delivered)) if is_last && *which == latest => {
-                    if attempt.outcome == Outcome::Delivered && !delivered {
-                        self.latest.push(placed);
-                    }
-                }
-                _ => self.earlier.push(placed),
+        self.add_earlier(merged);
+        let Some((which, attempt)) = merged.latest else { return };
+        let placed = (merged.key, which, attempt);
+        match kept.latest {
+            None => {
+                self.latest.push(placed);
+                self.new += 1;
             }
+            Some((latest, _)) if which > latest => {
+                self.overtaken.push(merged.key);
+                self.latest.push(placed);
+                self.new += 1;
+            }
+            Some((latest, delivered)) if which == latest => {
+                if attempt.outcome == Outcome::Delivered && !delivered {
+                    self.latest.push(placed);
+                }
+            }
+            Some(_) => self.earlier.push(placed),
         }
+    }
+
+    fn add_earlier(&mut self, merged: &Merged<'a>) {
+        self.earlier.extend(merged.earlier.iter().map(|(which, attempt)| (merged.key, *which, *attempt)));
     }
 }
 

@@ -37,9 +37,9 @@ pub(super) fn put_body(transaction: &Transaction<'_>, entry: &Entry, body: &Kept
     let sql = "INSERT INTO bodies (event_id, user_id, source, server, created_at, kept_at, body)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     transaction.prepare_cached(sql)?.execute(params![
-        entry.event.as_str(),
-        entry.user.as_ref().map(|user| user.as_str()),
-        entry.source.as_str(),
+        entry.names.event(),
+        entry.names.user(),
+        entry.names.source(),
         body.server,
         body.created_at.as_millis(),
         entry.changed_at.as_millis(),

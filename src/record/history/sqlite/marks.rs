@@ -31,9 +31,9 @@ pub(super) fn slot_of(number: i64) -> i64 {
 
 /// Marks where rows were added.
 pub(super) fn put(transaction: &Transaction<'_>, added: &[(i64, &Entry)]) -> rusqlite::Result<()> {
-    let webhooks = added.iter().map(|(number, entry)| (entry.webhook.as_str(), slot_of(*number)));
+    let webhooks = added.iter().map(|(number, entry)| (entry.names.webhook(), slot_of(*number)));
     put_each(transaction, BY_WEBHOOK.0, webhooks)?;
-    let types = added.iter().map(|(number, entry)| (entry.kind.as_str(), slot_of(*number)));
+    let types = added.iter().map(|(number, entry)| (entry.names.kind(), slot_of(*number)));
     put_each(transaction, BY_TYPE.0, types)
 }
 

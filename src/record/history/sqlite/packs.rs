@@ -8,7 +8,8 @@
 
 use rusqlite::{Connection, Transaction};
 
-use crate::record::history::{Entry, pack};
+use crate::record::history::Entry;
+use crate::record::history::pack::{self, Packer};
 
 /// Rows of a pack, at most. Of so many that are not packed, some are.
 const PACK_ROWS: usize = 8192;
@@ -24,9 +25,9 @@ pub(super) const BY_EVENT: (&str, &str) = ("event_packs", "event_id");
 /// Adds rows to a pack, or to those that wait for one. Packs some of these when they are many.
 pub(super) fn put(transaction: &Transaction<'_>, added: &[(i64, &Entry)]) -> rusqlite::Result<()> {
     if added.len() >= PACK_ROWS_MIN {
-        let ids = pack::of(added.iter().map(|(number, entry)| (entry.id.as_str(), *number)));
-        let events = pack::of(added.iter().map(|(number, entry)| (entry.event.as_str(), *number)));
-        put_pack(transaction, &ids, &events)?;
+        let mut packer = Packer::with_capacity(added.len());
+        added.iter().for_each(|(number, entry)| packer.add(entry.names.id(), entry.names.event(), *number));
+        put_packs(transaction, packer)?;
     } else {
         let mut put = transaction.prepare_cached("INSERT OR IGNORE INTO unpacked VALUES (?1)")?;
         for (number, _) in added {
@@ -43,23 +44,22 @@ fn pack_waiting(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
         ORDER BY u.number LIMIT ?1";
     let mut statement = transaction.prepare_cached(sql)?;
     let mut rows = statement.query([PACK_ROWS])?;
-    let (mut ids, mut events, mut last) = (Vec::new(), Vec::new(), None);
+    let (mut packer, mut last) = (Packer::default(), None);
     while let Some(row) = rows.next()? {
         let number: i64 = row.get(0)?;
         last = Some(number);
         // One that has gone meanwhile has none.
         if let (Some(id), Some(event)) = (row.get_ref(1)?.as_str_or_null()?, row.get_ref(2)?.as_str_or_null()?) {
-            ids.push((id.to_owned(), number));
-            events.push((event.to_owned(), number));
+            packer.add(id, event, number);
         }
     }
-    let pack = |rows: Vec<(String, i64)>| pack::of(rows.iter().map(|(id, number)| (id.as_str(), *number)));
-    put_pack(transaction, &pack(ids), &pack(events))?;
+    put_packs(transaction, packer)?;
     transaction.prepare_cached("DELETE FROM unpacked WHERE number <= ?1")?.execute([last])?;
     Ok(())
 }
 
-fn put_pack(transaction: &Transaction<'_>, ids: &[u8], events: &[u8]) -> rusqlite::Result<()> {
+fn put_packs(transaction: &Transaction<'_>, packer: Packer) -> rusqlite::Result<()> {
+    let (ids, events) = packer.packs();
     transaction.prepare_cached("INSERT INTO id_packs (entries) VALUES (?1)")?.execute([ids])?;
     let number = transaction.last_insert_rowid();
     transaction.prepare_cached("INSERT INTO event_packs VALUES (?1, ?2)")?.execute((number, events))?;

@@ -133,7 +133,9 @@ mod tests {
     use super::super::schema::STEPS;
     use super::super::write::write;
     use super::*;
-    use crate::model::{DeliveryId, DeliveryState, EventId, EventType, Source, WebhookId};
+    use crate::model::{DeliveryId, EventId, WebhookId};
+    use crate::record::history::entry::sample;
+    use crate::record::history::names::Names;
 
     const MINUTE: Duration = Duration::from_secs(60);
 
@@ -144,24 +146,13 @@ mod tests {
     /// The delivery `number`, whose event was taken in so many milliseconds after the beginning, changes after another while.
     fn entry(number: u32, after: Duration) -> Entry {
         let accepted_at = Timestamp::from_millis(1_000_000 + i64::from(number));
+        let (event, webhook) = (format!("e{number}"), format!("wh{}", number % 7));
+        let kind = if number.is_multiple_of(10) { "mention" } else { "note" };
         Entry {
-            id: id(number),
-            event: EventId::new(&format!("e{number}")).expect("an id"),
-            kind: EventType::new(if number.is_multiple_of(10) { "mention" } else { "note" }).expect("a type"),
-            user: None,
-            source: Source::default(),
-            webhook: WebhookId::new(&format!("wh{}", number % 7)).expect("an id"),
+            names: Names::joined([id(number).as_str(), &event, kind, "", "default", &webhook]),
             accepted_at,
-            generation: 0,
-            attempts: 0,
-            parks: 0,
-            noted_before: false,
-            state: DeliveryState::Delivered,
-            reason: None,
             changed_at: accepted_at.plus(after),
-            due: None,
-            attempt: None,
-            body: None,
+            ..sample()
         }
     }
 

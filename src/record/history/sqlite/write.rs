@@ -13,7 +13,7 @@ use super::bodies::{add_bytes, put_body};
 use super::place::place_of;
 use super::retention::Progress;
 use super::{marks, packs};
-use crate::model::{DeliveryState, EventId, Outcome};
+use crate::model::{DeliveryState, Outcome};
 use crate::record::history::sink::Rows;
 use crate::record::history::{Attempted, Entry};
 
@@ -110,16 +110,16 @@ pub(super) fn write(
         attempts: 0,
     };
     let mut body_bytes = 0;
-    let mut bodies: HashMap<&EventId, i64> = HashMap::new();
+    let mut bodies: HashMap<&str, i64> = HashMap::new();
     for entry in entries {
         if let Some(kept) = &entry.body {
             let (number, bytes) = put_body(&transaction, entry, kept)?;
-            bodies.insert(&entry.event, number);
+            bodies.insert(entry.names.event(), number);
             body_bytes += bytes;
         }
     }
     for (place, entry) in by_place(entries) {
-        let body = if bodies.is_empty() { None } else { bodies.get(&entry.event).copied() };
+        let body = if bodies.is_empty() { None } else { bodies.get(entry.names.event()).copied() };
         let number = writing.put(place, entry, body)?;
         progress.wrote(number, entry);
     }
@@ -141,7 +141,8 @@ pub(super) fn write(
 
 /// The entries in the order of their places; those of one delivery as they came.
 fn by_place(entries: &[Entry]) -> Vec<(i64, &Entry)> {
-    let mut placed: Vec<_> = entries.iter().map(|entry| (place_of(entry.accepted_at, &entry.id), entry)).collect();
+    let mut placed: Vec<_> =
+        entries.iter().map(|entry| (place_of(entry.accepted_at, entry.names.id()), entry)).collect();
     placed.sort_by_key(|(place, _)| *place);
     placed
 }
@@ -158,12 +159,12 @@ impl<'a> Add<'a> {
         let attempt = entry.attempt.as_ref();
         let values: [ValueRef<'a>; VALUES] = [
             ValueRef::Integer(place),
-            text(entry.id.as_str()),
-            text(entry.event.as_str()),
-            text(entry.kind.as_str()),
-            optional(entry.user.as_ref(), |user| text(user.as_str())),
-            text(entry.source.as_str()),
-            text(entry.webhook.as_str()),
+            text(entry.names.id()),
+            text(entry.names.event()),
+            text(entry.names.kind()),
+            optional(entry.names.user(), text),
+            text(entry.names.source()),
+            text(entry.names.webhook()),
             ValueRef::Integer(entry.accepted_at.as_millis()),
             integer(entry.generation),
             integer(entry.attempts),
@@ -241,7 +242,7 @@ impl<'a> Writing<'a> {
     }
 
     fn behind(&self, place: i64, entry: &Entry) -> rusqlite::Result<Option<i64>> {
-        self.transaction.prepare_cached(BEHIND)?.query_row((place, entry.id.as_str()), |row| row.get(0)).optional()
+        self.transaction.prepare_cached(BEHIND)?.query_row((place, entry.names.id()), |row| row.get(0)).optional()
     }
 
     fn at(&self, place: i64, entry: &Entry) -> rusqlite::Result<Option<Kept>> {
@@ -252,7 +253,7 @@ impl<'a> Writing<'a> {
                 None => None,
             };
             Ok(Kept {
-                is_it: row.get_ref(0)?.as_str()? == entry.id.as_str(),
+                is_it: row.get_ref(0)?.as_str()? == entry.names.id(),
                 far: (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?),
                 latest,
             })
@@ -329,7 +330,9 @@ mod tests {
 
     use super::super::schema::STEPS;
     use super::*;
-    use crate::model::{DeliveryId, EventType, Source, Timestamp, WebhookId};
+    use crate::model::{DeliveryId, Timestamp};
+    use crate::record::history::entry::sample;
+    use crate::record::history::names::Names;
 
     fn id(begin: &str) -> DeliveryId {
         DeliveryId::from_text(&format!("msg_{begin:a<32}")).expect("an id")
@@ -348,26 +351,17 @@ mod tests {
     }
 
     /// The delivery with that id has come to `state` by the attempt of that number.
-    fn entry(id: DeliveryId, number: u32, state: DeliveryState) -> Entry {
+    fn entry(id: &DeliveryId, number: u32, state: DeliveryState) -> Entry {
         let outcome = if state == DeliveryState::Delivered { Outcome::Delivered } else { Outcome::ServerError };
         Entry {
-            id,
-            event: EventId::new("e1").expect("an id"),
-            kind: EventType::new("note").expect("a type"),
-            user: None,
-            source: Source::default(),
-            webhook: WebhookId::new("wh1").expect("an id"),
+            names: Names::joined([id.as_str(), "e1", "note", "", "default", "wh1"]),
             accepted_at: Timestamp::from_millis(5),
-            generation: 0,
             attempts: number,
-            parks: 0,
             noted_before: number > 1,
             state,
-            reason: None,
             changed_at: Timestamp::from_millis(9),
-            due: None,
             attempt: Some(attempt(number, outcome)),
-            body: None,
+            ..sample()
         }
     }
 
@@ -392,11 +386,11 @@ mod tests {
     fn deliveries_that_want_one_place_lie_side_by_side_and_are_told_apart() {
         let mut connection = file();
         let (first, second, third) = (id("aaab7"), id("aaab2"), id("aaac"));
-        let waiting = |id: &DeliveryId| entry(id.clone(), 1, DeliveryState::Waiting);
+        let waiting = |id: &DeliveryId| entry(id, 1, DeliveryState::Waiting);
         let entries = [waiting(&first), waiting(&second), waiting(&third)];
         let rows = write(&mut connection, &entries).expect("written");
         assert_eq!(rows, Rows { deliveries: 3, attempts: 3 });
-        let again = [second.clone(), third.clone()].map(|id| entry(id, 2, DeliveryState::Delivered));
+        let again = [&second, &third].map(|id| entry(id, 2, DeliveryState::Delivered));
         let rows = write(&mut connection, &again).expect("written");
         assert_eq!(rows, Rows { deliveries: 3, attempts: 5 });
         let text = |id: &DeliveryId| id.as_str().to_owned();
@@ -412,10 +406,10 @@ mod tests {
     fn a_delivery_whose_place_became_free_goes_on_where_it_lies() {
         let mut connection = file();
         let (first, second, third) = (id("aaab7"), id("aaab2"), id("aaab3"));
-        let entries = [&first, &second, &third].map(|id| entry(id.clone(), 1, DeliveryState::Waiting));
+        let entries = [&first, &second, &third].map(|id| entry(id, 1, DeliveryState::Waiting));
         write(&mut connection, &entries).expect("written");
         connection.execute("DELETE FROM deliveries WHERE delivery_id <> ?1", [third.as_str()]).expect("removed");
-        let rows = write(&mut connection, &[entry(third.clone(), 2, DeliveryState::Delivered)]).expect("written");
+        let rows = write(&mut connection, &[entry(&third, 2, DeliveryState::Delivered)]).expect("written");
         assert_eq!(rows, Rows { deliveries: 3, attempts: 4 }, "none was added to those that were counted");
         assert_eq!(written(&connection), [(third.as_str().to_owned(), 3, 2, "delivered".to_owned())]);
     }
@@ -424,11 +418,10 @@ mod tests {
     fn a_parked_delivery_whose_place_became_free_goes_on_where_it_lies_with_its_first_attempt() {
         let mut connection = file();
         let (first, second) = (id("aaab7"), id("aaab2"));
-        let parked =
-            |id: &DeliveryId| Entry { attempt: None, parks: 1, ..entry(id.clone(), 0, DeliveryState::Waiting) };
+        let parked = |id: &DeliveryId| Entry { attempt: None, parks: 1, ..entry(id, 0, DeliveryState::Waiting) };
         write(&mut connection, &[parked(&first), parked(&second)]).expect("written");
         connection.execute("DELETE FROM deliveries WHERE delivery_id = ?1", [first.as_str()]).expect("removed");
-        let failed = Entry { noted_before: true, ..entry(second.clone(), 1, DeliveryState::Waiting) };
+        let failed = Entry { noted_before: true, ..entry(&second, 1, DeliveryState::Waiting) };
         let rows = write(&mut connection, &[failed]).expect("written");
         assert_eq!(rows, Rows { deliveries: 2, attempts: 1 }, "none was added to those that were counted");
         assert_eq!(written(&connection), [(second.as_str().to_owned(), 2, 1, "waiting".to_owned())]);
@@ -438,7 +431,7 @@ mod tests {
     fn attempts_that_come_in_any_order_are_all_there_and_the_latest_lies_with_its_delivery() {
         let mut connection = file();
         for number in [2, 1, 4, 3, 2, 4] {
-            let entry = entry(id("b"), number, DeliveryState::Waiting);
+            let entry = entry(&id("b"), number, DeliveryState::Waiting);
             write(&mut connection, &[entry]).expect("written");
         }
         let sql = "SELECT group_concat(attempt) FROM (SELECT attempt FROM attempts ORDER BY attempt)";
