@@ -16,8 +16,8 @@ pub(super) const GROUP_MAX: usize = 8000;
 /// The part of what may wait at which the writer does not pause any more.
 const BUSY_PART: usize = 8;
 
-/// The part of what may wait at which no more bodies are put to it: what happened counts for more.
-const BODIES_PART: usize = 2;
+/// Of four parts of what may wait, so many may wait with bodies; then no more are put to it: what happened counts for more.
+const BODIES_PARTS_OF_FOUR: usize = 3;
 
 /// Who waits for what was noted to be written.
 pub(super) type Flush = oneshot::Sender<Result<(), RecordError>>;
@@ -275,7 +275,7 @@ impl Held {
 
     /// Bytes of what waits at which no more bodies are put to it.
     fn bodies_bytes_max(&self) -> usize {
-        self.bytes_max / BODIES_PART
+        self.bytes_max / 4 * BODIES_PARTS_OF_FOUR
     }
 
     fn has_room_for_body(&mut self, bytes: usize) -> bool {
@@ -351,9 +351,9 @@ mod tests {
         };
         let (short, endless) = (Duration::from_millis(20), Duration::from_secs(600));
         assert!(rest(short) >= short);
-        waiting.held().bytes = (1 << 20) / 4;
+        waiting.held().bytes = (3 << 20) / 8;
         assert!((short / 2..endless).contains(&rest(short)));
-        waiting.held().bytes = (1 << 20) / 2 - 1;
+        waiting.held().bytes = (3 << 20) / 4 - 1;
         assert!(rest(endless) < endless / 2, "hardly any room for bodies is left");
         waiting.held().bytes = 1 << 20;
         assert!(rest(endless) < endless / 2);
