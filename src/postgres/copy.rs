@@ -5,6 +5,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 /// Bytes that are sent in one go, about.
 const CHUNK_BYTES: usize = 64 * 1024;
+/// Bytes of a row, mostly less.
+const ROW_BYTES: usize = 4 * 1024;
 /// How it begins: the signature, no flags, nothing more in the header.
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// In place of how many values a row has: there is no other row.
@@ -25,7 +27,7 @@ pub struct CopyRow<'a> {
 
 impl CopyRows {
     pub(super) fn new() -> Self {
-        let mut bytes = BytesMut::with_capacity(2 * CHUNK_BYTES);
+        let mut bytes = BytesMut::with_capacity(CHUNK_BYTES + ROW_BYTES);
         bytes.put_slice(HEADER);
         Self(bytes)
     }
@@ -42,7 +44,7 @@ impl CopyRows {
         let is_much = bytes.len() >= CHUNK_BYTES;
         is_much.then(|| {
             let chunk = bytes.split().freeze();
-            bytes.reserve(2 * CHUNK_BYTES);
+            bytes.reserve(CHUNK_BYTES + ROW_BYTES);
             chunk
         })
     }

@@ -34,6 +34,12 @@ pub(super) struct KeptBody {
     pub(super) bytes: Box<[u8]>,
 }
 
+impl KeptBody {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.server.as_ref().map_or(0, String::len) + self.bytes.len()
+    }
+}
+
 /// An attempt that was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempted {
@@ -130,7 +136,7 @@ impl Entry {
     /// About how much memory it takes.
     pub(super) fn bytes(&self) -> usize {
         let attempt = self.attempt.as_ref().map_or(0, |attempt| attempt.error.len() + attempt.response.len());
-        let body = self.body.as_ref().map_or(0, |body| body.bytes.len());
+        let body = self.body.as_ref().map_or(0, |body| body.bytes());
         size_of::<Self>() + self.names.bytes() + attempt + body
     }
 }

@@ -1,7 +1,7 @@
-//! The names that an entry has, in one piece of memory. Those of its event are shared with all that comes of that: kept until the
-//! entry is written, each would be freed later by the thread that writes, which costs both threads more than this copy.
+//! The names that an entry has, copied into one piece of memory. Shared with the delivery and its event, each would be a piece of its own
+//! that the thread that writes is the last to hold and has to free, which costs both threads more than the copy.
 
-use crate::model::{DeliveryId, Event, UserId, WebhookId};
+use crate::model::{DeliveryId, Event, ID_BYTES_MAX, UserId, WebhookId};
 
 /// Of a delivery and its event.
 #[derive(Clone, Debug)]
@@ -13,6 +13,8 @@ pub(super) struct Names {
 }
 
 const COUNT: usize = 6;
+
+const _: () = assert!(COUNT * ID_BYTES_MAX <= u16::MAX as usize, "an end may be beyond what is kept of it");
 
 impl Names {
     pub(super) fn of(event: &Event, id: &DeliveryId, webhook: &WebhookId) -> Self {
@@ -33,7 +35,6 @@ impl Names {
         let mut texts = String::with_capacity(parts.iter().map(|part| part.len()).sum());
         let ends = std::array::from_fn(|part| {
             texts.push_str(parts[part]);
-            // Ids have at most 128 bytes.
             u16::try_from(texts.len()).unwrap_or(u16::MAX)
         });
         texts.push_str(parts[COUNT - 1]);
@@ -89,7 +90,7 @@ mod tests {
         assert_eq!((told, names.user()), (["msg_a", "e1", "note", "ä", "wh"], Some("u1")));
         let of_system = Names::joined(["msg_a", "e1", "abuseReport", "", "s", "wh"]);
         assert_eq!((of_system.kind(), of_system.user(), of_system.source()), ("abuseReport", None, "s"));
-        let longest = "x".repeat(crate::model::ID_BYTES_MAX);
+        let longest = "x".repeat(ID_BYTES_MAX);
         let names = Names::joined([&longest; COUNT]);
         assert_eq!((names.id(), names.webhook(), names.bytes()), (&*longest, &*longest, 6 * longest.len()));
     }

@@ -24,7 +24,7 @@ impl Packer {
 
     /// Adds the row of that number.
     pub(super) fn add(&mut self, id: &str, event: &str, number: i64) {
-        // A hash, and below it which row it is: thousands are sorted with each group, and numbers are sorted fastest.
+        // A hash, and below it which row it is, in one integer: thousands are sorted with each group, and these are sorted fastest.
         let place = |id| (u64::from(hash(id)) << 32) | self.numbers.len() as u64;
         self.ids.push(place(id));
         self.events.push(place(event));

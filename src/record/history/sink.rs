@@ -7,7 +7,7 @@ use crate::record::RecordError;
 /// Deliveries removed in one step of pruning at most, so that nobody waits for it for long.
 pub(super) const STEP_ROWS: usize = 500;
 
-/// Bytes of what waits to be written and is being written, at most, in any store: with PostgreSQL. Some 160,000 entries, or 20,000
+/// Bytes of what waits to be written and is being written, at most, in any store: with PostgreSQL. Some 200,000 entries, or 28,000
 /// with the longest answers.
 pub const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
 

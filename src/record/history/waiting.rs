@@ -16,8 +16,8 @@ pub(super) const GROUP_MAX: usize = 8000;
 /// The part of what may wait at which the writer does not pause any more.
 const BUSY_PART: usize = 8;
 
-/// Of four parts of what may wait, so many may wait with bodies; then no more are put to it: what happened counts for more.
-const BODIES_PARTS_OF_FOUR: usize = 3;
+/// When so many quarters of what may wait do, no more bodies are put to it: what happened counts for more.
+const BODIES_QUARTERS: usize = 3;
 
 /// Who waits for what was noted to be written.
 pub(super) type Flush = oneshot::Sender<Result<(), RecordError>>;
@@ -43,7 +43,7 @@ struct Held {
     bodies: Bodies,
 }
 
-/// Entries in the order in which they came, in groups: what waits does not move when some of it has been written, or when more comes.
+/// Entries in the order in which they came, in groups: what waits does not move when some of it has been written.
 #[derive(Debug, Default)]
 pub(super) struct Groups(VecDeque<Group>);
 
@@ -101,14 +101,14 @@ impl Waiting {
     pub(super) fn put(&self, mut entry: Entry) -> Result<Put, bool> {
         let mut held = self.held();
         let body = entry.body.as_ref().map(|body| body.bytes.len());
-        let has_room = body.is_none_or(|bytes| held.has_room_for_body(bytes));
+        let has_room = body.is_none_or(|bytes| held.has_room_for(entry.bytes()) && held.has_room_for_body(bytes));
         if has_room {
             held.bodies.owed += body.unwrap_or(0);
         } else {
             entry.body = None;
         }
         let bytes = entry.bytes();
-        if held.closed || held.bytes + bytes > held.bytes_max {
+        if held.closed || !held.has_room_for(bytes) {
             let is_first = held.gap.is_none();
             held.gap.get_or_insert_default().missing += 1;
             return Err(is_first);
@@ -247,7 +247,7 @@ impl Groups {
         }
     }
 
-    /// Puts those of `other` behind these. What comes bit by bit while nothing can be written makes no more groups than it has to.
+    /// Puts those of `other` behind these. Small groups, as they come while nothing can be written, are joined.
     fn append(&mut self, other: &mut Self) {
         if let (Some(last), Some(first)) = (self.0.back_mut(), other.0.front_mut())
             && last.entries.len() + first.entries.len() <= GROUP_MAX
@@ -275,7 +275,11 @@ impl Held {
 
     /// Bytes of what waits at which no more bodies are put to it.
     fn bodies_bytes_max(&self) -> usize {
-        self.bytes_max / 4 * BODIES_PARTS_OF_FOUR
+        self.bytes_max / 4 * BODIES_QUARTERS
+    }
+
+    fn has_room_for(&self, bytes: usize) -> bool {
+        self.bytes + bytes <= self.bytes_max
     }
 
     fn has_room_for_body(&mut self, bytes: usize) -> bool {
@@ -296,8 +300,9 @@ impl Bodies {
 
 #[cfg(test)]
 mod tests {
-    use super::super::entry::sample;
+    use super::super::entry::{KeptBody, sample};
     use super::*;
+    use crate::model::Timestamp;
 
     const PER_SECOND: usize = 2 << 20;
     const AT_ONCE: usize = 2 * PER_SECOND;
@@ -360,6 +365,22 @@ mod tests {
         waiting.held().bytes = 0;
         let _asked = waiting.flush();
         assert!(rest(endless) < endless / 2);
+    }
+
+    #[test]
+    fn a_body_that_does_not_fit_any_more_is_left_out_and_its_delivery_is_not() {
+        let with_body = |bytes: usize| {
+            let body = KeptBody { server: None, created_at: Timestamp::default(), bytes: vec![0; bytes].into() };
+            Entry { body: Some(Box::new(body)), ..sample() }
+        };
+        let waiting = Waiting::new(1 << 20, 1 << 20);
+        waiting.held().bytes = (3 << 20) / 4 - 1;
+        assert_eq!(waiting.put(with_body(1 << 19)), Ok(Put::WithoutBody));
+        assert_eq!(waiting.put(with_body(1)), Ok(Put::WithoutBody), "three quarters wait");
+        waiting.held().bytes = 0;
+        assert_eq!(waiting.put(with_body(1 << 19)), Ok(Put::Whole));
+        waiting.held().bytes = 1 << 20;
+        assert_eq!((waiting.put(sample()), waiting.put(with_body(1))), (Err(true), Err(false)));
     }
 
     #[test]
