@@ -25,6 +25,10 @@ pub struct Entry {
     pub(super) body: Option<Box<KeptBody>>,
 }
 
+/// How far a delivery has come: by generation, attempts spent, whether it has ended, and how often it was parked since its last
+/// attempt. What is as far is written again, since it is the same.
+pub(super) type Far = (u32, u32, bool, u32);
+
 /// What an entry has not of its event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct KeptBody {
@@ -81,6 +85,11 @@ impl Attempted {
             response,
         })
     }
+
+    /// How long it took, in microseconds.
+    pub(super) fn took_us(&self) -> i64 {
+        i64::try_from(self.took.as_micros()).unwrap_or(i64::MAX)
+    }
 }
 
 impl Entry {
@@ -131,6 +140,10 @@ impl Entry {
         let bytes = Box::from(event.body.bytes().as_ref());
         let body = KeptBody { server: event.server.clone(), created_at: event.created_at, bytes };
         Self { body: Some(Box::new(body)), ..self }
+    }
+
+    pub(super) fn far(&self) -> Far {
+        (self.generation, self.attempts, self.state != DeliveryState::Waiting, self.parks)
     }
 
     /// About how much memory it takes.

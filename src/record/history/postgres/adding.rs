@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use super::merged::{KEPT_COLUMNS, Kept, Merged, took_us};
+use super::merged::{KEPT_COLUMNS, Kept, Merged};
 use super::place::{Key, columns};
 use crate::model::Timestamp;
 use crate::postgres::{CopyRow, PostgresError, Statements};
+use crate::record::history::Attempted;
 use crate::record::postgres::{integer, without_nul};
 
 /// How often all rows are looked for, since another worker may add one between a look and `COPY`. Then the group is tried again as
@@ -41,7 +42,7 @@ fn put_row(merged: &Merged<'_>, worker: &str, row: &mut CopyRow<'_>) {
     row.integer(which.map(|which| integer(which.0)))
         .integer(which.map(|which| integer(which.1)))
         .bigint(attempt.map(|attempt| attempt.started_at.as_millis()))
-        .bigint(attempt.map(took_us))
+        .bigint(attempt.map(Attempted::took_us))
         .text(attempt.map(|attempt| attempt.outcome.as_str()))
         .integer(attempt.and_then(|attempt| attempt.status).map(i32::from))
         .text(attempt.map(|attempt| without_nul(&attempt.error)).as_deref())

@@ -1,16 +1,13 @@
 //! What has come of each delivery, and what is kept of it: how far it is, and its latest attempt.
 
 use super::place::Key;
-use crate::model::{DeliveryState, Outcome};
+use crate::model::Outcome;
 use crate::postgres::Row;
+use crate::record::history::entry::Far;
 use crate::record::history::{Attempted, Entry};
 
 /// An attempt among those of its delivery: generation, and number.
 pub(super) type Which = (u32, u32);
-
-/// How far a delivery has come: by generation, attempts spent, whether it has ended, and how often it was parked since its last
-/// attempt. What is as far is written again, since it is the same.
-pub(super) type Far = (u32, u32, bool, u32);
 
 /// An attempt of a delivery.
 pub(super) type Made<'a> = (Which, &'a Attempted);
@@ -40,7 +37,7 @@ impl<'a> Merged<'a> {
     fn add(&mut self, entry: &'a Entry) {
         // The first one of a delivery came to nothing before.
         self.noted_before &= entry.noted_before;
-        if far(entry) >= far(self.furthest) {
+        if entry.far() >= self.furthest.far() {
             self.furthest = entry;
         }
         self.add_attempt(entry);
@@ -91,10 +88,6 @@ pub(super) fn merged(entries: &[Entry]) -> Vec<Merged<'_>> {
     all
 }
 
-pub(super) fn far(entry: &Entry) -> Far {
-    (entry.generation, entry.attempts, entry.state != DeliveryState::Waiting, entry.parks)
-}
-
 /// The columns of `deliveries` that a [`Kept`] is read from.
 pub(super) const KEPT_COLUMNS: &str =
     "generation, attempts, state <> 'waiting', parks, last_generation, last_attempt, outcome";
@@ -108,9 +101,4 @@ impl Kept {
         let latest = is_there.then(|| ((count(4), count(5)), delivered));
         Self { far: (count(0), count(1), row.get(first + 2), count(3)), latest }
     }
-}
-
-/// How long it took, in microseconds.
-pub(super) fn took_us(attempt: &Attempted) -> i64 {
-    i64::try_from(attempt.took.as_micros()).unwrap_or(i64::MAX)
 }

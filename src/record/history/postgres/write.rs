@@ -4,7 +4,7 @@
 //! ([`super::adding`]). Only what is there already is read, put together with what has come ([`Merged`]), and written again.
 
 use super::adding::add;
-use super::merged::{Kept, Merged, Which, far, merged, took_us};
+use super::merged::{Kept, Merged, Which, merged};
 use super::place::{Key, columns};
 use super::{BEGIN, Rows, bodies, marks, natural, packs};
 use crate::model::{Outcome, Timestamp};
@@ -112,7 +112,7 @@ impl<'a> Changes<'a> {
 
     /// What has come for a delivery of which that is kept.
     fn add(&mut self, merged: &Merged<'a>, kept: &Kept) {
-        if far(merged.furthest) >= kept.far {
+        if merged.furthest.far() >= kept.far {
             self.further.push((merged.key, merged.furthest));
         }
         self.add_earlier(merged);
@@ -185,7 +185,7 @@ async fn put_attempts(
     let numbers: Vec<i32> = attempts.iter().map(|(_, which, _)| integer(which.1)).collect();
     let made = || attempts.iter().map(|(.., attempt)| *attempt);
     let started: Vec<i64> = made().map(|made| made.started_at.as_millis()).collect();
-    let took: Vec<i64> = made().map(took_us).collect();
+    let took: Vec<i64> = made().map(Attempted::took_us).collect();
     let outcomes: Vec<&str> = made().map(|made| made.outcome.as_str()).collect();
     let statuses: Vec<Option<i32>> = made().map(|made| made.status.map(i32::from)).collect();
     let errors: Vec<_> = made().map(|made| without_nul(&made.error)).collect();

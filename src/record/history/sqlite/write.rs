@@ -13,7 +13,8 @@ use super::bodies::{add_bytes, put_body};
 use super::place::place_of;
 use super::retention::Progress;
 use super::{marks, packs};
-use crate::model::{DeliveryState, Outcome};
+use crate::model::Outcome;
+use crate::record::history::entry::Far;
 use crate::record::history::sink::Rows;
 use crate::record::history::{Attempted, Entry};
 
@@ -89,7 +90,7 @@ struct Add<'a> {
 /// What a place has.
 struct Kept {
     is_it: bool,
-    far: (u32, u32, bool, u32),
+    far: Far,
     /// Generation and number of the latest attempt, and whether it delivered.
     latest: Option<((u32, u32), bool)>,
 }
@@ -147,12 +148,6 @@ fn by_place(entries: &[Entry]) -> Vec<(i64, &Entry)> {
     placed
 }
 
-/// How far the delivery has come: by generation, attempts spent, whether it has ended, and how often it was parked since its last
-/// attempt.
-fn far(entry: &Entry) -> (u32, u32, bool, u32) {
-    (entry.generation, entry.attempts, entry.state != DeliveryState::Waiting, entry.parks)
-}
-
 impl<'a> Add<'a> {
     /// Adds the delivery at `place`, if that is free.
     fn run(&mut self, place: i64, entry: &'a Entry, body: Option<i64>, worker: &'a str) -> rusqlite::Result<bool> {
@@ -177,7 +172,7 @@ impl<'a> Add<'a> {
             optional(attempt, |_| integer(entry.generation)),
             optional(attempt, |attempt| integer(attempt.number)),
             optional(attempt, |attempt| ValueRef::Integer(attempt.started_at.as_millis())),
-            optional(attempt, |attempt| ValueRef::Integer(took_us(attempt))),
+            optional(attempt, |attempt| ValueRef::Integer(attempt.took_us())),
             optional(attempt, |attempt| text(attempt.outcome.as_str())),
             optional(attempt.and_then(|attempt| attempt.status), integer),
             optional(attempt, |attempt| text(&attempt.error)),
@@ -263,7 +258,7 @@ impl<'a> Writing<'a> {
 
     fn come_further(&mut self, place: i64, entry: &Entry, body: Option<i64>, kept: &Kept) -> rusqlite::Result<()> {
         // What is as far is written again, since it is the same.
-        if far(entry) >= kept.far {
+        if entry.far() >= kept.far {
             self.transaction.prepare_cached(COME_FURTHER)?.execute((
                 place,
                 entry.generation,
@@ -309,7 +304,7 @@ impl<'a> Writing<'a> {
             generation,
             attempt.number,
             attempt.started_at.as_millis(),
-            took_us(attempt),
+            attempt.took_us(),
             attempt.outcome.as_str(),
             attempt.status,
             attempt.error.as_str(),
@@ -320,17 +315,13 @@ impl<'a> Writing<'a> {
     }
 }
 
-fn took_us(attempt: &Attempted) -> i64 {
-    i64::try_from(attempt.took.as_micros()).unwrap_or(i64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::super::schema::STEPS;
     use super::*;
-    use crate::model::{DeliveryId, Timestamp};
+    use crate::model::{DeliveryId, DeliveryState, Timestamp};
     use crate::record::history::entry::sample;
     use crate::record::history::names::Names;
 
