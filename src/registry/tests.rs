@@ -38,6 +38,9 @@ macro_rules! on_every_store {
 }
 
 mod announced;
+mod damaged;
+mod declared;
+mod followed;
 mod locked;
 mod sealed;
 mod signing;
@@ -52,21 +55,7 @@ on_every_store! {
     a_deleted_id_is_known_as_deleted_and_free_again_after_90_days,
     what_is_not_there_or_taken_is_named,
     the_first_deactivation_stands_until_the_owner_activates_again,
-    a_declared_webhooks_deactivation_outlives_a_restart_until_it_is_activated,
-    a_declared_webhook_can_neither_be_changed_nor_deleted,
-    an_id_both_declared_and_stored_or_declared_twice_is_refused_with_a_way_out,
-    what_another_process_changes_is_followed_within_a_second,
-    a_change_of_ours_on_top_of_anothers_hides_neither,
-    changes_of_the_store_that_are_not_of_the_registry_are_not_read,
-    while_the_store_cannot_be_read_the_last_snapshot_stays_and_health_says_so,
-    a_change_that_cannot_be_stored_is_not_in_the_snapshot,
-    a_damaged_row_is_told_and_costs_no_other,
-    a_damaged_row_is_mended_by_setting_the_field_anew_or_deleted,
-    a_webhook_stopped_for_a_reason_of_a_newer_version_is_still_stopped,
     no_secret_is_printed,
-    a_change_by_another_process_rings_and_is_followed_without_looking,
-    two_processes_on_one_store_together_give_a_person_no_more_webhooks_than_allowed,
-    declared_webhooks_take_none_of_a_persons_room,
 }
 
 struct World {
@@ -372,225 +361,9 @@ async fn the_first_deactivation_stands_until_the_owner_activates_again(world: Wo
     assert_eq!(world.open().await.show(&id("wh1")).expect("shows").status, Status::Active);
 }
 
-async fn a_declared_webhooks_deactivation_outlives_a_restart_until_it_is_activated(world: World) {
-    let webhooks = || vec![declared("wh1", Status::Active)];
-    let registry = world.declaring(webhooks()).await.expect("opens");
-    assert!(registry.deactivate(&id("wh1"), DeactivationReason::Failing).await.expect("deactivates"));
-    assert!(!registry.deactivate(&id("wh1"), DeactivationReason::Gone).await.expect("answers"));
-    for registry in [registry, world.declaring(webhooks()).await.expect("opens")] {
-        assert_eq!(registry.show(&id("wh1")).expect("shows").status, stopped(DeactivationReason::Failing, START));
-    }
-    let paused = world.declaring(vec![declared("wh1", Status::Paused)]).await.expect("opens");
-    assert_eq!(paused.show(&id("wh1")).expect("shows").status, Status::Paused);
-    let registry = world.declaring(webhooks()).await.expect("opens");
-    assert_eq!(registry.update(&id("wh1"), active(true)).await.expect("activates").status, Status::Active);
-    assert_eq!(registry.show(&id("wh1")).expect("shows").status, Status::Active);
-    let registry = world.declaring(webhooks()).await.expect("opens");
-    assert_eq!(registry.show(&id("wh1")).expect("shows").status, Status::Active);
-}
-
-async fn a_declared_webhook_can_neither_be_changed_nor_deleted(world: World) {
-    let webhooks = vec![declared("wh1", Status::Active), declared("wh2", Status::Paused)];
-    let registry = world.declaring(webhooks).await.expect("opens");
-    let renamed = Change { name: Some("new".to_owned()), ..active(true) };
-    let errors = [
-        registry.update(&id("wh1"), renamed).await.expect_err("refused"),
-        registry.update(&id("wh1"), active(false)).await.expect_err("refused"),
-        registry.update(&id("wh1"), Change::default()).await.expect_err("refused"),
-        registry.update(&id("wh2"), active(true)).await.expect_err("refused"),
-        registry.delete(&id("wh1")).await.expect_err("refused"),
-    ];
-    for error in errors {
-        assert!(error.to_string().contains("declared in the settings file: change it there"), "{error}");
-    }
-    assert_eq!(registry.snapshot().count(), 2);
-}
-
-async fn an_id_both_declared_and_stored_or_declared_twice_is_refused_with_a_way_out(world: World) {
-    world.open().await.create(new("wh1")).await.expect("creates");
-    let both = vec![declared("wh1", Status::Active), declared("wh2", Status::Active)];
-    let error = world.declaring(both).await.expect_err("both").to_string();
-    assert!(error.contains("wh1") && !error.contains("wh2"), "{error}");
-    assert!(error.contains("another id") && error.contains("hikyaku webhooks delete"), "{error}");
-    let twice = vec![declared("wh3", Status::Active), declared("wh3", Status::Active)];
-    assert!(matches!(world.declaring(twice).await, Err(RegistryError::DeclaredTwice { .. })));
-}
-
-async fn what_another_process_changes_is_followed_within_a_second(world: World) {
-    let server = world.declaring(vec![declared("settings", Status::Active)]).await.expect("opens").watch();
-    let cli = world.declaring(vec![declared("settings", Status::Active)]).await.expect("opens");
-    cli.create(new("wh1")).await.expect("creates");
-    followed(&server, "created", |snapshot| matches!(snapshot.find(&id("wh1")), Known::Webhook(_))).await;
-    cli.update(&id("wh1"), active(false)).await.expect("updates");
-    let status = |snapshot: &Snapshot, name: &str| match snapshot.find(&id(name)) {
-        Known::Webhook(webhook) => Some(webhook.status.clone()),
-        Known::Deleted | Known::Unknown => None,
-    };
-    followed(&server, "paused", |snapshot| status(snapshot, "wh1") == Some(Status::Paused)).await;
-    cli.deactivate(&id("settings"), DeactivationReason::Gone).await.expect("deactivates");
-    let gone = stopped(DeactivationReason::Gone, START);
-    followed(&server, "deactivated", |snapshot| status(snapshot, "settings").as_ref() == Some(&gone)).await;
-    cli.delete(&id("wh1")).await.expect("deletes");
-    followed(&server, "deleted", |snapshot| matches!(snapshot.find(&id("wh1")), Known::Deleted)).await;
-}
-
-async fn a_change_of_ours_on_top_of_anothers_hides_neither(world: World) {
-    let (ours, theirs) = (world.open().await, world.open().await);
-    theirs.create(new("theirs")).await.expect("creates");
-    ours.create(new("ours")).await.expect("creates");
-    assert_eq!(ours.snapshot().count(), 1, "not followed yet");
-    let ours = ours.watch();
-    followed(&ours, "theirs", |snapshot| snapshot.count() == 2).await;
-}
-
-async fn changes_of_the_store_that_are_not_of_the_registry_are_not_read(world: World) {
-    let registry = world.open().await;
-    registry.create(new("wh1")).await.expect("creates");
-    world.execute("CREATE TABLE other (x INTEGER); INSERT INTO other VALUES (1)");
-    let before = registry.snapshot();
-    registry.shared.poll().await;
-    assert!(Arc::ptr_eq(&before, &registry.snapshot()));
-}
-
-async fn while_the_store_cannot_be_read_the_last_snapshot_stays_and_health_says_so(world: World) {
-    let registry = world.open().await.watch_every(UNHEARD_LOOK_EVERY);
-    registry.create(new("wh1")).await.expect("creates");
-    let mut trouble = registry.shared.trouble.subscribe();
-    world.execute("ALTER TABLE webhooks RENAME TO away; UPDATE registry_revision SET revision = revision + 1");
-    let wait = trouble.wait_for(Option::is_some);
-    tokio::time::timeout(Duration::from_secs(30), wait).await.expect("trouble is told").expect("open");
-    let words = registry.health().expect("trouble");
-    let place = if world.is_file() { "store.db" } else { "PostgreSQL at courier@" };
-    assert!(words.contains(place) && words.contains("last known"), "{words}");
-    assert_eq!(registry.snapshot().count(), 1);
-    world.execute("ALTER TABLE away RENAME TO webhooks");
-    let wait = trouble.wait_for(Option::is_none);
-    tokio::time::timeout(Duration::from_secs(30), wait).await.expect("recovery is told").expect("open");
-    assert_eq!((registry.health(), registry.snapshot().count()), (None, 1));
-}
-
-async fn a_change_that_cannot_be_stored_is_not_in_the_snapshot(world: World) {
-    let registry = world.open().await;
-    world.execute(match world.is_file() {
-        true => "CREATE TRIGGER full BEFORE INSERT ON webhooks BEGIN SELECT raise(ABORT, 'no room'); END",
-        false => "ALTER TABLE webhooks ADD CHECK (false)",
-    });
-    assert!(matches!(registry.create(new("wh1")).await, Err(RegistryError::Store(_))));
-    assert_eq!(registry.snapshot().count(), 0);
-}
-
-async fn a_damaged_row_is_told_and_costs_no_other(world: World) {
-    let registry = world.open().await;
-    registry.create(new("good")).await.expect("creates");
-    registry.create(new("bad")).await.expect("creates");
-    let damages = [
-        ("url = 'nonsense'", "url: "),
-        ("url = 'ftp://bot.example/'", "ftp"),
-        ("url = 'https://a:b@bot.example/'", "password"),
-        (r#""on" = 'note'"#, "on: "),
-        (r#""on" = '[""]'"#, "on: it is empty"),
-        (r#"options = '{"signingSecret":"hunter3"}'"#, "options: "),
-        (r#"options = '{"signingKey":"whsk_hunter3"}'"#, "options: signing_key: "),
-        (r#"options = '{"previousSigningKeys":[{"text":"hunter3"}]}'"#, "options: signing_key: "),
-        (r#"options = '{"previousSigningSecrets":[{"text":"hunter3"}]}'"#, "options: signing_secret: "),
-        (r#"options = '{"maxAgeMs":"hunter3"}'"#, "options: "),
-        (r#"options = '{"format":"teams"}'"#, "options: format: \"teams\" is none"),
-        (r#"options = '{"rateLimit":{"perSecond":0,"burst":1}}'"#, "options: rateLimit: it is 0, and 0.001 to"),
-        ("user_id = ''", "user_id: "),
-        ("name = CAST(x'ff' AS TEXT)", "name: "),
-    ];
-    for (damage, words) in damages {
-        if damage.contains("CAST") && !world.is_file() {
-            // PostgreSQL has no text that is none.
-            continue;
-        }
-        world.execute(&format!(
-            "CREATE TABLE kept AS SELECT * FROM webhooks WHERE id = 'bad'; \
-            UPDATE webhooks SET {damage} WHERE id = 'bad'"
-        ));
-        let registry = world.open().await;
-        assert_eq!(registry.snapshot().count(), 1, "{damage}");
-        let problems = registry.snapshot().problems().join("\n");
-        assert!(problems.contains("the webhook bad") && problems.contains(words), "{damage}: {problems}");
-        assert!(!problems.contains("hunter"), "{problems}");
-        assert_eq!(registry.health(), None);
-        let error = registry.update(&id("bad"), active(true)).await.expect_err("still damaged");
-        assert!(matches!(error, RegistryError::Damaged { .. }) && error.to_string().contains(words), "{error}");
-        world
-            .execute("DELETE FROM webhooks WHERE id = 'bad'; INSERT INTO webhooks SELECT * FROM kept; DROP TABLE kept");
-    }
-}
-
-async fn a_damaged_row_is_mended_by_setting_the_field_anew_or_deleted(world: World) {
-    world.open().await.create(new("wh1")).await.expect("creates");
-    world.execute("UPDATE webhooks SET url = 'nonsense'");
-    let registry = world.open().await;
-    let url = Url::parse("https://bot.example/new").expect("url");
-    let change = Change { url: Some(url.clone()), ..Change::default() };
-    assert_eq!(registry.update(&id("wh1"), change).await.expect("mends").url, url);
-    world.execute("UPDATE webhooks SET url = 'nonsense'");
-    let registry = world.open().await;
-    registry.delete(&id("wh1")).await.expect("deletes");
-    assert_eq!(world.open().await.snapshot().problems(), &[] as &[String]);
-}
-
-async fn a_webhook_stopped_for_a_reason_of_a_newer_version_is_still_stopped(world: World) {
-    world.open().await.create(new("wh1")).await.expect("creates");
-    world.execute("INSERT INTO webhook_state VALUES ('wh1', 'bored', 5, NULL)");
-    let registry = world.open().await;
-    let failing = stopped(DeactivationReason::Failing, Timestamp::from_millis(5));
-    assert_eq!(registry.show(&id("wh1")).expect("shows").status, failing);
-    assert!(registry.snapshot().problems()[0].contains("bored"));
-}
-
 async fn no_secret_is_printed(world: World) {
     let registry = world.open().await;
     let made = registry.create(new("wh1")).await.expect("creates");
     let printed = format!("{made:?} {registry:?} {:?} {:?}", registry.snapshot(), new("wh2"));
     assert!(!printed.contains("hunter2"), "{printed}");
-}
-
-async fn a_change_by_another_process_rings_and_is_followed_without_looking(world: World) {
-    // They look once at their start, and not again for an hour. Of several on one store, each hears every change.
-    let watching = world.open().await.watch_every(Duration::from_secs(3600));
-    let beside = world.open().await.watch_every(Duration::from_secs(3600));
-    let other = world.open().await;
-    for (count, name) in ["first", "second", "third"].into_iter().enumerate() {
-        other.create(new(name)).await.expect("created");
-        for watching in [&watching, &beside] {
-            followed(watching, "nobody rang", |snapshot| snapshot.count() == count + 1).await;
-        }
-    }
-    other.update(&id("first"), active(false)).await.expect("changed");
-    let paused = |snapshot: &Arc<Snapshot>| matches!(snapshot.find(&id("first")), Known::Webhook(webhook) if webhook.status == Status::Paused);
-    followed(&watching, "nobody rang for a change", paused).await;
-    other.delete(&id("first")).await.expect("deleted");
-    followed(&watching, "nobody rang for a deletion", |snapshot| matches!(snapshot.find(&id("first")), Known::Deleted))
-        .await;
-}
-
-async fn two_processes_on_one_store_together_give_a_person_no_more_webhooks_than_allowed(world: World) {
-    // Neither follows the other: each knows in memory only of its own.
-    let (one, other) = (world.open().await, world.open().await);
-    let names: Vec<String> = (0..12).map(|number| format!("wh{number}")).collect();
-    let add = |(number, name): (usize, &String)| {
-        let registry = if number % 2 == 0 { &one } else { &other };
-        registry.create_within(new(name), 3)
-    };
-    let made = futures_util::future::join_all(names.iter().enumerate().map(add)).await;
-    let full = made.iter().filter(|made| matches!(made, Err(RegistryError::Full { max: 3 }))).count();
-    assert_eq!((made.iter().filter(|made| made.is_ok()).count(), full), (3, 9), "{made:?}");
-    assert_eq!(world.open().await.snapshot().count(), 3);
-    let elsewhere = NewWebhook { source: Source::new("second").expect("a source"), ..new("elsewhere") };
-    assert!(one.create_within(elsewhere, 3).await.is_ok(), "another source's count for themselves");
-    assert!(one.create_within(NewWebhook { owner: user("bob"), ..new("bobs") }, 3).await.is_ok(), "so do others'");
-    assert!(one.create(new("admins")).await.is_ok(), "without a limit there is room");
-}
-
-async fn declared_webhooks_take_none_of_a_persons_room(world: World) {
-    let declared = vec![declared("d1", Status::Active), declared("d2", Status::Active)];
-    let registry = world.declaring(declared).await.expect("opens");
-    assert!(registry.create_within(new("wh1"), 1).await.is_ok());
-    let refused = registry.create_within(new("wh2"), 1).await.expect_err("full");
-    assert!(matches!(refused, RegistryError::Full { max: 1 }), "{refused}");
 }

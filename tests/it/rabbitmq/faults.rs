@@ -8,6 +8,7 @@ use hikyaku::clock::{Clock, SystemClock};
 use hikyaku::queue::{Access, BrokerError, FollowUp, Lane, QueueError};
 
 use super::{PREFETCH, WAIT_MAX, delivery, fresh, next, open, open_worker, try_open, until};
+use crate::support::amqp::Stranger;
 use crate::support::broker::Broker;
 
 /// How long nothing that an alarm interrupts may be answered: longer than the 30 s that a confirm may take without an alarm,
@@ -91,11 +92,9 @@ async fn a_killed_broker_loses_nothing_and_what_is_being_sent_is_not_handed_out_
 async fn what_was_delivered_fifty_times_is_poison_unless_this_worker_holds_it() {
     let node = Broker::start().await;
     let queue = open(&node.url(), "hikyaku.").await;
-    let mut work = queue.consume(Lane::Work, PREFETCH).await.expect("consumed");
     queue.publish(vec![fresh("held")]).await.expect("published");
-    for _ in 0..49 {
-        drop(next(&mut work, "the event again").await);
-    }
+    Stranger::connect(&node.url()).await.fail("hikyaku.work", 49).await;
+    let mut work = queue.consume(Lane::Work, PREFETCH).await.expect("consumed");
     let held = next(&mut work, "the event for the fiftieth time").await;
     let cut = async || {
         node.control(&["close_all_connections", "cut by the test"]).await;

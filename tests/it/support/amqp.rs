@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use hikyaku::clock::{Clock, SystemClock};
 use lapin::options::{
-    BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions,
-    QueueDeclareOptions,
+    BasicGetOptions, BasicPublishOptions, BasicRejectOptions, ConfirmSelectOptions, ExchangeDeclareOptions,
+    QueueBindOptions, QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind};
@@ -82,6 +82,18 @@ impl Stranger {
     pub(crate) async fn take(&self, queue: &str) -> Option<lapin::message::Delivery> {
         let got = self.channel.basic_get(queue.into(), BasicGetOptions { no_ack: true }).await.expect("got");
         got.map(|got| got.delivery)
+    }
+
+    /// Takes the message of `queue` so many times, and says each time that it cannot be worked on.
+    pub(crate) async fn fail(&self, queue: &str, times: u32) {
+        let mut failed = 0;
+        while failed < times {
+            let got = self.channel.basic_get(queue.into(), BasicGetOptions { no_ack: false }).await.expect("got");
+            // After a while it is there again.
+            let Some(got) = got else { continue };
+            got.delivery.acker.reject(BasicRejectOptions { requeue: true }).await.expect("rejected");
+            failed += 1;
+        }
     }
 
     /// Whether there is an exchange of that name.

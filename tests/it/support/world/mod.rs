@@ -3,86 +3,37 @@
 //! The world keeps a book of its own: which deliveries each published event must come to, by its own small rule, and what
 //! the worker told of each. [`World::finish`] checks it against what lies in the queue, in the store and at the receivers.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod book;
+mod conservation;
+mod setup;
+
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use hikyaku::clock::{ManualClock, SharedClock, SystemClock};
-use hikyaku::decide::{self, AddressPolicy, AllowedNetwork, Step, Wait};
+use hikyaku::decide::{self, AddressPolicy, AllowedNetwork, Step};
 use hikyaku::deliver::{Drainer, Observer, Parts, Policy, Worker};
-use hikyaku::model::{
-    Arrival, Delivery, DeliveryId, Event, EventId, EventType, Message, Options, Owner, ParkReason, Source, Target,
-    Timestamp, UserId, WebhookId, check_secret, check_url,
-};
-use hikyaku::outbound::{Client, Names, Outlet, SystemNames};
+use hikyaku::model::{Delivery, Event, EventId, Timestamp, WebhookId};
+use hikyaku::outbound::Client;
 use hikyaku::queue::{Access, FileOptions, Prefetch, Queue};
 use hikyaku::record::{DeadLetter, DeadLetters, Forgotten, History, HistoryPolicy, HistoryReader, Latest, Retention};
-use hikyaku::registry::{NewWebhook, Registry, Seals};
+use hikyaku::registry::{Registry, Seals};
 use hikyaku::store::Store;
 use hikyaku::telemetry::{SharedTelemetry, Telemetry};
 use hikyaku::traces::Tracer;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
+use self::book::Hook;
+pub(crate) use self::setup::{HookSetup, Setup, USER};
 use super::patience::soon;
 use super::receiver::{Answer, Got, Receiver};
 
 /// When held time begins.
 pub(crate) const BEGIN: Timestamp = Timestamp::from_millis(1_774_960_496_789);
-/// The user of the plain webhook and the plain event.
-pub(crate) const USER: &str = "u1";
-
-/// How a world is made.
-#[derive(Clone, Debug)]
-pub(crate) struct Setup {
-    /// Whether time stands still until the test moves it.
-    pub(crate) held: bool,
-    pub(crate) schedule: Vec<Duration>,
-    pub(crate) max_age: Duration,
-    pub(crate) retry_after_max: Duration,
-    pub(crate) deactivate_after: Option<Duration>,
-    pub(crate) timeout: Duration,
-    pub(crate) slots_per_webhook: usize,
-    pub(crate) connections_per_host: usize,
-    pub(crate) breaker_failures: u32,
-    pub(crate) concurrency: usize,
-    pub(crate) patience: Duration,
-    pub(crate) prefetch: usize,
-    pub(crate) grace: Duration,
-    /// Networks that the address guard lets through, as an admin writes them.
-    pub(crate) allowed: Vec<String>,
-    /// Who knows names.
-    pub(crate) names: Arc<dyn Names>,
-    /// How requests leave.
-    pub(crate) outlet: Outlet,
-}
-
-impl Default for Setup {
-    fn default() -> Self {
-        Self {
-            held: true,
-            schedule: [5, 30, 120].map(Duration::from_secs).to_vec(),
-            max_age: Duration::from_secs(4 * 86400),
-            retry_after_max: Duration::from_secs(3600),
-            deactivate_after: Some(Duration::from_secs(5 * 86400)),
-            timeout: Duration::from_secs(10),
-            slots_per_webhook: 64,
-            connections_per_host: 128,
-            breaker_failures: 10,
-            concurrency: 256,
-            patience: Duration::from_millis(200),
-            prefetch: 512,
-            grace: Duration::from_secs(10),
-            // Where the receivers of tests are.
-            allowed: vec!["127.0.0.1/32".to_owned()],
-            names: Arc::new(SystemNames),
-            outlet: Outlet::default(),
-        }
-    }
-}
 
 /// What the worker told of a delivery.
 #[derive(Clone, Debug)]
@@ -100,31 +51,6 @@ impl Observer for Ear {
     fn settled(&self, event: &Event, delivery: &Delivery, step: &Step) {
         let told = Told { event: event.id.clone(), webhook: delivery.webhook.clone(), step: step.clone() };
         self.0.send_modify(|all| all.push(told));
-    }
-}
-
-/// A webhook as the book knows it.
-#[derive(Clone, Debug)]
-struct Hook {
-    id: WebhookId,
-    user: Option<UserId>,
-    source: Source,
-    on: Vec<EventType>,
-}
-
-/// A webhook to be made; the plain one belongs to [`USER`] and wants `note`.
-#[derive(Clone, Debug)]
-pub(crate) struct HookSetup<'a> {
-    pub(crate) user: Option<&'a str>,
-    pub(crate) source: &'a str,
-    pub(crate) on: &'a [&'a str],
-    pub(crate) secret: &'a str,
-    pub(crate) options: Options,
-}
-
-impl Default for HookSetup<'_> {
-    fn default() -> Self {
-        Self { user: Some(USER), source: "default", on: &["note"], secret: "s3cr3t", options: Options::default() }
     }
 }
 
@@ -335,102 +261,6 @@ impl World {
         self.receiver(move |before, _| answers[before.min(answers.len() - 1)].clone()).await
     }
 
-    /// Registers a plain webhook.
-    pub(crate) async fn hook(&mut self, id: &str, url: &str) {
-        self.hook_with(id, url, HookSetup::default()).await;
-    }
-
-    /// Registers a webhook.
-    pub(crate) async fn hook_with(&mut self, id: &str, url: &str, setup: HookSetup<'_>) {
-        let user = setup.user.map(|user| UserId::new(user).expect("valid"));
-        let hook = Hook {
-            id: webhook(id),
-            user: user.clone(),
-            source: Source::new(setup.source).expect("valid"),
-            on: setup.on.iter().map(|kind| EventType::new(kind).expect("valid")).collect(),
-        };
-        let new = NewWebhook {
-            id: Some(hook.id.clone()),
-            owner: user.map_or(Owner::System, Owner::User),
-            source: hook.source.clone(),
-            name: String::new(),
-            url: check_url(url).expect("valid"),
-            secret: check_secret(setup.secret).expect("valid"),
-            on: hook.on.clone(),
-            active: true,
-            options: setup.options,
-        };
-        self.registry.create(new).await.expect("registered");
-        self.hooks.push(hook);
-    }
-
-    /// Publishes a plain `note` of [`USER`].
-    pub(crate) async fn note(&mut self) -> EventId {
-        self.publish(&format!(r#"{{"type":"note","userId":"{USER}","body":{{}}}}"#)).await
-    }
-
-    /// Publishes an event, written as a producer would.
-    pub(crate) async fn publish(&mut self, json: &str) -> EventId {
-        self.next_event += 1;
-        let arrival = Arrival {
-            now: self.clock.now(),
-            event_id: EventId::new(&format!("e{}", self.next_event)).expect("valid"),
-            event_bytes_max: 2 << 20,
-            source: None,
-        };
-        let event = Event::parse(&Bytes::copy_from_slice(json.as_bytes()), arrival).expect("an event");
-        let id = event.id.clone();
-        for hook in &self.hooks {
-            if hook.user == event.user && hook.source == event.source && hook.on.contains(&event.kind) {
-                self.book.insert((id.clone(), hook.id.clone()));
-            }
-        }
-        self.publish_message(Message { event: Arc::new(event), target: Target::Subscribers }).await;
-        id
-    }
-
-    /// Publishes a plain note for one webhook, as `change` makes it.
-    pub(crate) async fn publish_delivery(&mut self, id: &str, change: impl FnOnce(&mut Delivery)) -> EventId {
-        self.next_event += 1;
-        let now = self.clock.now();
-        let event_id = EventId::new(&format!("e{}", self.next_event)).expect("valid");
-        let arrival = Arrival { now, event_id: event_id.clone(), event_bytes_max: 1 << 20, source: None };
-        let json = format!(r#"{{"type":"note","userId":"{USER}","body":{{}}}}"#);
-        let event = Event::parse(&Bytes::from(json), arrival).expect("an event");
-        let mut delivery = Delivery::fresh(&event, webhook(id));
-        change(&mut delivery);
-        self.book.insert((event_id.clone(), webhook(id)));
-        self.put_to_work(&event_id, &delivery);
-        self.publish_message(Message { event: Arc::new(event), target: Target::One(delivery) }).await;
-        event_id
-    }
-
-    /// Puts a dead letter back to work.
-    pub(crate) async fn replay(&mut self, letter: &DeadLetter) {
-        let delivery = letter.delivery.replayed(self.clock.now());
-        self.put_to_work(&letter.event.id, &delivery);
-        let message = Message { event: Arc::clone(&letter.event), target: Target::One(delivery) };
-        self.publish_message(message).await;
-        self.letters.remove(&letter.id, letter.delivery.generation).await.expect("removed");
-    }
-
-    /// Notes in the book that there must be a delivery of an event that hikyaku has made itself.
-    pub(crate) fn expects(&mut self, event: &EventId, id: &str) {
-        self.book.insert((event.clone(), webhook(id)));
-    }
-
-    /// Notes in the book that the delivery waits from now on.
-    fn put_to_work(&self, event: &EventId, delivery: &Delivery) {
-        let wait = Wait::Park(ParkReason::NoSlot);
-        let step = Step::Later { delivery: delivery.clone(), due: self.clock.now(), wait };
-        let told = Told { event: event.clone(), webhook: delivery.webhook.clone(), step };
-        self.ear.0.send_modify(|all| all.push(told));
-    }
-
-    async fn publish_message(&self, message: Message) {
-        self.queue().publish(vec![message]).await.expect("published");
-    }
-
     /// Everything told so far.
     pub(crate) fn told(&self) -> Vec<Told> {
         self.ear.0.borrow().clone()
@@ -484,60 +314,6 @@ impl World {
         })
         .await;
         self.letters.read(&hikyaku::record::Filter::default(), 1000, None).await.expect("read").letters
-    }
-
-    /// Stops everything, and checks conservation: each delivery that there must be is delivered, skipped, dropped, dead or
-    /// waiting, exactly one of them, and lies where it should.
-    pub(crate) async fn finish(mut self) {
-        if self.running.is_some() {
-            self.stop_process().await;
-        }
-        let (ends, untold) = self.ends();
-        let received = self.received();
-        let (mut waiting, mut died) = (0, 0);
-        for ((event, webhook), step) in &ends {
-            match step {
-                Step::Done => {
-                    let id = DeliveryId::of(event, webhook);
-                    assert!(received.contains(id.as_str()), "{event} to {webhook} is delivered, and nobody got it");
-                }
-                Step::Later { .. } => waiting += 1,
-                Step::Dead { .. } => died += 1,
-                Step::Skip(_) | Step::Drop(_) => {}
-                Step::Attempt => panic!("{event} to {webhook} was settled before its attempt"),
-            }
-        }
-        let path = self.folder.path().join("queue.db");
-        let queue =
-            Queue::open_sqlite(file(path), Access::Producer, Arc::clone(&self.clock), self.telemetry.clone()).await;
-        let depths = queue.expect("the queue can be opened").depths().await.expect("counted");
-        assert_eq!(depths.work, untold.len() as u64, "fresh events wait for {untold:?}: {depths:?}");
-        assert_eq!(depths.delay, waiting, "deliveries that wait: {depths:?}");
-        assert_eq!(depths.dead + self.letters.total(), died, "dead letters: {depths:?}");
-    }
-
-    /// The last step of each delivery, and the events of which nothing was told.
-    fn ends(&self) -> (BTreeMap<(EventId, WebhookId), Step>, BTreeSet<EventId>) {
-        let mut ends = BTreeMap::new();
-        for told in self.told() {
-            let key = (told.event, told.webhook);
-            assert!(self.book.contains(&key), "there should be no delivery {key:?}, and it came to {:?}", told.step);
-            ends.insert(key, told.step);
-        }
-        let untold: Vec<_> = self.book.iter().filter(|key| !ends.contains_key(*key)).collect();
-        let events: BTreeSet<EventId> = untold.iter().map(|(event, _)| event.clone()).collect();
-        let half_told = ends.keys().find(|(event, _)| events.contains(event));
-        assert_eq!(half_told, None, "an event is settled whole or not at all; untold: {untold:?}");
-        (ends, events)
-    }
-
-    /// The delivery ids for which a receiver has answered 2xx.
-    fn received(&self) -> BTreeSet<String> {
-        let all = self.receivers.iter().flat_map(|receiver| receiver.got());
-        all.filter(|got| got.taken)
-            .map(|got| got.header("webhook-id").to_owned())
-            .chain(self.elsewhere.iter().cloned())
-            .collect()
     }
 }
 
