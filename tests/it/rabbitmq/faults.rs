@@ -93,7 +93,8 @@ async fn what_was_delivered_fifty_times_is_poison_unless_this_worker_holds_it() 
     let node = Broker::start().await;
     let queue = open(&node.url(), "hikyaku.").await;
     queue.publish(vec![fresh("held")]).await.expect("published");
-    Stranger::connect(&node.url()).await.fail("hikyaku.work", 49).await;
+    let stranger = Stranger::connect(&node.url()).await;
+    tokio::time::timeout(WAIT_MAX, stranger.fail("hikyaku.work", 49)).await.expect("failed 49 times");
     let mut work = queue.consume(Lane::Work, PREFETCH).await.expect("consumed");
     let held = next(&mut work, "the event for the fiftieth time").await;
     let cut = async || {
