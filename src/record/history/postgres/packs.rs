@@ -11,6 +11,9 @@ const PACK_ROWS: i64 = 8192;
 /// Rows that are written together are packed at once if they are so many.
 const PACK_ROWS_MIN: usize = 1024;
 
+/// Rows that are asked for by one statement: of more PostgreSQL would think it worthwhile to compile it, which takes 0.1 s.
+const ASKED_AT_ONCE: usize = 4096;
+
 /// What is packed: the table of its packs, and the column of `deliveries`.
 pub(super) const BY_ID: (&str, &str) = ("id_packs", "delivery_id");
 pub(super) const BY_EVENT: (&str, &str) = ("event_packs", "event_id");
@@ -64,16 +67,31 @@ pub(super) async fn find(
     id: &str,
 ) -> Result<Vec<i64>, PostgresError> {
     // These first: what is packed in between is found twice, else it were not found.
-    let sql = format!(
-        "SELECT DISTINCT accepted_at FROM unpacked JOIN deliveries USING (accepted_at, tie) WHERE {column} = $1"
-    );
-    let mut moments: Vec<i64> = statements.query(&sql, &[&id]).await?.iter().map(|row| row.get(0)).collect();
+    let mut moments = find_waiting(statements, column, id).await?;
     let sql = format!("SELECT entries FROM {table} WHERE position($1::BYTEA IN entries) > 0");
     for row in statements.query(&sql, &[&&pack::hash_bytes(id)[..]]).await? {
         moments.extend(pack::numbers_of(row.get(0), id));
     }
     moments.sort_unstable();
     moments.dedup();
+    Ok(moments)
+}
+
+/// Those of the rows that are not packed yet. Which these are is asked first, since PostgreSQL knows badly how many there are, and would
+/// look through all deliveries for them.
+async fn find_waiting(statements: &mut Statements, column: &str, id: &str) -> Result<Vec<i64>, PostgresError> {
+    let waiting = statements.query("SELECT accepted_at, tie FROM unpacked", &[]).await?;
+    let sql = format!(
+        "SELECT accepted_at FROM unnest($1::BIGINT[], $2::BIGINT[]) AS waiting (accepted_at, tie) WHERE EXISTS (
+            SELECT FROM deliveries WHERE (accepted_at, tie) = (waiting.accepted_at, waiting.tie) AND {column} = $3 OFFSET 0)"
+    );
+    let mut moments = Vec::new();
+    for some in waiting.chunks(ASKED_AT_ONCE) {
+        let (accepted_at, ties): (Vec<i64>, Vec<i64>) =
+            some.iter().map(|row| (row.get::<_, i64>(0), row.get::<_, i64>(1))).unzip();
+        let found = statements.query(&sql, &[&accepted_at, &ties, &id]).await?;
+        moments.extend(found.iter().map(|row| row.get::<_, i64>(0)));
+    }
     Ok(moments)
 }
 
