@@ -63,7 +63,11 @@ pub fn moment_or_null() -> Object {
 
 /// A moment that somebody asks by: in UTC, or an age.
 pub fn moment_or_age() -> Object {
-    let moment = "[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z";
+    // From 1970 on. A 29th of February is let through by `hikyaku`, and not by this.
+    let day =
+        "(((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01]))|((0[469]|11)-(0[1-9]|[12][0-9]|30))|(02-(0[1-9]|1[0-9]|2[0-8])))";
+    let time = "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,3})?Z";
+    let moment = format!("(19[7-9][0-9]|[2-9][0-9]{{3}})-{day}T{time}");
     let age = "[1-9][0-9]{0,3}(s|m|h|days)";
     text("A moment in UTC, or an age.")
         .pattern(Some(format!("^({moment}|{age})$")))
@@ -84,7 +88,7 @@ pub fn limit() -> Object {
 /// The place in a listing of deliveries.
 pub fn delivery_cursor() -> Object {
     text("A place in the listing.")
-        .pattern(Some(r"^(0|[1-9][0-9]{0,14})\.(0|[1-9][0-9]{0,14})$"))
+        .pattern(Some(r"^(0|[1-9][0-9]{0,14})\.(0|[1-9][0-9]{0,17}|[1-8][0-9]{18})$"))
         .examples(["1774960496789.81234"])
         .build()
 }

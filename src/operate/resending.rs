@@ -16,6 +16,8 @@ use crate::record::{HistoryCursor, HistoryFilter, HistoryReader, KeptDelivery, R
 const STEP: u32 = 200;
 /// How long a delivery that was put back to work counts as on its way though the history has not heard of it: that may have a gap.
 const UNHEARD_OF_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// The same of what waits, from when it came back at the latest: its end may be in such a gap too.
+const OVERDUE_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// What to send again.
 #[derive(Clone, Debug)]
@@ -178,12 +180,21 @@ impl Operations {
 
 /// Whether it will be sent anyway, or was within the run that began at `before`.
 fn is_under_way(kept: &KeptDelivery, replayed: Option<&Replayed>, before: Timestamp, now: Timestamp) -> bool {
-    if kept.state == DeliveryState::Waiting {
+    if kept.state == DeliveryState::Waiting && !is_overdue(kept, now) {
         return true;
     }
     replayed.is_some_and(|replayed| {
         let is_unheard_of = replayed.generation > kept.generation && now.since(replayed.at) < UNHEARD_OF_MAX;
         is_unheard_of || replayed.at >= before
+    })
+}
+
+/// Whether what waits cannot be on its way any more.
+fn is_overdue(kept: &KeptDelivery, now: Timestamp) -> bool {
+    kept.due.is_some_and(|due| {
+        // RabbitMQ may keep it for as long again.
+        let latest = due.plus(due.since(kept.changed_at));
+        now.since(latest) > OVERDUE_MAX
     })
 }
 
@@ -230,5 +241,19 @@ mod tests {
             assert!(is(ended, Some(&replayed(1, hour)), beginning), "sent in this run, and ended since");
         }
         assert!(is(DeliveryState::Waiting, None, beginning));
+    }
+
+    #[test]
+    fn what_waited_until_long_ago_has_ended_in_a_gap_of_the_history() {
+        let (wait, beginning) = (Duration::from_secs(30 * 60), NOW);
+        let is = |since_due: Duration, replayed: Option<&Replayed>| {
+            let due = NOW.minus(since_due);
+            let kept = KeptDelivery { due: Some(due), changed_at: due.minus(wait), ..kept(DeliveryState::Waiting) };
+            is_under_way(&kept, replayed, beginning, NOW)
+        };
+        let longest = wait + OVERDUE_MAX;
+        assert!(is(longest, None), "a bucket may keep it for as long again, and a worker may be away");
+        assert!(!is(longest + Duration::from_millis(1), None));
+        assert!(is(2 * longest, Some(&replayed(2, wait))), "it was put back to work since");
     }
 }
