@@ -87,8 +87,8 @@ async fn find_waiting(statements: &mut Statements, column: &str, id: &str) -> Re
     );
     let mut moments = Vec::new();
     for some in waiting.chunks(ASKED_AT_ONCE) {
-        let (accepted_at, ties): (Vec<i64>, Vec<i64>) =
-            some.iter().map(|row| (row.get::<_, i64>(0), row.get::<_, i64>(1))).unzip();
+        let keys = some.iter().map(|row| Key { accepted_at: row.get(0), tie: row.get(1) });
+        let (accepted_at, ties) = columns(keys);
         let found = statements.query(&sql, &[&accepted_at, &ties, &id]).await?;
         moments.extend(found.iter().map(|row| row.get::<_, i64>(0)));
     }
