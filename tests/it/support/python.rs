@@ -26,6 +26,17 @@ pub(crate) fn yaml(path: &str) -> serde_json::Value {
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
+/// What a JSON Schema of its own (draft 2020-12) has against each instance, in words.
+pub(crate) fn faults_of(cases: &[(serde_json::Value, serde_json::Value)]) -> Vec<Vec<String>> {
+    let script = "import json, sys\nfrom jsonschema import Draft202012Validator as V\n\
+        print(json.dumps([[e.message for e in V(schema).iter_errors(it)] for schema, it in json.loads(sys.argv[1])]))";
+    let cases = serde_json::to_string(cases).expect("JSON");
+    let output = std::process::Command::new(PYTHON).args(["-c", script, &cases]).output();
+    let output = output.expect("python3; tests/run installs it");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
 /// `deploy/examples/producer.py`, running; killed when dropped.
 pub(crate) struct Producer {
     child: Child,
