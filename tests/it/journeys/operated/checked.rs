@@ -1,5 +1,5 @@
 //! The operators' API, held against its own document by Schemathesis: what is allowed is taken, what is not is refused in a problem
-//! document, every answer has the shape that is promised, and nothing ends in a 500.
+//! document, every answer has the shape that is promised, and nothing ends in a 500. Over a file and over PostgreSQL.
 //!
 //! `HIKYAKU_SCHEMATHESIS_EXAMPLES=1000 cargo test --test it operated::checked` looks for longer.
 
@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::process::Command;
 
 use crate::support::journey_receiver::{Behaviour, Receiver};
+use crate::support::postgres::database;
 use crate::support::program::{Home, Program, TOKEN, declared, events, until};
 use crate::support::pypi::Requirements;
 
@@ -30,10 +31,10 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409"]
 "#;
 
 /// A program that has something to tell: deliveries that were made, that wait and that are dead.
-async fn busy() -> (Home, Program, [Receiver; 2]) {
+async fn busy(settings: &str) -> (Home, Program, [Receiver; 2]) {
     let receivers = [Receiver::start(Behaviour::Answer(200)).await, Receiver::start(Behaviour::Answer(404)).await];
     let webhooks = declared("well", &receivers[0].url("/"), "note") + &declared("bad", &receivers[1].url("/"), "note");
-    let home = Home::new(&webhooks);
+    let home = Home::new(&format!("{settings}{webhooks}"));
     let program = home.serve().await;
     assert_eq!(program.post(events("note", "e", 20)).await.0, 200);
     until("the history has all of them", async || {
@@ -46,7 +47,17 @@ async fn busy() -> (Home, Program, [Receiver; 2]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn schemathesis_finds_nothing_that_is_not_as_the_document_says() {
-    let (home, program, _receivers) = busy().await;
+    schemathesis_finds_nothing("").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn schemathesis_finds_nothing_that_is_not_as_the_document_says_over_postgresql() {
+    schemathesis_finds_nothing(&format!("store.url = \"{}\"\n", database())).await;
+}
+
+/// Runs it on a program with these settings.
+async fn schemathesis_finds_nothing(settings: &str) {
+    let (home, program, _receivers) = busy(settings).await;
     let python = SCHEMATHESIS.python().await;
     let examples = std::env::var("HIKYAKU_SCHEMATHESIS_EXAMPLES").unwrap_or_else(|_| EXAMPLES.to_owned());
     home.write("schemathesis.toml", SETTINGS);
