@@ -120,8 +120,11 @@ impl Params {
             .map(|(name, _)| name.clone())
             .collect();
         for name in unknown {
-            let known = self.known.join(", ");
-            self.mistake(&name, format!("there is no such parameter; there are {known}"));
+            let known = match self.known.as_slice() {
+                [] => "this path takes none".to_owned(),
+                known => format!("there are {}", known.join(", ")),
+            };
+            self.mistake(&name, format!("there is no such parameter; {known}"));
         }
         if self.mistakes.is_empty() { Ok(()) } else { Err(Problem::mistakes(self.mistakes)) }
     }

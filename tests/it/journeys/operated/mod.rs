@@ -4,5 +4,6 @@ mod admitted;
 mod checked;
 mod described;
 mod looked;
+mod mistaken;
 mod remote;
 mod remote_acts;

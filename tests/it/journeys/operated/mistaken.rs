@@ -1,0 +1,35 @@
+//! Requests and commands that ask for what there is not: each is refused in words that name what is wrong, and nothing is done.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::program::{Home, Program};
+
+const ID: &str = "msg_5ytoxm3jgm6es4gna34r7fkcv3hbpamg";
+
+/// What is answered to `method path` with `body`: the status, and the problem.
+async fn ask(program: &Program, method: &str, path: &str, body: impl Into<reqwest::Body>) -> (u16, Value) {
+    let method = Method::from_bytes(method.as_bytes()).expect("a method");
+    program.operate_by(method, path, body).await
+}
+
+#[track_caller]
+fn names((status, problem): (u16, Value), parameter: &str, words: &str) {
+    let mistake = &problem["errors"][0];
+    assert_eq!((status, &mistake["parameter"]), (400, &json!(parameter)), "{problem}");
+    assert!(mistake["detail"].as_str().is_some_and(|detail| detail.contains(words)), "{words:?}: {problem}");
+    assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains(words)), "{words:?}: {problem}");
+    assert_eq!((&problem["type"], &problem["status"]), (&json!("about:blank"), &json!(400)), "{problem}");
+}
+
+#[tokio::test]
+async fn where_no_parameter_is_taken_an_unknown_one_is_answered_with_that() {
+    let home = Home::new("");
+    let program = home.serve().await;
+    for (method, path) in [("GET", "/v1/status"), ("POST", &format!("/v1/dead-letters/{ID}/replay"))] {
+        let told = ask(&program, method, &format!("{path}?limit=1"), "").await;
+        assert_eq!(told.1["errors"][0]["detail"], "there is no such parameter; this path takes none", "{told:?}");
+        names(told, "limit", "takes none");
+    }
+    program.stop().await;
+}
