@@ -16,6 +16,8 @@ use crate::model::{DeliveryId, WebhookId};
 const MISTAKES_MAX: usize = 20;
 /// Characters of a value that are told.
 const QUOTED_CHARS_MAX: usize = 80;
+/// What is wrong with a value that is no text.
+const NO_UTF_8: &str = "the bytes that are escaped in it are no UTF-8";
 
 /// A parameter of the query, for the document.
 pub(super) fn in_query(name: &str, description: &str, schema: Object) -> Parameter {
@@ -56,14 +58,15 @@ impl<T: InPath, S: Send + Sync> FromRequestParts<S> for Id<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let wrong = |detail| Problem::mistakes(vec![Mistake { parameter: "id".to_owned(), detail }]);
         let text = Path::<String>::from_request_parts(parts, state).await;
-        let Path(text) = text.map_err(|_| wrong("the bytes that are escaped in it are no UTF-8".to_owned()))?;
+        let Path(text) = text.map_err(|_| wrong(NO_UTF_8.to_owned()))?;
         T::read(&text).map(Self).map_err(|error| wrong(format!("{}: {error}", quoted(&text))))
     }
 }
 
 /// The parameters of a request's query.
 pub(super) struct Params {
-    given: Vec<(String, String)>,
+    /// Each by its name; no value where its bytes are no UTF-8.
+    given: Vec<(String, Option<String>)>,
     known: Vec<&'static str>,
     mistakes: Vec<Mistake>,
 }
@@ -71,8 +74,7 @@ pub(super) struct Params {
 impl Params {
     /// Those of the text behind the question mark.
     pub(super) fn of(query: Option<&str>) -> Self {
-        let given = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect();
-        Self { given, known: Vec::new(), mistakes: Vec::new() }
+        Self { given: pairs(query.unwrap_or_default()), known: Vec::new(), mistakes: Vec::new() }
     }
 
     /// What `parse` makes of the parameter `name`, if it is given and right.
@@ -88,6 +90,10 @@ impl Params {
             self.mistake(name, "it is given more than once".to_owned());
             return None;
         }
+        let Some(value) = value else {
+            self.mistake(name, NO_UTF_8.to_owned());
+            return None;
+        };
         match parse(value) {
             Ok(parsed) => Some(parsed),
             Err(error) => {
@@ -136,6 +142,15 @@ impl Params {
     }
 }
 
+/// The parameters of a query, decoded; no value where its bytes are no UTF-8, for which the decoder puts U+FFFD: that would be
+/// looked for, and not found.
+fn pairs(query: &str) -> Vec<(String, Option<String>)> {
+    let escaped = query.split('&').filter(|pair| !pair.is_empty());
+    let is_text = escaped.map(|pair| percent_encoding::percent_decode_str(pair).decode_utf8().is_ok());
+    let pairs = url::form_urlencoded::parse(query.as_bytes()).into_owned();
+    pairs.zip(is_text).map(|((name, value), is_text)| (name, is_text.then_some(value))).collect()
+}
+
 /// A value that somebody gave, fit for an answer.
 pub(super) fn quoted(value: &str) -> String {
     format!("{:?}", cut(value))
@@ -162,6 +177,7 @@ mod tests {
     #[test]
     fn what_is_given_is_read_decoded() {
         assert_eq!(asked(""), Ok((None, None)));
+        assert_eq!(asked("&name=%C3%A9%EF%BF%BD&&"), Ok((None, Some("é\u{fffd}".to_owned()))));
         assert_eq!(asked("name=a%20b+c&limit=1000"), Ok((Some(1000), Some("a b c".to_owned()))));
     }
 
@@ -175,6 +191,9 @@ mod tests {
             ("limit=", "is no whole number"),
             ("limit=1&limit=2", "it is given more than once"),
             ("name=", "it is empty"),
+            ("name=a%FF", "no UTF-8"),
+            ("&&name=%C3+%28", "no UTF-8"),
+            ("limit=1&name=%ED%A0%80", "parameter: \"name\""),
             ("nmae=x", "there is no such parameter; there are limit, name"),
         ] {
             let error = asked(query).expect_err(query);

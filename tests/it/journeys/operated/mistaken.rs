@@ -33,3 +33,21 @@ async fn where_no_parameter_is_taken_an_unknown_one_is_answered_with_that() {
     }
     program.stop().await;
 }
+
+#[tokio::test]
+async fn a_parameter_whose_bytes_are_no_utf_8_is_named_and_nothing_else_is_taken_for_it() {
+    let home = Home::new("");
+    let program = home.serve().await;
+    for (path, parameter) in [
+        ("/v1/deliveries?type=%FF", "type"),
+        ("/v1/dead-letters?event=a%C3", "event"),
+        ("/v1/webhooks?limit=1&user=%ed%a0%80", "user"),
+    ] {
+        names(ask(&program, "GET", path, "").await, parameter, "no UTF-8");
+    }
+    names(ask(&program, "POST", "/v1/dead-letters/purge?type=%FF", "").await, "type", "no UTF-8");
+    names(ask(&program, "GET", "/v1/deliveries?%FF=1", "").await, "\u{fffd}", "no such parameter");
+    let (status, page) = ask(&program, "GET", "/v1/deliveries?type=%EF%BF%BD", "").await;
+    assert_eq!(status, 200, "U+FFFD itself is a character as any: {page}");
+    program.stop().await;
+}
