@@ -64,7 +64,7 @@ pub use signing::{
 };
 pub use streak::Streak;
 pub use subscribable::{Subscribable, is_note_of};
-pub use time::Timestamp;
+pub use time::{MomentError, Timestamp};
 pub use token::TokenHash;
 pub use trace::{SpanId, TraceContext, TraceId};
 pub use webhook::{

@@ -4,6 +4,19 @@
 
 use std::time::Duration;
 
+/// Why a text is no moment that a person may mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MomentError {
+    /// It is neither a moment nor an age.
+    #[error("it is neither a moment in UTC like 2026-11-22T10:00:00Z nor an age like 2h")]
+    Unreadable,
+    /// It is before 1970, or an age that reaches there: nothing of ours is older.
+    #[error(
+        "it lies before 1970; moments from 1970-01-01T00:00:00Z on are possible, and ages that reach back no further"
+    )]
+    TooEarly,
+}
+
 /// A moment in milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
@@ -36,14 +49,17 @@ impl Timestamp {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// The moment that a person means by `text`: RFC 3339 in UTC, or an age before `now` such as `2h`.
-    pub fn parse(text: &str, now: Self) -> Option<Self> {
-        // A bare `0` is an age to humantime, and a number of nobody knows what to everyone else.
-        let has_unit = !text.bytes().all(|byte| byte.is_ascii_digit());
-        if let Some(age) = humantime::parse_duration(text).ok().filter(|_| has_unit) {
-            return Some(now.minus(age));
+    /// The moment that a person means by `text`: RFC 3339 in UTC, or an age before `now` such as `2h`; from 1970 on.
+    ///
+    /// # Errors
+    /// When it is neither, or lies before 1970.
+    pub fn parse(text: &str, now: Self) -> Result<Self, MomentError> {
+        if let Some(age) = age(text) {
+            let at = now.minus(age);
+            return if at < Self::default() { Err(MomentError::TooEarly) } else { Ok(at) };
         }
-        Self::parse_rfc3339(text)
+        let why = || if is_before_1970(text) { MomentError::TooEarly } else { MomentError::Unreadable };
+        Self::parse_rfc3339(text).ok_or_else(why)
     }
 
     /// The moment that `text` has as RFC 3339 in UTC, as [`Self::to_rfc3339`] writes it.
@@ -62,6 +78,26 @@ impl Timestamp {
     }
 }
 
+/// The age that `text` is; one that no number holds is the longest that a number does.
+fn age(text: &str) -> Option<Duration> {
+    // A bare `0` is an age to humantime, and a number of nobody knows what to everyone else.
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    match humantime::parse_duration(text) {
+        Ok(age) => Some(age),
+        Err(humantime::DurationError::NumberOverflow) if !text.contains('-') => Some(Duration::MAX),
+        Err(_) => None,
+    }
+}
+
+/// Whether only its year keeps `text` from being a moment: humantime has none before 1970.
+fn is_before_1970(text: &str) -> bool {
+    let Some((year, rest)) = text.split_at_checked(4) else { return false };
+    // 2000 has every day that another year may have.
+    year.parse().is_ok_and(|year: u16| year < 1970) && Timestamp::parse_rfc3339(&format!("2000{rest}")).is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,11 +113,27 @@ mod tests {
     #[test]
     fn people_say_a_moment_or_an_age() {
         let now = Timestamp::from_millis(1_774_960_496_789);
-        assert_eq!(Timestamp::parse("2026-03-31T12:34:56.789Z", now), Some(now));
-        assert_eq!(Timestamp::parse("2026-03-31 12:34:56.789", now), Some(now));
-        assert_eq!(Timestamp::parse("1h 30m", now), Some(now.minus(Duration::from_secs(5400))));
-        for text in ["", "yesterday", "-1h", "2026-13-01T00:00:00Z", "1774960496789", "0"] {
-            assert_eq!(Timestamp::parse(text, now), None, "{text}");
+        assert_eq!(Timestamp::parse("2026-03-31T12:34:56.789Z", now), Ok(now));
+        assert_eq!(Timestamp::parse("2026-03-31 12:34:56.789", now), Ok(now));
+        assert_eq!(Timestamp::parse("1h 30m", now), Ok(now.minus(Duration::from_secs(5400))));
+        for text in ["", "yesterday", "-1h", "2026-13-01T00:00:00Z", "1969-13-01T00:00:00Z", "1774960496789", "0"] {
+            assert_eq!(Timestamp::parse(text, now), Err(MomentError::Unreadable), "{text}");
+        }
+        for text in ["99999999999999999999", "99999999999999999999-01-01T00:00:00Z", "196é-01-01T00:00:00Z"] {
+            assert_eq!(Timestamp::parse(text, now), Err(MomentError::Unreadable), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_lies_before_1970_is_told_from_what_is_no_moment() {
+        let now = Timestamp::from_millis(1_774_960_496_789);
+        assert_eq!(Timestamp::parse("1970-01-01T00:00:00Z", now), Ok(Timestamp::default()));
+        assert_eq!(Timestamp::parse("1774960496789ms", now), Ok(Timestamp::default()));
+        for text in ["1774960496790ms", "57years", "99999999999years", "99999999999999999999years"] {
+            assert_eq!(Timestamp::parse(text, now), Err(MomentError::TooEarly), "{text}");
+        }
+        for text in ["1969-12-31T23:59:59.999Z", "1968-02-29 00:00:00", "0000-01-01T00:00:00Z"] {
+            assert_eq!(Timestamp::parse(text, now), Err(MomentError::TooEarly), "{text}");
         }
     }
 

@@ -126,9 +126,7 @@ pub(super) fn filter_of(params: &mut Params, now: Timestamp) -> HistoryFilter {
 
 /// A moment, or an age before `now`.
 pub(super) fn moment(text: &str, now: Timestamp) -> Result<Timestamp, String> {
-    Timestamp::parse(text, now).ok_or_else(|| {
-        format!("{} is neither a moment in UTC like 2026-11-22T10:00:00Z nor an age like 2h", quoted(text))
-    })
+    Timestamp::parse(text, now).map_err(|error| format!("{}: {error}", quoted(text)))
 }
 
 /// Deliveries that the history has, those first whose event was taken in last.
@@ -250,6 +248,8 @@ mod tests {
             ("state", "asleep", "none of waiting, delivered, dead, dropped"),
             ("since", "yesterday", "like 2026-11-22T10:00:00Z nor an age like 2h"),
             ("until", "-1", "nor an age"),
+            ("since", "99999999999years", "moments from 1970-01-01T00:00:00Z on are possible"),
+            ("until", "1969-12-31T23:59:59Z", "it lies before 1970"),
             ("limit", "1001", "from 1 to 1000"),
             ("cursor", "5", "it is no place in a list of deliveries"),
             ("webhok", "wh1", "there is no such parameter"),

@@ -130,7 +130,5 @@ pub(super) fn filter_of(args: &FilterArgs, clock: &SharedClock) -> Result<Filter
 
 /// A moment: RFC 3339, or an age such as `2h`.
 pub(super) fn moment(flag: &str, text: &str, clock: &SharedClock) -> Result<Timestamp, CliError> {
-    Timestamp::parse(text, clock.now()).ok_or_else(|| {
-        usage(flag, &format!("{text:?} is neither a moment like 2026-11-22T10:00:00Z nor an age like 2h"))
-    })
+    Timestamp::parse(text, clock.now()).map_err(|error| usage(flag, &format!("{text:?}: {error}")))
 }

@@ -51,3 +51,24 @@ async fn a_parameter_whose_bytes_are_no_utf_8_is_named_and_nothing_else_is_taken
     assert_eq!(status, 200, "U+FFFD itself is a character as any: {page}");
     program.stop().await;
 }
+
+#[tokio::test]
+async fn a_moment_or_an_age_before_1970_is_refused_as_such_by_the_api_and_by_commands() {
+    let home = Home::new("");
+    let program = home.serve().await;
+    for early in ["99999999999years", "99999999999999999999years", "1969-12-31T23:59:59Z", "0001-01-01T00:00:00Z"] {
+        for path in ["/v1/deliveries?since", "/v1/dead-letters?until", "/v1/deliveries/resend?webhook=w&before"] {
+            let method = if path.contains("resend") { "POST" } else { "GET" };
+            let (_, parameter) = path.split_once(['?', '&']).expect("a query");
+            let parameter = parameter.rsplit('&').next().expect("the last");
+            names(ask(&program, method, &format!("{path}={early}"), "").await, parameter, "moments from 1970-01-01");
+        }
+        for (args, flag) in [(["dead", "list"], "--since"), (["deliveries", "list"], "--until")] {
+            home.cli(&[&args[..], &[flag, early]].concat()).await.failed(2, &[flag, "moments from 1970-01-01"]);
+        }
+    }
+    let (status, page) = ask(&program, "GET", "/v1/deliveries?since=1970-01-01T00:00:00Z&until=20years", "").await;
+    assert_eq!(status, 200, "{page}");
+    names(ask(&program, "GET", "/v1/deliveries?since=1969-13-01T00:00:00Z", "").await, "since", "neither a moment");
+    program.stop().await;
+}
