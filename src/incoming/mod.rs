@@ -1,11 +1,12 @@
 //! What every HTTP request to us has in common, whoever takes it: whom it comes from, what it is called, the token it comes
-//! with, its body within limits, and what is done with the rest of it when it is refused.
+//! with, its parameters, its body within limits, and what is done with the rest of it when it is refused.
 //!
 //! The ways in (`ingest`) and the management API read requests by these functions, each with limits and refusals of its own.
 //! Nothing here knows what a request asks for.
 
 mod admission;
 mod proxies;
+mod query;
 mod request_id;
 
 use std::time::Duration;
@@ -17,6 +18,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 pub use admission::{NotAdmitted, admit, admit_to_change};
 pub use proxies::Proxies;
+pub use query::{Given, MISTAKES_MAX, Mistake, parameters, shortened, unknown};
 pub use request_id::RequestId;
 
 /// What is read, and thrown away, of a request that is refused before its end: four times the default limit of the largest.

@@ -5,7 +5,7 @@
 //! | status | when | body |
 //! |---|---|---|
 //! | 200 | at least one event was valid; all valid ones are stored | `{"accepted":2,"refused":1,"results":[..]}` |
-//! | 400 | none was valid, or the request is not JSON; nothing is stored | a problem, in the first case with the same beside it |
+//! | 400 | none was valid, or the request is not JSON, or has a parameter; nothing is stored | a problem, in the first case with the same beside it, in the last with `errors` |
 //! | 401 | no token, or a wrong one | a problem |
 //! | 403 | a token that is for looking only | a problem |
 //! | 405 | it is no POST | a problem |
@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -37,7 +37,8 @@ use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use super::described::{EventsShape, ReportShape};
 use super::{Ingest, ItemResult, ItemsError, split};
 use crate::incoming::{
-    BodyError, NotAdmitted, RequestId, admit_to_change, declared_bytes, drain, is_compressed, whole,
+    BodyError, Mistake, NotAdmitted, RequestId, admit_to_change, declared_bytes, drain, is_compressed, parameters,
+    unknown, whole,
 };
 use crate::model::Tokens;
 use crate::telemetry::chain;
@@ -122,11 +123,12 @@ pub(crate) type Named = Option<Extension<RequestId>>;
 pub(crate) async fn take_events(
     State(door): State<Arc<Door>>,
     id: Named,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
     mut body: Body,
 ) -> Response {
     let mut span = door.ingest.tracer.begin(Kind::Server, POST, traceparent(&headers));
-    let taken = door.take(&headers, &mut body, &mut span).await;
+    let taken = door.take(&headers, query.as_deref(), &mut body, &mut span).await;
     let response = match taken {
         Ok(response) => response,
         Err(refusal) => {
@@ -144,6 +146,7 @@ pub(crate) async fn take_events(
 enum Refusal {
     NotPost,
     NotAdmitted(NotAdmitted),
+    Unknown(Vec<Mistake>),
     TooLarge(String),
     TooSlow,
     Compressed,
@@ -153,9 +156,19 @@ enum Refusal {
 }
 
 impl Door {
-    async fn take(&self, headers: &HeaderMap, body: &mut Body, span: &mut Span) -> Result<Response, Refusal> {
+    async fn take(
+        &self,
+        headers: &HeaderMap,
+        query: Option<&str>,
+        body: &mut Body,
+        span: &mut Span,
+    ) -> Result<Response, Refusal> {
         // Who is not let in leaves no span either.
         self.check_token(headers).inspect_err(|_| span.discard())?;
+        let unknown = unknown(&parameters(query), &[]);
+        if !unknown.is_empty() {
+            return Err(Refusal::Unknown(unknown));
+        }
         if is_compressed(headers) {
             return Err(Refusal::Compressed);
         }
@@ -278,6 +291,8 @@ struct Refused<'a> {
     problem: Problem<'a>,
     /// `detail`, where it stood before there were problem documents.
     error: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [Mistake],
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
 }
@@ -317,10 +332,15 @@ fn lines_of<S: Serializer>(results: &[ItemResult], serializer: S) -> Result<S::O
 
 impl Refusal {
     fn response(self, id: Option<&RequestId>) -> Response {
+        let mut errors = Vec::new();
         let (status, words) = match self {
             Self::NotPost => (StatusCode::METHOD_NOT_ALLOWED, "events come in here by POST".to_owned()),
             Self::NotAdmitted(why @ NotAdmitted::ReadOnly(_)) => (StatusCode::FORBIDDEN, why.to_string()),
             Self::NotAdmitted(why) => (StatusCode::UNAUTHORIZED, why.to_string()),
+            Self::Unknown(unknown) => {
+                errors = unknown;
+                (StatusCode::BAD_REQUEST, Mistake::all_in_words(&errors))
+            }
             Self::TooLarge(words) => (StatusCode::PAYLOAD_TOO_LARGE, words),
             Self::TooSlow => (
                 StatusCode::REQUEST_TIMEOUT,
@@ -341,8 +361,10 @@ impl Refusal {
             }
         };
         let request_id = id.map(RequestId::as_str);
-        let mut response =
-            problem(status, &Refused { problem: Problem::of(status, &words), error: &words, request_id });
+        let mut response = problem(
+            status,
+            &Refused { problem: Problem::of(status, &words), error: &words, errors: &errors, request_id },
+        );
         let headers = response.headers_mut();
         match status {
             StatusCode::SERVICE_UNAVAILABLE => {
@@ -425,7 +447,7 @@ mod tests {
         tokio::time::pause();
         let began = tokio::time::Instant::now();
 
-        let response = take_events(State(Arc::clone(&door)), None, headers, dripping()).await;
+        let response = take_events(State(Arc::clone(&door)), None, RawQuery(None), headers, dripping()).await;
 
         assert_eq!(
             (response.status(), began.elapsed().as_secs()),

@@ -10,12 +10,9 @@ use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::{Object, Required};
 
 use super::problem::{Mistake, Problem};
+use crate::incoming::{Given, MISTAKES_MAX, parameters, shortened, unknown};
 use crate::model::{DeliveryId, WebhookId};
 
-/// Mistakes that are told at most.
-const MISTAKES_MAX: usize = 20;
-/// Characters of a value that are told.
-const QUOTED_CHARS_MAX: usize = 80;
 /// What is wrong with a value that is no text.
 const NO_UTF_8: &str = "the bytes that are escaped in it are no UTF-8";
 
@@ -65,8 +62,7 @@ impl<T: InPath, S: Send + Sync> FromRequestParts<S> for Id<T> {
 
 /// The parameters of a request's query.
 pub(super) struct Params {
-    /// Each by its name; no value where its bytes are no UTF-8.
-    given: Vec<(String, Option<String>)>,
+    given: Vec<Given>,
     known: Vec<&'static str>,
     mistakes: Vec<Mistake>,
 }
@@ -74,7 +70,7 @@ pub(super) struct Params {
 impl Params {
     /// Those of the text behind the question mark.
     pub(super) fn of(query: Option<&str>) -> Self {
-        Self { given: pairs(query.unwrap_or_default()), known: Vec::new(), mistakes: Vec::new() }
+        Self { given: parameters(query), known: Vec::new(), mistakes: Vec::new() }
     }
 
     /// What `parse` makes of the parameter `name`, if it is given and right.
@@ -119,45 +115,21 @@ impl Params {
     /// # Errors
     /// Everything that was wrong, and every parameter that nobody asked for.
     pub(super) fn finish(mut self) -> Result<(), Problem> {
-        let unknown: Vec<String> = self
-            .given
-            .iter()
-            .filter(|(name, _)| !self.known.contains(&name.as_str()))
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in unknown {
-            let known = match self.known.as_slice() {
-                [] => "this path takes none".to_owned(),
-                known => format!("there are {}", known.join(", ")),
-            };
-            self.mistake(&name, format!("there is no such parameter; {known}"));
-        }
+        let left = MISTAKES_MAX.saturating_sub(self.mistakes.len());
+        self.mistakes.extend(unknown(&self.given, &self.known).into_iter().take(left));
         if self.mistakes.is_empty() { Ok(()) } else { Err(Problem::mistakes(self.mistakes)) }
     }
 
     fn mistake(&mut self, parameter: &str, detail: String) {
         if self.mistakes.len() < MISTAKES_MAX {
-            self.mistakes.push(Mistake { parameter: cut(parameter), detail });
+            self.mistakes.push(Mistake::new(parameter, detail));
         }
     }
 }
 
-/// The parameters of a query, decoded; no value where its bytes are no UTF-8, for which the decoder puts U+FFFD: that would be
-/// looked for, and not found.
-fn pairs(query: &str) -> Vec<(String, Option<String>)> {
-    let escaped = query.split('&').filter(|pair| !pair.is_empty());
-    let is_text = escaped.map(|pair| percent_encoding::percent_decode_str(pair).decode_utf8().is_ok());
-    let pairs = url::form_urlencoded::parse(query.as_bytes()).into_owned();
-    pairs.zip(is_text).map(|((name, value), is_text)| (name, is_text.then_some(value))).collect()
-}
-
 /// A value that somebody gave, fit for an answer.
 pub(super) fn quoted(value: &str) -> String {
-    format!("{:?}", cut(value))
-}
-
-fn cut(text: &str) -> String {
-    text.chars().take(QUOTED_CHARS_MAX).collect()
+    format!("{:?}", shortened(value))
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub(super) use crate::incoming::Mistake;
 use crate::incoming::NotAdmitted;
 use crate::telemetry::chain;
 
@@ -44,15 +45,6 @@ pub(super) struct ProblemShape<'a> {
     errors: &'a [Mistake],
 }
 
-/// A parameter that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub(super) struct Mistake {
-    /// Its name.
-    pub(super) parameter: String,
-    /// What is wrong, and what would be right.
-    pub(super) detail: String,
-}
-
 impl Problem {
     pub(super) fn of(status: StatusCode, detail: impl Into<String>) -> Self {
         Self { status, detail: detail.into(), errors: Vec::new() }
@@ -68,9 +60,7 @@ impl Problem {
     }
 
     pub(super) fn mistakes(errors: Vec<Mistake>) -> Self {
-        let each = errors.iter().map(|mistake| format!("{}: {}", mistake.parameter, mistake.detail));
-        let detail = each.collect::<Vec<_>>().join("; ");
-        Self { status: StatusCode::BAD_REQUEST, detail, errors }
+        Self { status: StatusCode::BAD_REQUEST, detail: Mistake::all_in_words(&errors), errors }
     }
 
     /// Something of ours does not work now.

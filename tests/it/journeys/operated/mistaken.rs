@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::program::{Home, Program};
+use crate::support::program::{Home, Program, event};
 
 const ID: &str = "msg_5ytoxm3jgm6es4gna34r7fkcv3hbpamg";
 
@@ -70,5 +70,20 @@ async fn a_moment_or_an_age_before_1970_is_refused_as_such_by_the_api_and_by_com
     let (status, page) = ask(&program, "GET", "/v1/deliveries?since=1970-01-01T00:00:00Z&until=20years", "").await;
     assert_eq!(status, 200, "{page}");
     names(ask(&program, "GET", "/v1/deliveries?since=1969-13-01T00:00:00Z", "").await, "since", "neither a moment");
+    program.stop().await;
+}
+
+#[tokio::test]
+async fn events_with_a_parameter_are_refused_and_none_of_them_is_taken() {
+    let home = Home::new("");
+    let program = home.serve().await;
+    let told = ask(&program, "POST", "/v1/events?x=1", event("note", "e")).await;
+    assert!(told.1["error"].as_str().is_some_and(|words| words.starts_with("x: ")), "{told:?}");
+    names(told, "x", "takes none");
+    let stranger = program.asking(Method::POST, &format!("{}/v1/events?x=1", program.address));
+    let status = stranger.send().await.expect("an answer").status();
+    assert_eq!(status, 401, "who is not let in is told nothing else");
+    assert_eq!(ask(&program, "POST", "/v1/events?", event("note", "e")).await.0, 200, "nothing is asked for by `?`");
+    program.metric_is("hikyaku_events_accepted_total{source=\"default\"}", 1.0).await;
     program.stop().await;
 }
