@@ -79,15 +79,23 @@ struct Document;
 /// What all paths have in common.
 struct EveryPath;
 
-/// The problems that any path may answer.
-const PROBLEMS: [(&str, &str, &str); 6] = [
-    ("400", "BadRequest", "What is asked for is wrong; `errors` names each parameter."),
+/// The problems that any path may answer, but for [`OF_CHANGES`].
+const PROBLEMS: [(&str, &str, &str); 7] = [
+    (
+        "400",
+        "BadRequest",
+        "What is asked for is wrong; `errors` names each parameter. Or there is a body where none is taken.",
+    ),
     ("401", "Unauthorized", "No token, or a wrong one."),
     ("403", "Forbidden", "The token is for looking only, and this changes something."),
     ("404", "NotFound", "There is no such thing."),
+    ("408", "TooSlow", "The request's body did not arrive in time."),
     ("500", "Damaged", "What is asked for is there and cannot be read."),
     ("503", "Unavailable", "What it needs does not answer now; asking again may do."),
 ];
+
+/// Those that only what changes something may.
+const OF_CHANGES: [&str; 2] = ["403", "408"];
 
 impl Modify for EveryPath {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
@@ -106,7 +114,7 @@ impl Modify for EveryPath {
         for item in document.paths.paths.values_mut() {
             let changing = [&mut item.post, &mut item.put, &mut item.delete].into_iter().flatten();
             changing.for_each(|operation| add_problems(operation, |_| true));
-            item.get.iter_mut().for_each(|operation| add_problems(operation, |status| status != "403"));
+            item.get.iter_mut().for_each(|operation| add_problems(operation, |status| !OF_CHANGES.contains(&status)));
         }
     }
 }

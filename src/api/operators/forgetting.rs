@@ -18,6 +18,7 @@ use utoipa::openapi::path::{Parameter, ParameterIn};
 
 use super::by::By;
 use super::dead_letters::failed;
+use super::no_body::NoBody;
 use super::params::{Params, in_query};
 use super::problem::{Mistake, Problem};
 use super::{OperatorsParts, found, on_its_own};
@@ -87,6 +88,7 @@ pub(super) async fn forget(
     State(parts): State<Arc<OperatorsParts>>,
     by: By,
     RawQuery(query): RawQuery,
+    _: NoBody,
 ) -> Result<Response, Problem> {
     let (source, user) = read(query.as_deref())?;
     let work = async move {

@@ -16,6 +16,7 @@ use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::{Object, ObjectBuilder, Required, Type};
 
 use super::by::By;
+use super::no_body::NoBody;
 use super::params::{Params, in_query};
 use super::problem::{Mistake, Problem};
 use super::{OperatorsParts, found};
@@ -86,6 +87,7 @@ pub(super) async fn set(
     State(parts): State<Arc<OperatorsParts>>,
     by: By,
     RawQuery(query): RawQuery,
+    _: NoBody,
 ) -> Result<Response, Problem> {
     let level = read(query.as_deref())?;
     let before = parts.log.set(level);

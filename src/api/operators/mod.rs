@@ -14,7 +14,7 @@
 //! | `GET`, `PUT /v1/log-level` | which lines the log has ([`log_level`]) |
 //! | `GET /openapi.json` | all of it, described ([`document`]); without a token |
 //!
-//! What is wrong is answered as RFC 9457 has it ([`problem`]): 400 names each parameter, 401 and 403 are for the token, 404 for
+//! What is wrong is answered as RFC 9457 has it ([`problem`]): 400 names each parameter, or that a body is not taken ([`no_body`]), 401 and 403 are for the token, 404 for
 //! what is not there, 405 for another method, 503 for a file that cannot be read now.
 
 mod by;
@@ -24,6 +24,7 @@ mod document;
 mod endpoints;
 mod forgetting;
 mod log_level;
+mod no_body;
 mod params;
 mod problem;
 mod queues;

@@ -18,6 +18,7 @@ use super::by::By;
 use super::dead_letters::acting::ReplayedOneShape;
 use super::dead_letters::{failed, flag};
 use super::deliveries::{ShowParams, filter_of, history, moment, which};
+use super::no_body::NoBody;
 use super::params::{Id, Params, in_query};
 use super::problem::{Mistake, Problem, ProblemShape};
 use super::{OperatorsParts, WORK_MAX, found, on_its_own};
@@ -104,6 +105,7 @@ pub(super) async fn resend(
     State(parts): State<Arc<OperatorsParts>>,
     by: By,
     RawQuery(query): RawQuery,
+    _: NoBody,
 ) -> Result<Response, Problem> {
     let resend = read(query.as_deref(), parts.clock.now())?;
     history(&parts)?;
@@ -143,6 +145,7 @@ pub(super) async fn resend_one(
     by: By,
     Id(id): Id<DeliveryId>,
     RawQuery(query): RawQuery,
+    _: NoBody,
 ) -> Result<Response, Problem> {
     Params::of(query.as_deref()).finish()?;
     history(&parts)?;

@@ -16,6 +16,7 @@ use super::asked::{Meant, MeantParams};
 use super::looking::IdParams;
 use super::{failed, no_letter, record_failed};
 use crate::api::operators::by::By;
+use crate::api::operators::no_body::NoBody;
 use crate::api::operators::params::{Id, Params};
 use crate::api::operators::problem::{Problem, ProblemShape};
 use crate::api::operators::{OperatorsParts, WORK_MAX, found, on_its_own};
@@ -92,6 +93,7 @@ pub(in crate::api::operators) async fn replay(
     State(parts): State<Arc<OperatorsParts>>,
     by: By,
     RawQuery(query): RawQuery,
+    _: NoBody,
 ) -> Result<Response, Problem> {
     do_to_many(parts, Action::Replay, &by, query.as_deref()).await
 }
@@ -109,6 +111,7 @@ pub(in crate::api::operators) async fn purge(
     State(parts): State<Arc<OperatorsParts>>,
     by: By,
     RawQuery(query): RawQuery,
+    _: NoBody,
 ) -> Result<Response, Problem> {
     do_to_many(parts, Action::Purge, &by, query.as_deref()).await
 }
@@ -168,6 +171,7 @@ pub(in crate::api::operators) async fn replay_one(
     by: By,
     Id(id): Id<DeliveryId>,
     RawQuery(query): RawQuery,
+    _: NoBody,
 ) -> Result<Response, Problem> {
     Params::of(query.as_deref()).finish()?;
     let by = by.name();
@@ -197,6 +201,7 @@ pub(in crate::api::operators) async fn delete(
     by: By,
     Id(id): Id<DeliveryId>,
     RawQuery(query): RawQuery,
+    _: NoBody,
 ) -> Result<Response, Problem> {
     Params::of(query.as_deref()).finish()?;
     // By filter, which needs not read it: what cannot be read can be deleted too.

@@ -87,3 +87,33 @@ async fn events_with_a_parameter_are_refused_and_none_of_them_is_taken() {
     program.metric_is("hikyaku_events_accepted_total{source=\"default\"}", 1.0).await;
     program.stop().await;
 }
+
+#[tokio::test]
+async fn what_takes_no_body_refuses_one_and_does_nothing() {
+    let home = Home::new("");
+    let program = home.serve().await;
+    for (method, path) in [
+        ("POST", "/v1/dead-letters/replay?all=true".to_owned()),
+        ("POST", "/v1/dead-letters/purge?all=true".to_owned()),
+        ("POST", format!("/v1/dead-letters/{ID}/replay")),
+        ("DELETE", format!("/v1/dead-letters/{ID}")),
+        ("POST", "/v1/deliveries/resend?all=true".to_owned()),
+        ("POST", format!("/v1/deliveries/{ID}/resend")),
+        ("POST", "/v1/forget?user=u1".to_owned()),
+        ("PUT", "/v1/log-level?level=debug".to_owned()),
+    ] {
+        for body in ["{\"webhook\":\"wh1\"}", "[]", "null", "webhook=wh1", &" {\n".repeat(100_000)] {
+            let (status, problem) = ask(&program, method, &path, body.to_owned()).await;
+            assert_eq!((status, &problem["type"]), (400, &json!("about:blank")), "{method} {path}: {problem}");
+            let detail = problem["detail"].as_str().expect("words");
+            assert!(detail.contains("takes no body"), "{method} {path}: {problem}");
+        }
+        // Forgetting takes its time, and has nothing that is not seen in the others.
+        for body in ["", "{}", " { }\n"].iter().filter(|_| !path.contains("forget")) {
+            let (status, told) = ask(&program, method, &path, *body).await;
+            let expected = if path.contains(ID) { 404 } else { 200 };
+            assert_eq!(status, expected, "{method} {path} {body:?}: {told}");
+        }
+    }
+    program.stop().await;
+}
