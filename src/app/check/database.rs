@@ -81,17 +81,15 @@ fn of_rights(url: &PostgresUrl, seen: &PostgresLook) -> Finding {
 }
 
 fn of_schema(url: &PostgresUrl, seen: &PostgresLook) -> Option<Finding> {
-    let known = || SCHEMA_PARTS.into_iter().chain([registry::SCHEMA_PART, HISTORY_SCHEMA_PART]);
-    let is_newer = |(part, steps): &&(String, usize)| {
-        known().find(|known| known.name == part).is_none_or(|known| *steps > known.postgres_steps)
+    let known = |part: &str| {
+        let mut known = SCHEMA_PARTS.into_iter().chain([registry::SCHEMA_PART, HISTORY_SCHEMA_PART]);
+        known.find(|known| known.name == part).map(|known| known.postgres_steps)
     };
-    let newer: Vec<_> = seen.parts.iter().filter(is_newer).map(|(part, steps)| format!("{part} ({steps})")).collect();
-    if !newer.is_empty() {
-        return Some(super::files::newer(&format!("PostgreSQL at {url}"), &newer));
+    let newer = super::files::newer(&format!("PostgreSQL at {url}"), &seen.parts, known);
+    if newer.is_some() {
+        return newer;
     }
-    let older = seen.parts.iter().any(|(part, steps)| {
-        known().find(|known| known.name == part).is_some_and(|known| *steps < known.postgres_steps)
-    });
+    let older = seen.parts.iter().any(|(part, steps)| known(part).is_some_and(|known| *steps < known));
     older.then(|| {
         Finding::ok(ABOUT, "its tables are of an older hikyaku")
             .hint("the next start of `serve` brings them up to date, after which an older one refuses them: docs/upgrading.md")

@@ -175,10 +175,9 @@ fn of_schema(place: &Place, path: &Path, is_there: bool) -> Option<Finding> {
         Err(error) => return Some(Finding::of_error(place.about, &error)),
     };
     let known = |part: &str| place.known.iter().find(|known| known.0 == part).map(|known| known.1);
-    let is_newer = |(part, steps): &&(String, usize)| known(part).is_none_or(|known| *steps > known);
-    let of_newer: Vec<_> = parts.iter().filter(is_newer).map(|(part, steps)| format!("{part} ({steps})")).collect();
-    if !of_newer.is_empty() {
-        return Some(newer(&format!("the file {}", path.display()), &of_newer));
+    let newer = newer(&format!("the file {}", path.display()), &parts, known);
+    if newer.is_some() {
+        return newer;
     }
     let is_older = parts.iter().any(|(part, steps)| known(part).is_some_and(|known| *steps < known));
     is_older.then(|| {
@@ -188,17 +187,17 @@ fn of_schema(place: &Place, path: &Path, is_there: bool) -> Option<Finding> {
     })
 }
 
-/// What `place` holds of a newer version.
-pub(super) fn newer(place: &str, parts: &[String]) -> Finding {
-    Finding::error(
-        "store",
-        format!(
-            "{place} was written by a newer hikyaku: its {} is not known to {}",
-            parts.join(", "),
-            env!("CARGO_PKG_VERSION")
-        ),
-        "start the newer version again; going back needs a copy from before: docs/upgrading.md",
-    )
+/// That some of the `parts` of `place`, each with its steps, have been through more of them than are `known`, or are not known at all.
+pub(super) fn newer(place: &str, parts: &[(String, usize)], known: impl Fn(&str) -> Option<usize>) -> Option<Finding> {
+    let in_words = |(part, steps): &(String, usize)| {
+        let known = known(part).map_or("none".to_owned(), |known| known.to_string());
+        format!("its {part} has schema {steps}, this one knows {known}")
+    };
+    let newer = parts.iter().filter(|(part, steps)| known(part).is_none_or(|known| *steps > known));
+    let newer: Vec<_> = newer.map(in_words).collect();
+    let mend = "start the newer version again; going back needs a copy from before: docs/upgrading.md";
+    let what = || format!("{place} was written by a newer hikyaku: {}", newer.join("; "));
+    (!newer.is_empty()).then(|| Finding::error("store", what(), mend))
 }
 
 #[cfg(test)]
@@ -220,6 +219,20 @@ mod tests {
         }
         assert_eq!(kind(0xef53), None, "ext4");
         assert_eq!(kind(0x5846_5342), None, "XFS");
+    }
+
+    #[test]
+    fn of_a_newer_hikyaku_each_newer_part_is_told_with_both_versions() {
+        let known = |part: &str| {
+            [("registry", 3), ("latest", 1)].into_iter().find(|known| known.0 == part).map(|known| known.1)
+        };
+        let parts = |parts: &[(&str, usize)]| {
+            parts.iter().map(|(part, steps)| ((*part).to_owned(), *steps)).collect::<Vec<_>>()
+        };
+        assert_eq!(newer("it", &parts(&[("latest", 1), ("registry", 2)]), known), None);
+        let told = newer("it", &parts(&[("latest", 1), ("registry", 4), ("letters", 2)]), known).expect("newer").what;
+        let words = "its registry has schema 4, this one knows 3; its letters has schema 2, this one knows none";
+        assert_eq!(told, format!("it was written by a newer hikyaku: {words}"));
     }
 
     #[test]
