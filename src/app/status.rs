@@ -10,13 +10,14 @@ use super::operating::places;
 use super::service::open_queue;
 use super::store::store_of_a_command;
 use crate::cli::{self, CliError, Output, Remote, RemoteArgs, StatusArgs, TOKEN_VARIABLE};
-use crate::clock::SystemClock;
+use crate::clock::{SharedClock, SystemClock};
 use crate::config::Settings;
 use crate::queue::Access;
 use crate::record::{DeadLetters, Retention, Workers};
 use crate::registry::Registry;
-use crate::shown::{Looked, StatusShape};
-use crate::telemetry::Telemetry;
+use crate::shown::{Looked, LookedStore, StatusShape};
+use crate::store::Store;
+use crate::telemetry::{Telemetry, chain};
 
 /// `hikyaku status`.
 pub(super) async fn status(settings: &Settings, args: &StatusArgs, output: &mut Output) -> anyhow::Result<ExitCode> {
@@ -35,20 +36,46 @@ pub(super) fn remote(settings: &Settings, args: &RemoteArgs, output: &mut Output
     Remote::of(args, token.as_deref(), &settings.outbound.authorities, output)
 }
 
-/// How it is, by what lies there. Nothing is made that is not there yet.
+/// What is in the store.
+struct Kept {
+    registry: Registry,
+    letters: DeadLetters,
+    workers: Workers,
+}
+
+impl Kept {
+    async fn open(settings: &Settings, store: &Store, clock: &SharedClock) -> anyhow::Result<Self> {
+        let (seals, declared) = (settings.store.seals.clone(), settings.webhooks.clone());
+        let retention = Retention { age: settings.dead_letters.retention, count_max: settings.dead_letters.count_max };
+        Ok(Self {
+            registry: Registry::open(store, seals, declared, Arc::clone(clock)).await?,
+            letters: DeadLetters::in_store(store, retention, Arc::clone(clock)).await?,
+            workers: Workers::in_store(store).await?,
+        })
+    }
+
+    fn looked(&self) -> LookedStore<'_> {
+        LookedStore { registry: &self.registry, letters: &self.letters, workers: &self.workers }
+    }
+}
+
+/// How it is, by what lies there. Nothing is made that is not there yet. A store that cannot be opened is a problem, told with the
+/// queue, which is worth the more to know then.
 async fn looked(settings: &Settings) -> anyhow::Result<StatusShape> {
     [settings.queue.url.file(), settings.store.url.file()].into_iter().flatten().try_for_each(must_be_there)?;
     let (clock, telemetry) = (SystemClock::shared(), Telemetry::shared()?);
     let store = store_of_a_command(settings).await?;
-    let (seals, declared) = (settings.store.seals.clone(), settings.webhooks.clone());
-    let registry = Registry::open(&store, seals, declared, Arc::clone(&clock)).await?;
-    let retention = Retention { age: settings.dead_letters.retention, count_max: settings.dead_letters.count_max };
-    let letters = DeadLetters::in_store(&store, retention, Arc::clone(&clock)).await?;
-    let workers = Workers::in_store(&store).await?;
-    let queue = open_queue(settings, &settings.queue.url, Access::Producer, &clock, &telemetry).await?;
-    let places = places(settings);
-    let looked = Looked { queue: &queue, registry: &registry, letters: &letters, workers: &workers, places: &places };
-    let told = StatusShape::of(looked, registry.health().into_iter().collect(), clock.now()).await;
+    let kept = Kept::open(settings, &store, &clock).await;
+    let queue = match open_queue(settings, &settings.queue.url, Access::Producer, &clock, &telemetry).await {
+        Ok(queue) => queue,
+        Err(error) => return Err(kept.err().unwrap_or_else(|| error.into())),
+    };
+    let problems = match &kept {
+        Ok(kept) => kept.registry.health().into_iter().collect(),
+        Err(error) => vec![chain(error.as_ref())],
+    };
+    let kept = kept.as_ref().ok().map(Kept::looked);
+    let told = StatusShape::of(Looked { queue: &queue, kept, places: &places(settings) }, problems, clock.now()).await;
     queue.close().await;
     Ok(told)
 }

@@ -71,6 +71,9 @@ fn queue_words(queues: &Value) -> String {
 }
 
 fn webhooks_words(webhooks: &Value) -> String {
+    if webhooks.is_null() {
+        return text(webhooks);
+    }
     let count = |name: &str| text(&webhooks[name]);
     let [total, active, paused, deactivated] = ["total", "active", "paused", "deactivated"].map(count);
     format!("{total}: {active} active, {paused} paused, {deactivated} deactivated")

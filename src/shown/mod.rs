@@ -10,6 +10,6 @@ mod webhook;
 mod workers;
 
 pub use queues::QueuesShape;
-pub use status::{Looked, Places, StatusShape};
+pub use status::{Looked, LookedStore, Places, StatusShape};
 pub use webhook::{Revealed, WebhookShape};
 pub use workers::WorkerShape;

@@ -30,14 +30,21 @@ pub struct Places {
 pub struct Looked<'a> {
     /// The queue.
     pub queue: &'a Queue,
+    /// What is in the store; none when that cannot be opened, which is a problem that whoever tried knows of.
+    pub kept: Option<LookedStore<'a>>,
+    /// Where they are.
+    pub places: &'a Places,
+}
+
+/// What is looked at in the store.
+#[derive(Clone, Copy, Debug)]
+pub struct LookedStore<'a> {
     /// The webhooks.
     pub registry: &'a Registry,
     /// The dead letters.
     pub letters: &'a DeadLetters,
     /// The workers.
     pub workers: &'a Workers,
-    /// Where they are.
-    pub places: &'a Places,
 }
 
 /// How hikyaku is.
@@ -59,8 +66,8 @@ pub struct StatusShape {
     store: StoreShape,
     /// Every worker on this store; none while the store cannot be read.
     workers: Vec<WorkerShape>,
-    /// How many webhooks there are.
-    webhooks: WebhooksCountShape,
+    /// How many webhooks there are; null when they could not be read even once.
+    webhooks: Option<WebhooksCountShape>,
     /// Dead letters in the store; null while it cannot be read.
     dead_letters: Option<u64>,
 }
@@ -89,16 +96,14 @@ struct WebhooksCountShape {
     deactivated: usize,
 }
 
-impl StatusShape {
-    /// How it is at `now`, beside the `problems` that are known. What cannot be looked at is one of them.
-    pub async fn of(looked: Looked<'_>, mut problems: Vec<String>, now: Timestamp) -> Self {
-        let Looked { queue, registry, letters, workers, places } = looked;
-        let queues = QueuesShape::of(queue, places.queue_backend, &places.queue).await;
-        let of_store = match workers.list().await {
-            Ok(workers) => letters.count(&Filter::default()).await.map(|letters| (workers, letters)),
+impl LookedStore<'_> {
+    /// The workers, and how many dead letters there are; or what is wrong with them.
+    async fn workers_and_letters(&self, problems: &mut Vec<String>, now: Timestamp) -> (Vec<WorkerShape>, Option<u64>) {
+        let of_store = match self.workers.list().await {
+            Ok(workers) => self.letters.count(&Filter::default()).await.map(|letters| (workers, letters)),
             Err(error) => Err(error),
         };
-        let (workers, dead_letters) = match of_store {
+        match of_store {
             Ok((workers, letters)) => {
                 let workers: Vec<_> = workers.into_iter().map(|worker| WorkerShape::of(worker, now)).collect();
                 if !workers.iter().any(WorkerShape::works) {
@@ -110,12 +115,13 @@ impl StatusShape {
                 problems.push(format!("workers and dead letters cannot be read: {error}"));
                 (Vec::new(), None)
             }
-        };
-        let notices = workers.iter().filter_map(WorkerShape::absence).collect();
-        let unsaid = |problem: &&String| !problems.contains(*problem);
-        let of_queue: Vec<String> = queues.problems().iter().filter(unsaid).cloned().collect();
-        problems.extend(of_queue);
-        let mut webhooks = WebhooksCountShape::default();
+        }
+    }
+}
+
+impl WebhooksCountShape {
+    fn of(registry: &Registry) -> Self {
+        let mut webhooks = Self::default();
         for webhook in registry.snapshot().all() {
             webhooks.total += 1;
             match webhook.status {
@@ -124,6 +130,23 @@ impl StatusShape {
                 Status::Deactivated(_) => webhooks.deactivated += 1,
             }
         }
+        webhooks
+    }
+}
+
+impl StatusShape {
+    /// How it is at `now`, beside the `problems` that are known. What cannot be looked at is one of them.
+    pub async fn of(looked: Looked<'_>, mut problems: Vec<String>, now: Timestamp) -> Self {
+        let Looked { queue, kept, places } = looked;
+        let queues = QueuesShape::of(queue, places.queue_backend, &places.queue).await;
+        let (workers, dead_letters) = match kept {
+            Some(kept) => kept.workers_and_letters(&mut problems, now).await,
+            None => (Vec::new(), None),
+        };
+        let notices = workers.iter().filter_map(WorkerShape::absence).collect();
+        let unsaid = |problem: &&String| !problems.contains(*problem);
+        let of_queue: Vec<String> = queues.problems().iter().filter(unsaid).cloned().collect();
+        problems.extend(of_queue);
         Self {
             version: env!("CARGO_PKG_VERSION"),
             ready: problems.is_empty(),
@@ -132,7 +155,7 @@ impl StatusShape {
             queues,
             store: StoreShape { backend: places.store_backend, place: places.store.clone() },
             workers,
-            webhooks,
+            webhooks: kept.map(|kept| WebhooksCountShape::of(kept.registry)),
             dead_letters,
         }
     }

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::params::Params;
 use super::problem::Problem;
 use super::{OperatorsParts, found};
-use crate::shown::{Looked, StatusShape, WorkerShape};
+use crate::shown::{Looked, LookedStore, StatusShape, WorkerShape};
 
 /// The workers.
 #[derive(Serialize, ToSchema)]
@@ -46,13 +46,8 @@ pub(super) async fn show(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     Params::of(query.as_deref()).finish()?;
-    let looked = Looked {
-        queue: &parts.queue,
-        registry: &parts.registry,
-        letters: &parts.letters,
-        workers: &parts.workers,
-        places: &parts.places,
-    };
+    let kept = LookedStore { registry: &parts.registry, letters: &parts.letters, workers: &parts.workers };
+    let looked = Looked { queue: &parts.queue, kept: Some(kept), places: &parts.places };
     let status = StatusShape::of(looked, parts.readiness.reasons(), parts.clock.now()).await;
     Ok(found(&status))
 }

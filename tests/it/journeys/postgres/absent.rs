@@ -1,11 +1,11 @@
 //! PostgreSQL away at the start: nothing is taken or delivered until the webhooks have been read once, and it is told.
 
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::journey_receiver::{Behaviour, Receiver};
 use crate::support::postgres::Server;
-use crate::support::program::{Home, TOKEN, event, until};
+use crate::support::program::{Home, TOKEN, declared, event, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_its_store_a_start_waits_and_says_so_and_then_serves() {
@@ -52,6 +52,33 @@ async fn an_export_of_a_store_that_is_away_is_answered_as_a_problem() {
     let told = assert_is_problem(asked.send().await.expect("an answer"), 503).await;
     assert!(told["detail"].as_str().is_some_and(|words| words.contains("PostgreSQL")), "{told}");
     program.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_status_of_a_store_that_is_away_is_told_with_the_queue_by_the_command_itself() {
+    let server = Server::start();
+    let receiver = Receiver::start(Behaviour::Hold).await;
+    let home =
+        Home::new(&format!("store.url = \"{}\"\n{}", server.database(), declared("hook", &receiver.url("/"), "note")));
+    let program = home.serve().await;
+    assert_eq!(program.post(event("note", "e1")).await.0, 200);
+    program.kill().await;
+    server.stop();
+
+    let told = home.cli(&["status"]).await;
+    assert_eq!(told.code, Some(1), "{told:#?}");
+    assert_eq!(told.stdout.matches("cannot be reached").count(), 1, "{told:#?}");
+    for part in ["something is wrong:", "queue.db (sqlite): work 1", "webhooks      -\n", "dead letters  -\n"] {
+        assert!(told.stdout.contains(part), "{part:?} is missing: {told:#?}");
+    }
+    assert!(!told.stdout.contains("letters-by-night") && told.stderr.is_empty(), "{told:#?}");
+
+    let told = home.cli(&["status", "--json"]).await;
+    assert_eq!(told.code, Some(1), "{told:#?}");
+    let told: Value = serde_json::from_str(&told.stdout).expect("JSON");
+    assert_eq!((&told["ready"], &told["problems"].as_array().map(Vec::len)), (&json!(false), &Some(1)), "{told}");
+    assert_eq!((&told["queues"]["queues"][0]["depth"], &told["store"]["backend"]), (&json!(1), &json!("postgresql")));
+    assert_eq!([&told["workers"], &told["webhooks"], &told["deadLetters"]], [&json!([]), &Value::Null, &Value::Null]);
 }
 
 /// Checks that it is a problem document of `status`, and tells it.
