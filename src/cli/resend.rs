@@ -104,7 +104,7 @@ async fn by_ids(
             }
             ResentOne::Unknown => {
                 all = false;
-                output.note(&format!("{id} is not in the history; `hikyaku deliveries list` shows what is"));
+                output.note(&format!("{id} is neither in the history nor a dead letter; `hikyaku deliveries list` shows what is in the history"));
             }
         }
     }

@@ -151,8 +151,7 @@ impl Engine {
                         if let Some(live) = &self.live {
                             live.settled(&event, &pursuit.delivery, &pursuit.id, &step, attempt.as_ref());
                         }
-                        // A fresh event's body goes with the first of its deliveries; what comes again has left it there.
-                        has_body |= self.note(&event, pursuit, &step, attempt, pursuit.fresh && !has_body);
+                        has_body |= self.note(&event, pursuit, &step, attempt, !has_body);
                     }
                 }
             }
@@ -196,9 +195,9 @@ impl Engine {
         }
     }
 
-    /// Notes in the history what became of a delivery, once that is durable, with the event's body if so; tells whether there was
-    /// something to note.
-    fn note(&self, event: &Event, pursuit: &Pursuit, step: &Step, attempt: Option<Attempted>, with_body: bool) -> bool {
+    /// Notes in the history what became of a delivery, once that is durable, with the event's body if it `may` have that and is to;
+    /// tells whether there was something to note.
+    fn note(&self, event: &Event, pursuit: &Pursuit, step: &Step, attempt: Option<Attempted>, may: bool) -> bool {
         let Some(history) = &self.history else { return false };
         // It may have been forgotten while this was under way.
         if self.pursuer.forgotten.has(event) {
@@ -206,8 +205,12 @@ impl Engine {
         }
         let Pursuit { delivery, id, .. } = pursuit;
         let Some(entry) = Entry::of(event, id, delivery, step, attempt, self.pursuer.clock.now()) else { return false };
-        let wants_body = with_body && history.wants_body(event.body.bytes().len());
-        history.note(if wants_body { entry.with_body(event) } else { entry });
+        let bytes = event.body.bytes().len();
+        // A fresh event's body goes with the first of its deliveries. What comes again has left it there, unless the history had a gap
+        // then, so it goes along once more when that ends.
+        let with_body =
+            may && if pursuit.fresh { history.wants_body(bytes) } else { ends(step) && history.has_room(bytes) };
+        history.note(if with_body { entry.with_body(event) } else { entry });
         true
     }
 
@@ -241,6 +244,11 @@ impl Engine {
             Step::Attempt => {}
         }
     }
+}
+
+/// Whether a delivery comes to its end by that.
+fn ends(step: &Step) -> bool {
+    matches!(step, Step::Done | Step::Dead { .. } | Step::Drop(_))
 }
 
 /// The next lease of either lane; nothing once one of them has ended. Fresh and returning messages take turns by chance, so

@@ -1,4 +1,4 @@
-//! Sends again what was sent before: deliveries that have ended, in whatever way, whose bodies the history has yet.
+//! Sends again what was sent before: deliveries that have ended, in whatever way, whose bodies the history has yet, or a dead letter.
 //!
 //! The same delivery id, the next generation. What is on its way already is left alone: what waits in the queue, and what was put
 //! back to work and has not been heard of since. A run has a beginning (`before`), and leaves alone what was put back to work after
@@ -56,7 +56,7 @@ pub enum ResentOne {
     UnderWay,
     /// Its body is not kept any more, or never was.
     WithoutBody,
-    /// The history does not have it.
+    /// Neither the history has it nor the dead letters.
     Unknown,
 }
 
@@ -104,11 +104,20 @@ impl Operations {
         by: &str,
     ) -> Result<ResentOne, OperateError> {
         let _turn = self.turn().await?;
-        let Some(found) = history.with_event(id).await? else { return Ok(ResentOne::Unknown) };
-        let replays = self.letters.latest_replays(vec![id.clone()]).await?;
-        // What was put back to work and has ended since may be sent once more.
-        let before = self.clock.now().plus(Duration::from_secs(1));
-        match self.choose(found, &replays, before).await? {
+        let choice = match history.with_event(id).await? {
+            Some(found) => {
+                let replays = self.letters.latest_replays(vec![id.clone()]).await?;
+                // What was put back to work and has ended since may be sent once more.
+                let before = self.clock.now().plus(Duration::from_secs(1));
+                self.choose(found, &replays, before).await?
+            }
+            // The history may have a gap where it died.
+            None => match self.letters.show(id).await? {
+                Some(letter) => Choice::Send(letter.delivery.replayed(self.clock.now()), letter.event),
+                None => return Ok(ResentOne::Unknown),
+            },
+        };
+        match choice {
             Choice::UnderWay => Ok(ResentOne::UnderWay),
             Choice::WithoutBody => Ok(ResentOne::WithoutBody),
             Choice::Send(delivery, event) => {
@@ -152,11 +161,13 @@ impl Operations {
         }
         let event = match event {
             Some(event) => Arc::new(event),
-            // A dead letter has its body with it.
-            None if kept.state == DeliveryState::Dead => match self.letters.show(&kept.id).await? {
-                Some(letter) => letter.event,
-                None => return Ok(Choice::WithoutBody),
-            },
+            // A dead letter has its body with it; the history may have a gap where it died.
+            None if matches!(kept.state, DeliveryState::Dead | DeliveryState::Waiting) => {
+                match self.letters.show(&kept.id).await? {
+                    Some(letter) => letter.event,
+                    None => return Ok(Choice::WithoutBody),
+                }
+            }
             None => return Ok(Choice::WithoutBody),
         };
         let generation = replayed.map_or(kept.generation, |replayed| replayed.generation.max(kept.generation));

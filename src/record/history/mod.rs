@@ -10,8 +10,8 @@
 //! - An entry that comes again changes nothing: an attempt is one of delivery, generation and number. Should one number have been
 //!   tried twice, which only a crash can bring about, the try that delivered is kept, else the first.
 //! - A delivery's state follows how far it has come, not when that was written: workers may write in any order.
-//! - Bodies of events are kept if the policy says so, for as long and in as many bytes as it says, one for each event. They are
-//!   what is left out first when much waits. Of an answer is kept what outbound lets through. Secrets are not kept.
+//! - Bodies of events are kept if the policy says so, for as long and in as many bytes as it says, one for each event, and go with
+//!   its last delivery. They are what is left out first when much waits. Of an answer is kept what outbound lets through. Secrets are not kept.
 //! - A crash of the machine may lose the latest seconds, a crash of the process what it had not written, at most
 //!   [`WRITE_EVERY`] while the file can be written.
 
@@ -192,14 +192,16 @@ impl History {
 
     /// Whether an entry is to have its event's body of so many bytes, so that none is copied in vain. One that is left out is counted.
     pub fn wants_body(&self, bytes: usize) -> bool {
-        if !self.keeps_bodies {
-            return false;
-        }
-        let has_room = self.waiting.has_room_for_body(bytes);
-        if !has_room {
+        let has_room = self.has_room(bytes);
+        if self.keeps_bodies && !has_room {
             self.telemetry.history_body_left_out();
         }
         has_room
+    }
+
+    /// The same of a body that is probably there, which is not counted when it is left out.
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.keeps_bodies && self.waiting.has_room_for_body(bytes)
     }
 
     /// Writes what was noted so far. `Ok` promises that it is in the store.

@@ -56,7 +56,7 @@ async fn one_delivery_is_sent_again_with_its_id_and_bytes_and_it_is_told_by_whom
 
     let other = format!("msg_{}", "a".repeat(32));
     assert_eq!(program.operate_by(Method::POST, &format!("/v1/deliveries/{other}/resend"), "").await.0, 404);
-    home.cli(&["deliveries", "resend", &other]).await.failed(1, &["is not in the history"]);
+    home.cli(&["deliveries", "resend", &other]).await.failed(1, &["neither in the history nor a dead letter"]);
     program.stop().await;
 }
 
@@ -96,5 +96,42 @@ async fn without_bodies_nothing_is_sent_again_and_it_is_told_what_keeps_them() {
     let words = told.failed(1, &["history.bodies"]);
     assert!(!words.contains("error"), "{words}");
     assert_eq!(one.book().repeats(), 0);
+    program.stop().await;
+}
+
+#[tokio::test]
+async fn what_came_to_its_end_though_the_history_had_lost_its_beginning_or_all_of_it_is_sent_again() {
+    let receiver = Receiver::start(Behaviour::Answer(503)).await;
+    let home = Home::new(&format!(
+        "delivery.retry_schedule_s = [2]\n{}",
+        declared("one", &receiver.url("/"), "note") + &declared("two", &receiver.url("/two"), "mention")
+    ));
+    let program = home.serve().await;
+    assert_eq!(program.post(events("note", "e", 1)).await.0, 200);
+    until("its first attempt is in the history", async || {
+        let (_, page) = program.operate("/v1/deliveries?state=waiting").await;
+        page["deliveries"].as_array().filter(|deliveries| deliveries.len() == 1).map(|_| ())
+    })
+    .await;
+    home.shell("rm history.db*").await.ok();
+    receiver.behave(Behaviour::Answer(200));
+    let id = until_delivered(&program, 0, 1).await.remove(0);
+    let path = format!("/v1/deliveries/{id}/resend");
+    assert_eq!(program.operate_by(Method::POST, &path, "").await.0, 200);
+    receiver.until("it arrives once more", |book| book.answered == 3).await;
+    until_delivered(&program, 1, 1).await;
+
+    receiver.behave(Behaviour::Answer(503));
+    assert_eq!(program.post(events("mention", "f", 1)).await.0, 200);
+    until("it is dead", async || (program.operate("/v1/status").await.1["deadLetters"] == 1).then_some(())).await;
+    let id = receiver.book().arrived.last().expect("it").id().to_owned();
+    program.stop().await;
+    home.shell("rm history.db*").await.ok();
+    let program = home.serve().await;
+    receiver.behave(Behaviour::Answer(200));
+    let told = home.cli(&["deliveries", "resend", &id]).await.ok();
+    assert_eq!(told, format!("{id} sent again, as generation 1\n"));
+    assert_eq!(until_delivered(&program, 1, 1).await, [id]);
+    assert_eq!(program.operate("/v1/status").await.1["deadLetters"], 0);
     program.stop().await;
 }

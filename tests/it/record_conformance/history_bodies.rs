@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hikyaku::model::{Body, Event, Source, UserId};
-use hikyaku::record::{BodiesPolicy, Erased, HistoryFilter, HistoryPolicy};
+use hikyaku::decide::Step;
+use hikyaku::model::{Body, Delivery, Event, Outcome, Source, UserId};
+use hikyaku::record::{BodiesPolicy, Entry, Erased, HistoryFilter, HistoryPolicy};
 
-use super::backend::Backend;
-use super::history_samples::{DAY, START, World, delivered, event, id, policy};
+use super::backend::{Backend, Part};
+use super::history_samples::{
+    DAY, START, World, attempted, delivered, entry, event, failed, fresh, id, policy, webhook,
+};
 
 fn keeping_bodies(age: Duration, bytes_max: u64) -> HistoryPolicy {
     HistoryPolicy { bodies: Some(BodiesPolicy { age, bytes_max, bytes_per_second: 1 << 30 }), ..policy() }
@@ -104,6 +107,47 @@ pub(super) async fn bodies_that_come_too_fast_are_left_out_and_counted_and_their
     assert_eq!(known(&world, 3).await, [0], "the first one, though it alone is more than a second may bring");
     assert_eq!(world.metric("hikyaku_history_bodies_left_out_total"), 2);
     assert_eq!((world.count("deliveries").await, world.count("attempts").await), (3, 3));
+}
+
+pub(super) async fn a_body_that_is_missing_comes_with_what_is_noted_later_and_each_is_kept_once<B: Backend>() {
+    let world = World::<B>::keeping(keeping_bodies(7 * DAY, 1 << 30)).await;
+    for number in 0..2 {
+        let (first, after) = failed(number, &fresh(number));
+        world.history().note(if number == 0 { first } else { first.with_body(&with_body(number, "{}")) });
+        world.written().await;
+        let made = attempted(&after, Outcome::Delivered, Some(200));
+        let last = entry(number, &after, &Step::Done, made, START.plus(Duration::from_secs(5)));
+        world.history().note(last.with_body(&with_body(number, "{}")));
+        world.written().await;
+    }
+    assert_eq!(known(&world, 2).await, [0, 1]);
+    assert_eq!(world.count("bodies").await, 2);
+}
+
+pub(super) async fn a_body_goes_with_the_last_delivery_of_its_event<B: Backend>() {
+    let world = World::<B>::keeping(HistoryPolicy { count_max: 2, ..keeping_bodies(7 * DAY, 1 << 30) }).await;
+    let at = |ms| START.plus(Duration::from_millis(ms));
+    let held = async || world.store.number(Part::History, "SELECT body_bytes FROM history_rows").await;
+    world.history().note(delivered(0, at(0)).with_body(&with_body(0, "{}")));
+    world.written().await;
+    let of_one = held().await;
+    // To another webhook, written apart.
+    let other = Delivery::fresh(&event(0), webhook(1));
+    let made = attempted(&other, Outcome::Delivered, Some(200));
+    let id = other.id(&event(0));
+    world.history().note(Entry::of(&event(0), &id, &other, &Step::Done, made, at(1)).expect("a delivery"));
+    world.written().await;
+    for (number, bodies) in [(4, 2), (5, 2), (6, 2)] {
+        world.history().note(delivered(number, at(u64::from(number))).with_body(&with_body(number, "{}")));
+        world.written().await;
+        assert_eq!((world.count("deliveries").await, world.count("bodies").await), (2, bodies), "after {number}");
+        assert_eq!(held().await, bodies * of_one, "after {number}");
+        if number == 4 {
+            let (_, event) = world.reader.with_event(&id).await.expect("read").expect("it is there");
+            assert_eq!(event, Some(with_body(0, "{}")), "of its other delivery, which is gone");
+        }
+    }
+    assert_eq!(world.reader.with_event(&id).await.expect("read"), None);
 }
 
 pub(super) async fn of_somebody_who_is_forgotten_nothing_is_left_and_of_others_all<B: Backend>() {

@@ -51,6 +51,8 @@ macro_rules! every_backend {
                 an_event_is_read_back_with_its_bytes_and_one_without_a_body_is_told,
                 a_page_with_bodies_ends_when_they_grow_large_and_leads_on,
                 bodies_that_come_too_fast_are_left_out_and_counted_and_their_deliveries_are_not,
+                a_body_that_is_missing_comes_with_what_is_noted_later_and_each_is_kept_once,
+                a_body_goes_with_the_last_delivery_of_its_event,
                 bodies_go_with_age_beyond_their_bytes_and_when_none_are_kept_any_more,
                 of_somebody_who_is_forgotten_nothing_is_left_and_of_others_all,
             }

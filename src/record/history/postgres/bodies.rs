@@ -56,6 +56,28 @@ const PRUNE: &str = "
     SELECT count(*), coalesce(sum(bytes), 0)::BIGINT FROM gone
 ";
 
+/// $1 and $2: events, and when they were taken in, of which deliveries went.
+const LEAVE: &str = "
+    WITH given AS (
+        SELECT DISTINCT * FROM unnest($1::TEXT[], $2::BIGINT[]) AS given (event_id, accepted_at)
+    ), gone AS (
+        DELETE FROM bodies USING given WHERE bodies.event_id = given.event_id
+            AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.accepted_at = given.accepted_at AND d.event_id = given.event_id)
+        RETURNING octet_length(body) AS bytes
+    )
+    SELECT coalesce(sum(bytes), 0)::BIGINT FROM gone
+";
+
+/// Deliveries of those events are gone: the bodies of events that have no other go too. Tells how many bytes these had.
+pub(super) async fn leave(
+    statements: &mut Statements,
+    events: Vec<&str>,
+    accepted_at: Vec<i64>,
+) -> Result<i64, PostgresError> {
+    let row = statements.query_opt(LEAVE, &[&events, &accepted_at]).await?;
+    Ok(row.map_or(0, |row| row.get(0)))
+}
+
 /// Writes the bodies that `entries` have, those that are not there. Tells how many bytes these have, which are not counted yet.
 pub(super) async fn put(statements: &mut Statements, entries: &[Entry]) -> Result<i64, PostgresError> {
     // In the order of their ids, each once.

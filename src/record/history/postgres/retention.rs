@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{BEGIN, Pruned, Rows, marks, natural, packs};
+use super::{BEGIN, Pruned, Rows, bodies, marks, natural, packs};
 use crate::model::Timestamp;
 use crate::postgres::{PostgresError, Row, Session, ToSql};
 use crate::record::history::sink::STEP_ROWS;
@@ -13,7 +13,8 @@ const TURN: &str =
     "SELECT pg_try_advisory_xact_lock(1751739248, hashtext(current_schema())), deliveries, attempts FROM history_rows";
 
 /// $1: what changed before this goes; $2 and $3: so many deliveries, or attempts, are too many; $4: rows looked at; $5: before this
-/// moment are only rows that changed late. Tells how many deliveries and attempts went, and that moment as it is now.
+/// moment are only rows that changed late. Tells how many deliveries and attempts went, that moment as it is now, and the events
+/// of what went, with when they were taken in.
 const PRUNE: &str = "
     WITH soon AS MATERIALIZED (
         SELECT accepted_at, tie, changed_at, last_attempt FROM deliveries
@@ -40,15 +41,18 @@ const PRUNE: &str = "
     ), gone_attempts AS (
         DELETE FROM earlier_attempts e USING past WHERE (e.accepted_at, e.tie) = (past.accepted_at, past.tie) RETURNING 1
     ), gone AS (
-        DELETE FROM deliveries d USING past WHERE (d.accepted_at, d.tie) = (past.accepted_at, past.tie) RETURNING latest
+        DELETE FROM deliveries d USING past WHERE (d.accepted_at, d.tie) = (past.accepted_at, past.tie)
+        RETURNING latest, d.event_id, d.accepted_at
     )
     SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM gone_attempts) + (SELECT coalesce(sum(latest), 0) FROM gone),
         coalesce((SELECT min(accepted_at) FROM soon WHERE (accepted_at, tie) NOT IN (SELECT accepted_at, tie FROM past)),
-            (SELECT max(accepted_at) FROM soon), $5)
+            (SELECT max(accepted_at) FROM soon), $5),
+        (SELECT array_agg(event_id) FROM gone), (SELECT array_agg(accepted_at) FROM gone)
 ";
 
 const COUNT: &str =
-    "UPDATE history_rows SET deliveries = greatest(deliveries - $1, 0), attempts = greatest(attempts - $2, 0)
+    "UPDATE history_rows SET deliveries = greatest(deliveries - $1, 0), attempts = greatest(attempts - $2, 0),
+        body_bytes = greatest(body_bytes - $3, 0)
     RETURNING deliveries, attempts";
 
 /// How long it is remembered where pruning was: others may write before that.
@@ -91,15 +95,16 @@ pub(super) async fn prune_step(
         let params: [&(dyn ToSql + Sync); 5] = [&oldest.as_millis(), &too_many, &too_many_attempts, &rows_max, &front];
         let row = transaction.query_opt(PRUNE, &params).await?;
         let (gone, gone_attempts, front): (i64, i64, i64) =
-            row.map_or((0, 0, front), |row| (row.get(0), row.get(1), row.get(2)));
+            row.as_ref().map_or((0, 0, front), |row| (row.get(0), row.get(1), row.get(2)));
         pruned.deliveries = natural(gone);
-        if gone > 0 {
+        if let Some(row) = row.filter(|_| gone > 0) {
+            let body_bytes = bodies::leave(&mut transaction, row.get(3), row.get(4)).await?;
             let before = Timestamp::from_millis(front);
             marks::lock(&mut transaction).await?;
             marks::sweep(&mut transaction, marks::OF_WEBHOOKS, before, &mut progress.webhook_marks).await?;
             marks::sweep(&mut transaction, marks::OF_TYPES, before, &mut progress.type_marks).await?;
             packs::sweep(&mut transaction, &mut progress.packs).await?;
-            let row = transaction.query_opt(COUNT, &[&gone, &gone_attempts]).await?;
+            let row = transaction.query_opt(COUNT, &[&gone, &gone_attempts, &body_bytes]).await?;
             let rows = |row: Row| Rows { deliveries: natural(row.get(0)), attempts: natural(row.get(1)) };
             pruned.rows = row.map_or(pruned.rows, rows);
         }

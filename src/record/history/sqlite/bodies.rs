@@ -32,6 +32,16 @@ pub(super) const STEP: &str = "
 /// What a row takes beside its body, about.
 pub(super) const ROW_BYTES: u64 = 150;
 
+/// An event's body that any of its deliveries names. All of an event were taken in at once, so their rows lie together.
+const OF_EVENT: &str = "SELECT b.server, b.created_at, b.body FROM deliveries d JOIN bodies b ON b.number = d.body
+    WHERE d.number BETWEEN ?1 AND ?2 AND d.event_id = ?3 AND b.event_id = d.event_id LIMIT 1";
+
+/// Whether the body of the entry's event is there already; asked only for what was noted before.
+pub(super) fn has_body(transaction: &Transaction<'_>, entry: &Entry) -> rusqlite::Result<bool> {
+    let (first, last) = places_of(entry.accepted_at);
+    transaction.prepare_cached(OF_EVENT)?.exists((first, last, entry.names.event()))
+}
+
 /// Writes the entry's body, and tells its number and the bytes that it takes.
 pub(super) fn put_body(transaction: &Transaction<'_>, entry: &Entry, body: &KeptBody) -> rusqlite::Result<(i64, u64)> {
     let sql = "INSERT INTO bodies (event_id, user_id, source, server, created_at, kept_at, body)
@@ -52,6 +62,37 @@ pub(super) fn put_body(transaction: &Transaction<'_>, entry: &Entry, body: &Kept
 pub(super) fn add_bytes(transaction: &Transaction<'_>, bytes: u64) -> rusqlite::Result<()> {
     transaction.prepare_cached("UPDATE history_rows SET body_bytes = body_bytes + ?1")?.execute([bytes])?;
     Ok(())
+}
+
+/// Subtracts from them.
+pub(super) fn subtract_bytes(transaction: &Transaction<'_>, bytes: u64) -> rusqlite::Result<()> {
+    if bytes > 0 {
+        let sql = "UPDATE history_rows SET body_bytes = max(body_bytes - ?1, 0)";
+        transaction.prepare_cached(sql)?.execute([bytes])?;
+    }
+    Ok(())
+}
+
+/// A delivery that named a body is gone: another of its event has it from now on, or it goes too. Tells how many bytes that took.
+pub(super) fn leave(
+    transaction: &Transaction<'_>,
+    body: i64,
+    event: &str,
+    accepted_at: Timestamp,
+) -> rusqlite::Result<u64> {
+    let others = "SELECT number, body FROM deliveries WHERE number BETWEEN ?1 AND ?2 AND event_id = ?3 LIMIT 1";
+    let (first, last) = places_of(accepted_at);
+    let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?));
+    let heir = transaction.prepare_cached(others)?.query_row((first, last, event), read).optional()?;
+    let Some((heir, named)) = heir else {
+        let sql = "DELETE FROM bodies WHERE number = ?1 AND event_id = ?2 RETURNING length(body)";
+        let bytes = transaction.prepare_cached(sql)?.query_row((body, event), |row| row.get::<_, u64>(0)).optional()?;
+        return Ok(bytes.map_or(0, |bytes| bytes + ROW_BYTES));
+    };
+    if named.is_none() {
+        transaction.prepare_cached("UPDATE deliveries SET body = ?2 WHERE number = ?1")?.execute([heir, body])?;
+    }
+    Ok(0)
 }
 
 /// Removes of the oldest bodies at most [`STEP_ROWS`]: those from before `oldest`, and while all take more than `bytes_max`.
@@ -84,18 +125,13 @@ pub(super) fn prune_step(connection: &mut Connection, oldest: Timestamp, bytes_m
 pub(super) fn event_of(connection: &Connection, number: i64, kept: &KeptDelivery) -> Result<Option<Event>, String> {
     let sql = "SELECT b.server, b.created_at, b.body FROM deliveries d JOIN bodies b ON b.number = d.body
         WHERE d.number = ?1 AND b.event_id = d.event_id";
-    // Others of its event may name it where this does not, since they were written apart. All of an event were taken in at once,
-    // so their rows lie together.
-    let of_others = "SELECT b.server, b.created_at, b.body FROM deliveries d JOIN bodies b ON b.number = d.body
-        WHERE d.number BETWEEN ?1 AND ?2 AND d.event_id = ?3 AND b.event_id = d.event_id LIMIT 1";
+    // Others of its event may name it where this does not, since they were written apart.
     let (first, last) = places_of(kept.accepted_at);
     let read = |row: &Row<'_>| Ok(read_event(row, kept));
     let found = || -> rusqlite::Result<Option<Result<Event, String>>> {
         match connection.prepare_cached(sql)?.query_row([number], read).optional()? {
             Some(found) => Ok(Some(found)),
-            None => {
-                connection.prepare_cached(of_others)?.query_row((first, last, kept.event.as_str()), read).optional()
-            }
+            None => connection.prepare_cached(OF_EVENT)?.query_row((first, last, kept.event.as_str()), read).optional(),
         }
     };
     found().map_err(|error| format!("its body: {error}"))?.transpose()

@@ -91,7 +91,7 @@ fn bodies(connection: &mut Connection, whose: Whose<'_>, erased: &mut Erased) ->
         format!("SELECT coalesce(sum(length(body) + {}), 0) FROM bodies WHERE {which}", super::bodies::ROW_BYTES);
     let bytes: u64 = transaction.prepare_cached(&bytes)?.query_row(values, |row| row.get(0))?;
     let gone = transaction.prepare_cached(&format!("DELETE FROM bodies WHERE {which}"))?.execute(values)? as u64;
-    transaction.execute("UPDATE history_rows SET body_bytes = max(body_bytes - ?1, 0)", [bytes])?;
+    super::bodies::subtract_bytes(&transaction, bytes)?;
     transaction.commit()?;
     erased.bodies += gone;
     Ok(())

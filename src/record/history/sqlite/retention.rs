@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
 
-use super::{marks, packs};
+use super::{bodies, marks, packs};
 use crate::model::Timestamp;
 use crate::record::history::Entry;
 use crate::record::history::sink::{Pruned, Rows, STEP_ROWS};
@@ -61,7 +61,7 @@ pub(super) fn prune_step(
 ) -> rusqlite::Result<Pruned> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let before = rows(&transaction)?;
-    let (mut now, mut gone) = (before, 0);
+    let (mut now, mut gone, mut body_bytes) = (before, 0, 0);
     if progress.front_since.is_none_or(|since| since.elapsed() >= REMEMBERED) {
         (progress.front, progress.front_since) = (0, Some(Instant::now()));
     }
@@ -79,13 +79,14 @@ pub(super) fn prune_step(
         }
         let sql = "DELETE FROM earlier_attempts WHERE delivery = ?1";
         let attempts = latest + transaction.prepare_cached(sql)?.execute([number])? as u64;
-        transaction.prepare_cached("DELETE FROM deliveries WHERE number = ?1")?.execute([number])?;
+        body_bytes += remove(&transaction, number)?;
         now = Rows { deliveries: now.deliveries.saturating_sub(1), attempts: now.attempts.saturating_sub(attempts) };
         gone += 1;
     }
     if gone > 0 {
         let sql = "UPDATE history_rows SET deliveries = ?1, attempts = ?2";
         transaction.execute(sql, (now.deliveries, now.attempts))?;
+        bodies::subtract_bytes(&transaction, body_bytes)?;
         marks::sweep(&transaction, marks::BY_WEBHOOK.0, front, &mut progress.webhook_marks)?;
         marks::sweep(&transaction, marks::BY_TYPE.0, front, &mut progress.type_marks)?;
         packs::sweep(&transaction, &mut progress.packs)?;
@@ -93,6 +94,22 @@ pub(super) fn prune_step(
     transaction.commit()?;
     progress.front = front;
     Ok(Pruned { deliveries: gone, rows: now })
+}
+
+/// Removes the delivery of that number, with its event's body if it was the last that had it, and tells how many bytes that took.
+fn remove(transaction: &Transaction<'_>, number: i64) -> rusqlite::Result<u64> {
+    let sql = "DELETE FROM deliveries WHERE number = ?1 RETURNING body, event_id, accepted_at";
+    let mut statement = transaction.prepare_cached(sql)?;
+    let mut rows = statement.query([number])?;
+    let Some(row) = rows.next()? else { return Ok(0) };
+    match row.get(0)? {
+        Some(body) => {
+            let (event, accepted_at) = (row.get_ref(1)?.as_str()?.to_owned(), Timestamp::from_millis(row.get(2)?));
+            drop(rows);
+            bodies::leave(transaction, body, &event, accepted_at)
+        }
+        None => Ok(0),
+    }
 }
 
 /// The first rows that did not change late, from that number on.

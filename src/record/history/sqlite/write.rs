@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, TransactionBehavior};
 
-use super::bodies::{add_bytes, put_body};
+use super::bodies::{add_bytes, has_body, put_body};
 use super::place::place_of;
 use super::retention::Progress;
 use super::{marks, packs};
@@ -40,7 +40,7 @@ const REMOVE: &str = "DELETE FROM deliveries WHERE number = ?1";
 
 const COME_FURTHER: &str = "
     UPDATE deliveries SET generation = ?2, attempts = ?3, parks = ?4, state = ?5, reason = ?6, changed_at = ?7, due_at = ?8,
-        body = coalesce(body, ?9)
+        body = coalesce(?9, body)
     WHERE number = ?1
 ";
 
@@ -113,7 +113,9 @@ pub(super) fn write(
     let mut body_bytes = 0;
     let mut bodies: HashMap<&str, i64> = HashMap::new();
     for entry in entries {
-        if let Some(kept) = &entry.body {
+        if let Some(kept) = &entry.body
+            && !(entry.noted_before && has_body(&transaction, entry)?)
+        {
             let (number, bytes) = put_body(&transaction, entry, kept)?;
             bodies.insert(entry.names.event(), number);
             body_bytes += bytes;
