@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::queue::Queue;
-use crate::record::Latest;
+use crate::record::{History, Latest};
 use crate::registry::Registry;
 use crate::telemetry::{Part, Telemetry, Trouble};
 
@@ -15,13 +15,20 @@ pub struct Readiness {
     registry: Arc<Registry>,
     latest: Arc<Latest>,
     drainer: Arc<Trouble>,
+    history: Option<Arc<History>>,
     stopping: AtomicBool,
 }
 
 impl Readiness {
-    /// Readiness of these parts.
-    pub fn new(queue: Queue, registry: Arc<Registry>, latest: Arc<Latest>, drainer: Arc<Trouble>) -> Self {
-        Self { queue, registry, latest, drainer, stopping: AtomicBool::new(false) }
+    /// Readiness of these parts; `history` is what is written, if it is.
+    pub fn new(
+        queue: Queue,
+        registry: Arc<Registry>,
+        latest: Arc<Latest>,
+        drainer: Arc<Trouble>,
+        history: Option<Arc<History>>,
+    ) -> Self {
+        Self { queue, registry, latest, drainer, history, stopping: AtomicBool::new(false) }
     }
 
     /// From now on the process is on its way out.
@@ -37,9 +44,15 @@ impl Readiness {
             (Part::Latest, self.latest.health().is_some()),
             (Part::DeadLetters, self.drainer.words().is_some()),
         ];
-        let failing: Vec<Part> = parts.into_iter().filter(|(_, fails)| *fails).map(|(part, _)| part).collect();
+        let mut failing: Vec<Part> = parts.into_iter().filter(|(_, fails)| *fails).map(|(part, _)| part).collect();
         let is_ready = failing.is_empty() && !self.stopping.load(Ordering::Relaxed);
+        failing.extend(self.history_trouble().map(|_| Part::History));
         telemetry.stands(is_ready, &failing);
+    }
+
+    /// What is wrong with the history that is written, which keeps nothing from being delivered.
+    pub fn history_trouble(&self) -> Option<String> {
+        self.history.as_ref()?.health()
     }
 
     /// Why the process is not ready; empty when it is.

@@ -114,7 +114,13 @@ impl Service {
             delivering = Some(Delivering::start(parts, worker_policy(&settings), &letters, heart(&workers)).await?);
         }
         let (endpoints, drainer) = Delivering::seen(delivering.as_ref(), &clock, &telemetry);
-        let readiness = Arc::new(Readiness::new(queue.clone(), Arc::clone(&registry), Arc::clone(&latest), drainer));
+        let readiness = Arc::new(Readiness::new(
+            queue.clone(),
+            Arc::clone(&registry),
+            Arc::clone(&latest),
+            drainer,
+            history.clone(),
+        ));
         let ingest = remembering_ingest_of(&settings, &store, &queue, &clock, &telemetry).await?.traced_by(tracer);
         let (address, metrics_address) = listeners.addresses()?;
         let front = Front {

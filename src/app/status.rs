@@ -8,12 +8,12 @@ use super::FAILED;
 use super::commands::log_errors;
 use super::operating::places;
 use super::service::open_queue;
-use super::store::store_of_a_command;
+use super::store::{history_reader, store_of_a_command};
 use crate::cli::{self, CliError, Output, Remote, RemoteArgs, StatusArgs, TOKEN_VARIABLE};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::Settings;
 use crate::queue::Access;
-use crate::record::{DeadLetters, Retention, Workers};
+use crate::record::{DeadLetters, HistoryReader, Retention, Workers};
 use crate::registry::Registry;
 use crate::shown::{Looked, LookedStore, StatusShape};
 use crate::store::Store;
@@ -41,6 +41,7 @@ struct Kept {
     registry: Registry,
     letters: DeadLetters,
     workers: Workers,
+    history: Option<HistoryReader>,
 }
 
 impl Kept {
@@ -51,11 +52,17 @@ impl Kept {
             registry: Registry::open(store, seals, declared, Arc::clone(clock)).await?,
             letters: DeadLetters::in_store(store, retention, Arc::clone(clock)).await?,
             workers: Workers::in_store(store).await?,
+            history: settings.history.enabled.then(|| history_reader(settings, store)),
         })
     }
 
     fn looked(&self) -> LookedStore<'_> {
-        LookedStore { registry: &self.registry, letters: &self.letters, workers: &self.workers }
+        LookedStore {
+            registry: &self.registry,
+            letters: &self.letters,
+            workers: &self.workers,
+            history: self.history.as_ref(),
+        }
     }
 }
 
@@ -75,7 +82,8 @@ async fn looked(settings: &Settings) -> anyhow::Result<StatusShape> {
         Err(error) => vec![chain(error.as_ref())],
     };
     let kept = kept.as_ref().ok().map(Kept::looked);
-    let told = StatusShape::of(Looked { queue: &queue, kept, places: &places(settings) }, problems, clock.now()).await;
+    let looked = Looked { queue: &queue, kept, places: &places(settings) };
+    let told = StatusShape::of(looked, problems, None, clock.now()).await;
     queue.close().await;
     Ok(told)
 }

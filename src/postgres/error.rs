@@ -99,6 +99,38 @@ pub enum PostgresError {
         /// The newest version known.
         known: usize,
     },
+    /// Written by an older hikyaku, and not brought up to date yet.
+    #[error(
+        "the store in PostgreSQL at {place} is of an older hikyaku (its {part} has schema {found}, this one needs {known}): the next \
+         start of `hikyaku serve` brings it up to date; if that runs already, its log says why it could not"
+    )]
+    Older {
+        /// Where.
+        place: String,
+        /// The part of the schema.
+        part: &'static str,
+        /// The version found.
+        found: usize,
+        /// The version needed.
+        known: usize,
+    },
+    /// A step of the schema failed.
+    #[error(
+        "the store in PostgreSQL at {place} cannot be brought up to date: its {part} has schema {found}, this hikyaku needs {known}, \
+         and the step there failed: {why}. It is as it was. If nobody has changed its tables by hand, please report this"
+    )]
+    NotMigrated {
+        /// Where.
+        place: String,
+        /// The part of the schema.
+        part: &'static str,
+        /// The version found.
+        found: usize,
+        /// The version needed.
+        known: usize,
+        /// PostgreSQL's words.
+        why: String,
+    },
     /// A row is there already, of which there may be one only.
     #[error("PostgreSQL at {place} has that already: {why}")]
     Taken {

@@ -64,7 +64,7 @@ impl Postgres {
         let found = version_of(&mut transaction, part).await?;
         if found < steps.len() {
             for step in &steps[found..] {
-                transaction.batch(step).await?;
+                transaction.batch(step).await.map_err(|error| not_migrated(error, part, found, steps.len()))?;
             }
             let now = i32::try_from(steps.len()).unwrap_or(i32::MAX);
             let note = "INSERT INTO hikyaku_schema VALUES ($1, $2) \
@@ -73,6 +73,14 @@ impl Postgres {
         }
         transaction.commit().await?;
         Ok(found)
+    }
+}
+
+/// What it means that a step failed, where PostgreSQL's words are all that is known.
+fn not_migrated(error: PostgresError, part: &'static str, found: usize, known: usize) -> PostgresError {
+    match error {
+        PostgresError::Other { place, why } => PostgresError::NotMigrated { place, part, found, known, why },
+        other => other,
     }
 }
 

@@ -54,7 +54,7 @@ impl Tables {
     /// A connection to read by; nothing when nobody has made the tables. Makes none.
     ///
     /// # Errors
-    /// When they are of a newer version, or what PostgreSQL says.
+    /// When they are of another version, or what PostgreSQL says.
     pub(super) async fn session_if_made(&self) -> Result<Option<Session>, PostgresError> {
         if !self.made.initialized() {
             let known = self.steps.len();
@@ -63,7 +63,11 @@ impl Tables {
                     let place = self.place();
                     return Err(PostgresError::Newer { place, part: self.part, found, known });
                 }
-                found if found < known => return Ok(None),
+                0 => return Ok(None),
+                found if found < known => {
+                    let place = self.place();
+                    return Err(PostgresError::Older { place, part: self.part, found, known });
+                }
                 _ => self.made.set(()).unwrap_or_default(),
             }
         }

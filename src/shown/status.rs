@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::{QueuesShape, WorkerShape};
 use crate::model::{Status, Timestamp};
 use crate::queue::Queue;
-use crate::record::{DeadLetters, Filter, Workers};
+use crate::record::{DeadLetters, Filter, HistoryReader, Workers};
 use crate::registry::Registry;
 
 const NO_WORKER: &str =
@@ -45,6 +45,8 @@ pub struct LookedStore<'a> {
     pub letters: &'a DeadLetters,
     /// The workers.
     pub workers: &'a Workers,
+    /// The history, if there is to be one.
+    pub history: Option<&'a HistoryReader>,
 }
 
 /// How hikyaku is.
@@ -58,7 +60,7 @@ pub struct StatusShape {
     ready: bool,
     /// What is wrong, in words.
     problems: Vec<String>,
-    /// What is worth a look and keeps nothing from being delivered, in words: workers that are away.
+    /// What is worth a look and keeps nothing from being delivered, in words: workers that are away, a history that is not written.
     notices: Vec<String>,
     /// The queue.
     queues: QueuesShape,
@@ -135,15 +137,26 @@ impl WebhooksCountShape {
 }
 
 impl StatusShape {
-    /// How it is at `now`, beside the `problems` that are known. What cannot be looked at is one of them.
-    pub async fn of(looked: Looked<'_>, mut problems: Vec<String>, now: Timestamp) -> Self {
+    /// How it is at `now`, beside the `problems` and the trouble with the history that are known. What cannot be looked at is told too.
+    pub async fn of(
+        looked: Looked<'_>,
+        mut problems: Vec<String>,
+        history_trouble: Option<String>,
+        now: Timestamp,
+    ) -> Self {
         let Looked { queue, kept, places } = looked;
         let queues = QueuesShape::of(queue, places.queue_backend, &places.queue).await;
         let (workers, dead_letters) = match kept {
             Some(kept) => kept.workers_and_letters(&mut problems, now).await,
             None => (Vec::new(), None),
         };
-        let notices = workers.iter().filter_map(WorkerShape::absence).collect();
+        let mut notices: Vec<_> = workers.iter().filter_map(WorkerShape::absence).collect();
+        // While the store cannot be read at all, that is told.
+        let unreadable = match kept.filter(|_| dead_letters.is_some()).and_then(|kept| kept.history) {
+            Some(history) => unreadable(history).await,
+            None => None,
+        };
+        notices.extend(history_trouble.or(unreadable));
         let unsaid = |problem: &&String| !problems.contains(*problem);
         let of_queue: Vec<String> = queues.problems().iter().filter(unsaid).cloned().collect();
         problems.extend(of_queue);
@@ -164,4 +177,10 @@ impl StatusShape {
     pub fn is_ready(&self) -> bool {
         self.ready
     }
+}
+
+/// Why the history cannot be read.
+async fn unreadable(history: &HistoryReader) -> Option<String> {
+    let error = history.check().await.err()?;
+    Some(format!("the history cannot be read: {}", error.of_store()))
 }

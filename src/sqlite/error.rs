@@ -66,6 +66,38 @@ pub enum SqliteError {
         /// The newest version known.
         known: usize,
     },
+    /// Written by an older hikyaku, and not brought up to date yet.
+    #[error(
+        "the file {path} is of an older hikyaku (its {part} has schema {found}, this one needs {known}): the next start of \
+         `hikyaku serve` brings it up to date; if that runs already, its log says why it could not"
+    )]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// The part of the schema.
+        part: &'static str,
+        /// The version found.
+        found: usize,
+        /// The version needed.
+        known: usize,
+    },
+    /// A step of the schema failed.
+    #[error(
+        "the file {path} cannot be brought up to date: its {part} has schema {found}, this hikyaku needs {known}, and the step there \
+         failed: {why}. It is as it was. If nobody has changed its tables by hand, please report this"
+    )]
+    NotMigrated {
+        /// The file.
+        path: PathBuf,
+        /// The part of the schema.
+        part: &'static str,
+        /// The version found.
+        found: usize,
+        /// The version needed.
+        known: usize,
+        /// SQLite's words.
+        why: String,
+    },
     /// The thread that works on the file has ended.
     #[error("the file {path} has been closed")]
     Closed {

@@ -21,7 +21,13 @@ pub fn migrate(
     part: &'static str,
     steps: &[&str],
 ) -> Result<(), SqliteError> {
-    let found = run_steps(connection, part, steps).map_err(|error| SqliteError::new(path, error))?;
+    let mut found = 0;
+    run_steps(connection, part, steps, &mut found).map_err(|error| match SqliteError::new(path, error) {
+        SqliteError::Other { path, why } if found < steps.len() => {
+            SqliteError::NotMigrated { path, part, found, known: steps.len(), why }
+        }
+        other => other,
+    })?;
     if found > steps.len() {
         return Err(SqliteError::Newer { path: path.to_owned(), part, found, known: steps.len() });
     }
@@ -41,18 +47,18 @@ pub fn version_of(connection: &Connection, part: &str) -> rusqlite::Result<usize
     Ok(connection.query_row(sql, [part], |row| row.get(0)).optional()?.unwrap_or(0))
 }
 
-/// Runs what is missing and tells the version found.
-fn run_steps(connection: &mut Connection, part: &str, steps: &[&str]) -> rusqlite::Result<usize> {
+/// Runs what is missing and tells the version `found`.
+fn run_steps(connection: &mut Connection, part: &str, steps: &[&str], found: &mut usize) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch(
         "CREATE TABLE IF NOT EXISTS hikyaku_schema (part TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT",
     )?;
-    let found: usize = transaction
+    *found = transaction
         .query_row("SELECT version FROM hikyaku_schema WHERE part = ?1", [part], |row| row.get(0))
         .optional()?
         .unwrap_or(0);
-    if found < steps.len() {
-        for step in &steps[found..] {
+    if *found < steps.len() {
+        for step in &steps[*found..] {
             transaction.execute_batch(step)?;
         }
         transaction.execute(
@@ -60,8 +66,7 @@ fn run_steps(connection: &mut Connection, part: &str, steps: &[&str]) -> rusqlit
             (part, steps.len()),
         )?;
     }
-    transaction.commit()?;
-    Ok(found)
+    transaction.commit()
 }
 
 #[cfg(test)]
@@ -82,6 +87,18 @@ mod tests {
         migrate(&mut connection, path, "other", &["CREATE TABLE b (x INTEGER)"]).expect("other part");
         connection.execute("INSERT INTO a (x, y) VALUES (1, 2)", []).expect("both steps ran");
         connection.execute("INSERT INTO b (x) VALUES (1)", []).expect("the other part's step ran");
+    }
+
+    #[test]
+    fn a_step_that_fails_is_told_with_both_versions_and_the_file_is_as_it_was() {
+        let mut connection = Connection::open_in_memory().expect("open");
+        migrate(&mut connection, Path::new("memory"), "one", &["CREATE TABLE a (x)"]).expect("new");
+        let steps = ["CREATE TABLE a (x)", "ALTER TABLE a ADD COLUMN y", "ALTER TABLE a ADD COLUMN x"];
+        let error = migrate(&mut connection, Path::new("memory"), "one", &steps).expect_err("a column is there");
+        assert!(matches!(error, SqliteError::NotMigrated { found: 1, known: 3, .. }), "{error}");
+        assert!(error.to_string().contains("duplicate column name: x"), "{error}");
+        assert_eq!(version_of(&connection, "one"), Ok(1));
+        connection.execute("INSERT INTO a VALUES (1)", []).expect("one column, as before");
     }
 
     #[test]

@@ -35,11 +35,13 @@ pub enum Part {
     Latest,
     /// The store does not take dead letters.
     DeadLetters,
+    /// The history is not written; the process is ready all the same.
+    History,
 }
 
 impl Part {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Queue, Self::Webhooks, Self::Latest, Self::DeadLetters];
+    pub const ALL: [Self; 5] = [Self::Queue, Self::Webhooks, Self::Latest, Self::DeadLetters, Self::History];
 
     /// Its name as a label.
     pub const fn as_str(self) -> &'static str {
@@ -48,6 +50,7 @@ impl Part {
             Self::Webhooks => "webhooks",
             Self::Latest => "latest",
             Self::DeadLetters => "dead_letters",
+            Self::History => "history",
         }
     }
 }
@@ -83,7 +86,7 @@ impl StandingMetrics {
             ready: make.gauge("ready", "1 while /readyz answers 200, 0 while it tells reasons.")?,
             failing: make.gauges(
                 "part_failing",
-                &format!("1 while a part does not do its work; /readyz says why. part: {}.", parts.join(", ")),
+                &format!("1 while a part does not do its work; /readyz says why, of the history /v1/status. part: {}.", parts.join(", ")),
                 "part",
                 &parts,
             )?,

@@ -46,9 +46,15 @@ pub(super) async fn show(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     Params::of(query.as_deref()).finish()?;
-    let kept = LookedStore { registry: &parts.registry, letters: &parts.letters, workers: &parts.workers };
+    let kept = LookedStore {
+        registry: &parts.registry,
+        letters: &parts.letters,
+        workers: &parts.workers,
+        history: parts.history.as_ref(),
+    };
     let looked = Looked { queue: &parts.queue, kept: Some(kept), places: &parts.places };
-    let status = StatusShape::of(looked, parts.readiness.reasons(), parts.clock.now()).await;
+    let (reasons, history_trouble) = (parts.readiness.reasons(), parts.readiness.history_trouble());
+    let status = StatusShape::of(looked, reasons, history_trouble, parts.clock.now()).await;
     Ok(found(&status))
 }
 

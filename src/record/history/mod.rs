@@ -204,6 +204,19 @@ impl History {
         self.keeps_bodies && self.waiting.has_room_for_body(bytes)
     }
 
+    /// What is wrong with it now, if anything is: deliveries go on.
+    pub fn health(&self) -> Option<String> {
+        let (why, missing) = self.waiting.trouble();
+        let why = match (why, missing) {
+            (None, 0) => return None,
+            (Some(why), _) => why,
+            (None, _) => "deliveries are made faster than they can be written".to_owned(),
+        };
+        Some(format!(
+            "the history is not written: {why}. Deliveries go on, and {missing} entries are missing in it so far"
+        ))
+    }
+
     /// Writes what was noted so far. `Ok` promises that it is in the store.
     ///
     /// # Errors

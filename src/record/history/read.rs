@@ -67,6 +67,17 @@ impl HistoryReader {
         Self { store: Backend::Postgres(PostgresReader::of(postgres)) }
     }
 
+    /// Whether it can be read; also when nobody has written one.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub async fn check(&self) -> Result<(), RecordError> {
+        match ask!(self.store => check()) {
+            Ok(()) | Err(RecordError::NoHistory { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// A page of what `filter` lets through, those taken in last first, each with its latest attempt: at most `limit` and
     /// [`HISTORY_PAGE_MAX`] deliveries, those after `after`. The page's `next` leads on; none: this was the last.
     ///

@@ -39,6 +39,8 @@ struct Held {
     count: u64,
     flushes: Vec<Flush>,
     gap: Option<Gap>,
+    /// Why nothing can be written, while that is so.
+    failing: Option<String>,
     closed: bool,
     bodies: Bodies,
 }
@@ -193,9 +195,21 @@ impl Waiting {
         held.count = held.count.saturating_sub(group.entries.len() as u64);
     }
 
-    /// Writing fails: tells whether that begins now.
-    pub(super) fn failing(&self) -> bool {
+    /// Why nothing can be written, while that is so, and how many entries are missing of late.
+    pub(super) fn trouble(&self) -> (Option<String>, u64) {
+        let held = self.held();
+        (held.failing.clone(), held.gap.map_or(0, |gap| gap.missing))
+    }
+
+    /// What is there can be written.
+    pub(super) fn works(&self) {
+        self.held().failing = None;
+    }
+
+    /// Writing fails, because of that: tells whether it begins now.
+    pub(super) fn failing(&self, why: &str) -> bool {
         let mut held = self.held();
+        held.failing = Some(why.to_owned());
         let begins = held.gap.is_none();
         held.gap.get_or_insert_default();
         begins

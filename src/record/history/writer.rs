@@ -119,6 +119,7 @@ impl Writer {
         }
         // Also when nothing came: that the file can be used again is to be known.
         self.sink.ready()?;
+        self.waiting.works();
         if let Some(missing) = self.waiting.caught_up() {
             self.telemetry.history_recovered(&self.place, missing);
         }
@@ -182,8 +183,9 @@ impl Writer {
 
     /// Tells that nothing can be written, when that begins.
     pub(super) fn failed(&self, error: &RecordError) {
-        if self.waiting.failing() {
-            self.telemetry.history_behind(&self.place, &error.of_store());
+        let why = error.of_store();
+        if self.waiting.failing(&why) {
+            self.telemetry.history_behind(&self.place, &why);
         }
     }
 }

@@ -239,10 +239,18 @@ async fn a_history_that_cannot_be_opened_or_is_damaged_stops_neither_the_start_n
         let (status, problem) = program.operate("/v1/deliveries").await;
         assert_eq!((status, &problem["status"]), (503, &json!(503)), "{problem}");
         assert!(problem["detail"].as_str().is_some_and(|words| words.contains("history.db")), "{problem}");
+        let told = program.operate("/v1/status").await.1;
+        let notice = told["notices"][0].as_str().unwrap_or_default();
+        assert!(told["ready"] == true && notice.contains("the history is not written"), "{told}");
+        assert_eq!(program.metric("hikyaku_part_failing{part=\"history\"}").await, 1.0);
+        let looked = home.cli(&["status"]).await.ok();
+        assert!(looked.contains("worth a look") && looked.contains("the history cannot be read"), "{looked}");
 
         let moved = std::fs::rename(home.path("history.db"), home.path("away"));
         moved.expect("moved out of the way");
         until_states(&program, 3, 0).await;
+        assert_eq!(program.operate("/v1/status").await.1["notices"], json!([]));
+        program.metric_is("hikyaku_part_failing{part=\"history\"}", 0.0).await;
         program.stop().await;
     }
 }

@@ -196,10 +196,42 @@ pub(super) async fn a_history_of_a_newer_version_is_refused_with_both_versions<B
     assert!(words.contains("schema 7") && words.contains(&known), "{words}");
 }
 
+pub(super) async fn one_that_cannot_be_brought_up_to_date_holds_up_nobody_and_is_told_until_it_can<B: Backend>() {
+    let mut world = World::<B>::new().await;
+    world.written().await;
+    world.history = None;
+    world.store.execute(Part::History, "UPDATE hikyaku_schema SET version = 2 WHERE part = 'history'").await;
+
+    let (clock, telemetry) = (world.clock.clone(), world.telemetry.clone());
+    world.history = Some(world.store.history(policy(), clock, telemetry).await.expect("it is tried again"));
+
+    let words = world.history().health().expect("trouble");
+    let known = format!("schema 2, this hikyaku needs {}", B::HISTORY_VERSION);
+    assert!(words.contains("cannot be brought up to date") && words.contains(&known), "{words}");
+    let reader = world.store.history_reader();
+    for error in [
+        reader.list(&HistoryFilter::default(), 1, None).await.expect_err("older"),
+        reader.check().await.expect_err("older"),
+    ] {
+        let words = chain(&error);
+        assert!(words.contains("of an older hikyaku") && words.contains("schema 2"), "{words}");
+    }
+
+    let sql = format!("UPDATE hikyaku_schema SET version = {} WHERE part = 'history'", B::HISTORY_VERSION);
+    world.store.execute(Part::History, &sql).await;
+    world.history().note(delivered(1, START));
+    world.written().await;
+    assert_eq!(world.history().health(), None);
+    reader.check().await.expect("it can be read");
+    assert_eq!(world.list(HistoryFilter::default()).await.len(), 1);
+}
+
 pub(super) async fn where_nobody_has_written_a_history_that_is_told<B: Backend>() {
     let store = B::new().await;
 
-    let error = store.history_reader().show(&id(1)).await.expect_err("none");
+    let reader = store.history_reader();
+    reader.check().await.expect("that is no trouble");
+    let error = reader.show(&id(1)).await.expect_err("none");
 
     assert!(error.to_string().contains("there is no history in"), "{error}");
 }

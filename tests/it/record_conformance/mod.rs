@@ -63,6 +63,7 @@ macro_rules! every_backend {
                 where_nobody_has_written_a_history_that_is_told,
                 a_row_that_cannot_be_read_is_told_and_hides_no_other,
                 a_history_of_a_newer_version_is_refused_with_both_versions,
+                one_that_cannot_be_brought_up_to_date_holds_up_nobody_and_is_told_until_it_can,
             }
             history_writing {
                 a_delivery_is_kept_with_its_state_and_every_attempt,

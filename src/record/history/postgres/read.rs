@@ -36,6 +36,10 @@ impl PostgresReader {
         Self { tables: tables(postgres) }
     }
 
+    pub(in crate::record::history) async fn check(&self) -> Result<(), RecordError> {
+        self.session().await.map(drop)
+    }
+
     pub(in crate::record::history) async fn list(
         &self,
         filter: HistoryFilter,

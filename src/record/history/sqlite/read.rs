@@ -50,6 +50,10 @@ impl SqliteReader {
         Self { path: path.to_owned(), file: Mutex::new(None) }
     }
 
+    pub(in crate::record::history) async fn check(&self) -> Result<(), RecordError> {
+        self.thread().await.map(drop)
+    }
+
     pub(in crate::record::history) async fn list(
         &self,
         filter: HistoryFilter,

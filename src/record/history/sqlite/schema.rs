@@ -215,7 +215,10 @@ pub(super) fn open_to_read(path: &Path) -> Result<Option<Connection>, SqliteErro
         found if found > STEPS.len() => {
             Err(SqliteError::Newer { path: path.to_owned(), part: PART, found, known: STEPS.len() })
         }
-        found if found < STEPS.len() => Ok(None),
+        0 => Ok(None),
+        found if found < STEPS.len() => {
+            Err(SqliteError::Older { path: path.to_owned(), part: PART, found, known: STEPS.len() })
+        }
         _ => Ok(Some(connection)),
     }
 }
