@@ -20,15 +20,15 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    /// Readiness of these parts; `history` is what is written, if it is.
-    pub fn new(
-        queue: Queue,
-        registry: Arc<Registry>,
-        latest: Arc<Latest>,
-        drainer: Arc<Trouble>,
-        history: Option<Arc<History>>,
-    ) -> Self {
-        Self { queue, registry, latest, drainer, history, stopping: AtomicBool::new(false) }
+    /// Readiness of these parts.
+    pub fn new(queue: Queue, registry: Arc<Registry>, latest: Arc<Latest>, drainer: Arc<Trouble>) -> Self {
+        Self { queue, registry, latest, drainer, history: None, stopping: AtomicBool::new(false) }
+    }
+
+    /// The same of a process that writes this history.
+    #[must_use]
+    pub fn writing(self, history: Option<Arc<History>>) -> Self {
+        Self { history, ..self }
     }
 
     /// From now on the process is on its way out.

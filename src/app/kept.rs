@@ -7,7 +7,7 @@ use super::store::{refuse_newer, store_of};
 use crate::clock::SharedClock;
 use crate::config::Settings;
 use crate::queue::{Access, Queue};
-use crate::record::{DeadLetters, HistoryRetention, Latest, Retention, Workers};
+use crate::record::{DeadLetters, Forgotten, HistoryRetention, Latest, Retention, Workers};
 use crate::registry::Registry;
 use crate::store::Store;
 use crate::telemetry::SharedTelemetry;
@@ -19,6 +19,8 @@ pub(super) struct Kept {
     pub(super) letters: Arc<DeadLetters>,
     pub(super) latest: Arc<Latest>,
     pub(super) workers: Arc<Workers>,
+    /// Whose events are dropped.
+    pub(super) forgotten: Arc<Forgotten>,
     pub(super) queue: Queue,
 }
 
@@ -45,7 +47,9 @@ impl Kept {
         let access = if roles.worker { Access::Worker } else { Access::Ingest };
         let queue = open_queue(settings, &settings.queue.url, access, clock, telemetry).await?;
         let (registry, letters) = (Arc::new(registry), Arc::new(letters));
-        Ok(Self { store, registry, letters, latest: Arc::new(latest), workers: Arc::new(workers), queue })
+        let (latest, workers) = (Arc::new(latest), Arc::new(workers));
+        let forgotten = Arc::new(Forgotten::following(Arc::clone(&letters), registry.heard()).await);
+        Ok(Self { store, registry, letters, latest, workers, forgotten, queue })
     }
 }
 

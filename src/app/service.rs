@@ -26,7 +26,7 @@ use crate::ingest::{self, Ingest, Reconciling};
 use crate::model::Source;
 use crate::outbound::{Client, ClientError};
 use crate::queue::{Access, BrokerOptions, BrokerUrl, FileOptions, Prefetch, Queue, QueueError, UNACKNOWLEDGED_MAX};
-use crate::record::{BodiesPolicy, DeadLetters, Forgotten, History, HistoryPolicy, Receipts, Workers};
+use crate::record::{BodiesPolicy, DeadLetters, History, HistoryPolicy, Receipts, Workers};
 use crate::registry::Registry;
 use crate::store::Store;
 use crate::telemetry::{LogSwitch, SharedTelemetry};
@@ -90,11 +90,10 @@ impl Service {
         let clock = SystemClock::shared();
         let telemetry = standing::telemetry_of(&settings, roles)?;
         let listeners = Listeners::bind(&settings).await?;
-        let Kept { store, registry, letters, latest, workers, queue } =
+        let Kept { store, registry, letters, latest, workers, forgotten, queue } =
             Kept::open(roles, &settings, &clock, &telemetry).await?;
         let (tracer, exporting) = traces::start(&settings, &settings.queue.url, &clock, &telemetry)?;
         let live = Arc::new(Live::new(Arc::clone(&clock)));
-        let forgotten = Arc::new(Forgotten::following(Arc::clone(&letters), registry.heard()).await);
         let history = if roles.worker { history(&settings, &store, &clock, &telemetry).await? } else { None };
         let mut delivering = None;
         if roles.worker {
@@ -114,13 +113,8 @@ impl Service {
             delivering = Some(Delivering::start(parts, worker_policy(&settings), &letters, heart(&workers)).await?);
         }
         let (endpoints, drainer) = Delivering::seen(delivering.as_ref(), &clock, &telemetry);
-        let readiness = Arc::new(Readiness::new(
-            queue.clone(),
-            Arc::clone(&registry),
-            Arc::clone(&latest),
-            drainer,
-            history.clone(),
-        ));
+        let readiness = Readiness::new(queue.clone(), Arc::clone(&registry), Arc::clone(&latest), drainer);
+        let readiness = Arc::new(readiness.writing(history.clone()));
         let ingest = remembering_ingest_of(&settings, &store, &queue, &clock, &telemetry).await?.traced_by(tracer);
         let (address, metrics_address) = listeners.addresses()?;
         let front = Front {
