@@ -72,6 +72,14 @@ pub fn open_with_pages(path: &Path, page_bytes: u32) -> Result<Connection, Sqlit
     connect().map_err(|error| SqliteError::new(path, error))
 }
 
+/// What `connection` deletes from now on, it overwrites with zeros (sqlite.org/pragma.html#pragma_secure_delete).
+///
+/// # Errors
+/// Whatever SQLite reports.
+pub fn overwrite_what_is_deleted(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "secure_delete", true)
+}
+
 /// Makes the file, readable by its owner only, if it is absent: it will hold people's posts and secrets. SQLite gives its
 /// companion files the same permissions. What goes wrong here, opening the file says.
 fn make_private(path: &Path) {

@@ -126,6 +126,8 @@ async fn open_connections(path: PathBuf) -> Result<(rusqlite::Connection, rusqli
         let path = path.clone();
         move || {
             let mut write = sqlite::open(&path)?;
+            // What is settled leaves nothing in free pages, for weeks perhaps, of who is forgotten.
+            sqlite::overwrite_what_is_deleted(&write).map_err(|error| SqliteError::new(&path, error))?;
             sqlite::migrate(&mut write, &path, "queue", rows::SCHEMA)?;
             Ok((write, sqlite::open(&path)?))
         }

@@ -51,15 +51,6 @@ impl World {
         page["deliveries"].as_array().map_or(0, Vec::len)
     }
 
-    /// The files in which the person's words stand.
-    fn files_with(&self, words: &str) -> Vec<String> {
-        let files =
-            std::fs::read_dir(self.home.path("")).expect("a folder").map(|entry| entry.expect("an entry").path());
-        let has = |bytes: &[u8]| bytes.windows(words.len()).any(|window| window == words.as_bytes());
-        let found = files.filter(|path| path.is_file() && has(&std::fs::read(path).expect("read")));
-        found.map(|path| path.file_name().expect("a name").to_string_lossy().into_owned()).collect()
-    }
-
     /// Checks that what is left is the other person's.
     async fn check(self) {
         let tried = self.failing.book().arrived.len();
@@ -80,7 +71,16 @@ impl World {
         })
         .await;
         self.program.stop().await;
+        assert_eq!(files_with(&self.home, CANARY), Vec::<String>::new(), "the queue has nothing left either");
     }
+}
+
+/// The files in which those words stand.
+fn files_with(home: &Home, words: &str) -> Vec<String> {
+    let files = std::fs::read_dir(home.path("")).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let has = |bytes: &[u8]| bytes.windows(words.len()).any(|window| window == words.as_bytes());
+    let found = files.filter(|path| path.is_file() && has(&std::fs::read(path).expect("read")));
+    found.map(|path| path.file_name().expect("a name").to_string_lossy().into_owned()).collect()
 }
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn whoever_is_forgotten_by_command_is_in_no_file_of_store_and_history_and_
     });
     assert_eq!(told, expected);
     assert!(told["attempts"].as_u64().expect("a number") >= 6, "{told}");
-    let left = world.files_with(CANARY);
+    let left = files_with(&world.home, CANARY);
     let is_queue = |name: &String| name.starts_with("queue.db");
     assert!(left.iter().all(is_queue), "{left:?}");
     let again = world.home.cli(&["forget", "--user", USER]).await.ok();

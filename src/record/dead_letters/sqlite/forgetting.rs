@@ -59,13 +59,9 @@ impl SqliteDeadLetters {
         while after < last {
             let (source, user) = (source.clone(), user.clone());
             let step = move |transaction: &Transaction<'_>| {
-                // What is deleted is overwritten with zeros (sqlite.org/pragma.html#pragma_secure_delete).
-                transaction.pragma_update(None, "secure_delete", true)?;
                 let sql = "DELETE FROM dead_letters WHERE rowid > ?1 AND rowid <= ?2 AND user_id = ?3 AND source = ?4";
                 let values = params![after, after + STEP_ROWS, user.as_str(), source.as_str()];
-                let gone = transaction.prepare_cached(sql)?.execute(values);
-                transaction.pragma_update(None, "secure_delete", false)?;
-                gone
+                transaction.prepare_cached(sql)?.execute(values)
             };
             removed += self.write(step).await? as u64;
             after += STEP_ROWS;

@@ -11,7 +11,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use super::schema::open_to_write;
 use crate::model::{Source, UserId};
 use crate::record::history::Erased;
-use crate::sqlite::SqliteError;
+use crate::sqlite::{self, SqliteError};
 
 /// Rows that are looked at in one transaction.
 const STEP_ROWS: i64 = 5_000;
@@ -27,8 +27,7 @@ pub(super) fn forget(path: &Path, source: &Source, user: &UserId) -> Result<Eras
     let mut connection = open_to_write(path)?;
     let mut run = || -> rusqlite::Result<Erased> {
         connection.busy_timeout(BUSY_MAX)?;
-        // What is deleted is overwritten with zeros (sqlite.org/pragma.html#pragma_secure_delete).
-        connection.pragma_update(None, "secure_delete", true)?;
+        sqlite::overwrite_what_is_deleted(&connection)?;
         let mut erased = Erased::default();
         for table in ["deliveries", "bodies"] {
             // Of two rows one after the other the numbers may be far apart.
