@@ -92,7 +92,7 @@ fn of_schema(url: &PostgresUrl, seen: &PostgresLook) -> Option<Finding> {
     let older = seen.parts.iter().any(|(part, steps)| known(part).is_some_and(|known| *steps < known));
     older.then(|| {
         Finding::ok(ABOUT, "its tables are of an older hikyaku")
-            .hint("the next start of `serve` brings them up to date, after which an older one refuses them: docs/upgrading.md")
+            .hint("the next start of `serve` brings them up to date (of one that runs, the log says why it did not), after which an older one refuses them: docs/upgrading.md")
     })
 }
 

@@ -182,7 +182,7 @@ fn of_schema(place: &Place, path: &Path, is_there: bool) -> Option<Finding> {
     let is_older = parts.iter().any(|(part, steps)| known(part).is_some_and(|known| *steps < known));
     is_older.then(|| {
         Finding::ok(place.about, format!("{} is of an older hikyaku", path.display())).hint(
-            "the next start of `serve` brings it up to date, after which an older one refuses it: docs/upgrading.md",
+            "the next start of `serve` brings it up to date (of one that runs, the log says why it did not), after which an older one refuses it: docs/upgrading.md",
         )
     })
 }
