@@ -7,11 +7,11 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use url::Url;
 
-use super::count::{Count, Counted};
 use super::host::Host;
+use super::sharing::{Share, Sharing};
 use super::{EndpointPolicy, LeftAlone, NoSlot};
 use crate::decide::{
-    Breaker, BreakerState, Change, Comeback, Ending, Leave, PARK_WAIT_MAX, Pace, Shut, Slots, Turns, Why, apart,
+    Breaker, BreakerState, Change, Comeback, Ending, Leave, PARK_WAIT_MAX, Pace, Shut, Slots, Turns, Why,
 };
 use crate::model::{ParkReason, Timestamp, Webhook, WebhookId};
 
@@ -47,9 +47,9 @@ pub(super) struct State {
     booked: Instant,
     /// When those come back that were put off because it is left alone, or answers none of its requests.
     comebacks: Turns,
-    /// All webhooks of this worker that share the turns to come back,
-    put_off_all: Count,
-    /// and that this is one of them.
+    /// Who shares the turns to come back,
+    sharing: Sharing,
+    /// and that this does.
     put_off: Option<PutOff>,
     pub(super) attempts: u64,
     pub(super) failures: u64,
@@ -61,7 +61,7 @@ pub(super) struct State {
 struct PutOff {
     /// When the last of them has come back, even by a queue that takes twice as long.
     until: Duration,
-    _one: Counted,
+    _share: Share,
 }
 
 /// What keeps deliveries to a webhook from being tried.
@@ -71,7 +71,7 @@ pub(super) enum ShutBy {
 }
 
 impl Endpoint {
-    pub(super) fn new(webhook: &Webhook, host: Arc<Host>, policy: &EndpointPolicy, put_off_all: &Count) -> Self {
+    pub(super) fn new(webhook: &Webhook, host: Arc<Host>, policy: &EndpointPolicy, sharing: &Sharing) -> Self {
         let slots_max = policy.slots_max.min(policy.per_host).min(policy.concurrency);
         let state = State {
             slots: Slots::first(u32::try_from(slots_max).unwrap_or(u32::MAX)),
@@ -82,7 +82,7 @@ impl Endpoint {
             progress: Instant::now(),
             booked: Instant::now(),
             comebacks: Turns::default(),
-            put_off_all: put_off_all.clone(),
+            sharing: sharing.clone(),
             put_off: None,
             attempts: 0,
             failures: 0,
@@ -209,8 +209,13 @@ impl State {
 
     /// How long until its turn among those of all webhooks that share the turns, after `soonest`.
     fn shared_turn(&mut self, soonest: Duration, now: Duration) -> Duration {
-        let put_off = self.put_off.get_or_insert_with(|| PutOff { until: now, _one: self.put_off_all.one_more() });
-        let turn = self.comebacks.book(apart(self.put_off_all.get()), soonest, now);
+        let mut later = Duration::ZERO;
+        let put_off = self.put_off.get_or_insert_with(|| {
+            let share;
+            (share, later) = self.sharing.begin(now);
+            PutOff { until: now, _share: share }
+        });
+        let turn = self.comebacks.book(self.sharing.apart(), soonest.saturating_add(later), now);
         put_off.until = put_off.until.max(now + 2 * turn + LATE_MAX);
         turn
     }

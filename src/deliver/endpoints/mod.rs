@@ -9,9 +9,9 @@
 //! What is learned is this worker's alone, and in memory. A webhook that is changed begins afresh.
 
 mod acquire;
-mod count;
 mod endpoint;
 mod host;
+mod sharing;
 mod sight;
 mod turn;
 
@@ -20,9 +20,9 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use self::count::Count;
 use self::endpoint::{Endpoint, ShutBy};
 use self::host::{Host, Pool};
+use self::sharing::Sharing;
 use crate::clock::SharedClock;
 use crate::decide::Comeback;
 use crate::model::{ParkReason, Webhook, WebhookId};
@@ -68,8 +68,8 @@ pub struct Endpoints {
     worker: Mutex<Pool>,
     /// Webhooks that have waiters.
     crowded: AtomicUsize,
-    /// Webhooks for which deliveries wait that were put off until a turn.
-    put_off: Count,
+    /// Webhooks for which deliveries wait that were put off until a turn share the turns.
+    sharing: Sharing,
 }
 
 #[derive(Debug, Default)]
@@ -124,7 +124,7 @@ impl Endpoints {
             known: Mutex::default(),
             worker,
             crowded: AtomicUsize::new(0),
-            put_off: Count::default(),
+            sharing: Sharing::default(),
         }
     }
 
@@ -168,7 +168,7 @@ impl Endpoints {
         }
         known.forget_the_idle();
         let host = known.host(webhook, &self.policy);
-        let endpoint = Arc::new(Endpoint::new(webhook, host, &self.policy, &self.put_off));
+        let endpoint = Arc::new(Endpoint::new(webhook, host, &self.policy, &self.sharing));
         known.webhooks.insert(webhook.id.clone(), Arc::clone(&endpoint));
         endpoint
     }

@@ -102,12 +102,20 @@ fn file_limits(id: u32) -> (u64, u64) {
     (numbers.next().expect("soft"), numbers.next().expect("hard"))
 }
 
+/// For how many files the system has made the process's table.
+fn file_table(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("status");
+    let size = status.lines().find_map(|line| line.strip_prefix("FDSize:")).expect("a size");
+    size.trim().parse().expect("a number")
+}
+
 #[tokio::test]
 async fn the_limit_of_file_descriptors_is_raised_as_far_as_it_must_and_may_be() {
     let home = Home::new("delivery.concurrency = 100\n");
     let program = home.serve_after("ulimit -S -n 64").await;
     let (soft, hard) = file_limits(program.id());
     assert_eq!(soft, hard.min(1300), "100 for receivers and 1200 for all else");
+    assert!(file_table(program.id()) >= soft, "no delivery waits for the table of files to grow");
     program.stop().await;
 
     let mut program = home.serve_after("ulimit -n 200").await;

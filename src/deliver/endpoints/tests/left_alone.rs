@@ -223,3 +223,22 @@ async fn what_finds_no_slot_at_webhooks_that_are_silent_shares_the_turns_until_t
     let before = apart();
     assert_eq!(apart().saturating_sub(before), Duration::from_millis(40), "one of them is silent no more");
 }
+
+#[tokio::test(start_paused = true)]
+async fn webhooks_that_are_left_alone_at_once_come_back_one_behind_the_other() {
+    let World { endpoints, clock } = world(policy());
+    clock.advance(SECOND);
+    let webhooks: Vec<Webhook> = (0..50).map(|number| webhook(&format!("w{number}"))).collect();
+    for webhook in &webhooks {
+        shut(&endpoints, webhook).await;
+    }
+    for webhook in &webhooks {
+        turn(&endpoints, webhook);
+    }
+    let mut turns: Vec<u128> = webhooks.iter().map(|webhook| turn(&endpoints, webhook).as_millis() % 1000).collect();
+    turns.sort_unstable();
+    for part in 0..8 {
+        let of_part = turns.iter().filter(|turn| (part * 125..(part + 1) * 125).contains(*turn)).count();
+        assert!((5..=8).contains(&of_part), "{of_part} of 50 in one eighth of a second: {turns:?}");
+    }
+}
