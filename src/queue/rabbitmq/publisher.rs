@@ -39,7 +39,7 @@ const CONFIRM_WAIT_MAX: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How far apart those are published that are published together.
-const TOGETHER: Duration = Duration::from_millis(20);
+const TOGETHER: Duration = Duration::from_millis(5);
 
 /// How long someone waits for the answer when RabbitMQ begins to take nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -389,11 +389,11 @@ mod tests {
         let began = Instant::now();
         let at = |micros| next_turn(began, began + Duration::from_micros(micros)).duration_since(began);
         let millis = Duration::from_millis;
-        assert_eq!([0, 1, 19_999].map(at), [millis(20); 3]);
-        assert_eq!([20_000, 33_333].map(at), [millis(40); 2], "what just missed one waits for the next");
+        assert_eq!([0, 1, 4_999].map(at), [millis(5); 3]);
+        assert_eq!([5_000, 8_333].map(at), [millis(10); 2], "what just missed one waits for the next");
         assert_eq!(
             at(u64::from(u32::MAX) * 1_000_000),
-            Duration::from_secs(u64::from(u32::MAX)) + millis(20),
+            Duration::from_secs(u64::from(u32::MAX)) + millis(5),
             "for ever"
         );
     }
