@@ -67,8 +67,9 @@ pub async fn forget(places: ForgetPlaces<'_>, source: &Source, user: &UserId) ->
     tokio::time::sleep(KNOWN_WITHIN).await;
     // Made meanwhile with a token that was remembered still.
     delete_webhooks(places, source, user, &mut report).await?;
-    report.history = places.history.forget(source, user).await?;
     report.dead_letters = places.letters.forget(source, user).await?;
+    // Last: it may be the one thing that is damaged, and need not keep the others.
+    report.history = places.history.forget(source, user).await?;
     Ok(report)
 }
 

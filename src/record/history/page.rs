@@ -58,8 +58,8 @@ impl FromStr for HistoryCursor {
         let (accepted_at, number) = text.split_once('.').ok_or(HistoryCursorError)?;
         let read = |text: &str| text.parse().map_err(|_| HistoryCursorError);
         let cursor = Self { accepted_at: read(accepted_at)?, number: read(number)? };
-        // `+5` and `05` are numbers too, and none that we wrote.
-        if cursor.to_string() == text { Ok(cursor) } else { Err(HistoryCursorError) }
+        // `+5`, `05` and `-5` are numbers too, and none that we wrote.
+        if cursor.to_string() == text && !text.contains('-') { Ok(cursor) } else { Err(HistoryCursorError) }
     }
 }
 
@@ -71,7 +71,9 @@ mod tests {
     fn a_place_is_read_back_and_anything_else_refused() {
         let cursor = HistoryCursor { accepted_at: 1_774_960_496_789, number: 42 };
         assert_eq!(cursor.to_string().parse(), Ok(cursor));
-        for text in ["", "5", ".", "5.", ".5", "a.b", "+5.1", "05.1", "5.1.2", "5.1 ", "99999999999999999999.1"] {
+        for text in
+            ["", "5", ".", "5.", ".5", "a.b", "+5.1", "05.1", "5.1.2", "5.1 ", "-5.1", "5.-1", "99999999999999999999.1"]
+        {
             assert_eq!(text.parse::<HistoryCursor>(), Err(HistoryCursorError), "{text}");
         }
     }

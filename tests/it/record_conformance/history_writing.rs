@@ -192,6 +192,20 @@ pub(super) async fn what_has_not_changed_for_longer_than_it_is_kept_goes_with_it
     assert_eq!(world.metric("hikyaku_history_attempts"), 3);
 }
 
+pub(super) async fn what_comes_late_of_old_events_goes_before_what_changed_last<B: Backend>() {
+    let world = World::<B>::keeping(HistoryPolicy { count_max: 5, ..policy() }).await;
+    let later = START.plus(Duration::from_secs(10));
+    (300..310).for_each(|number| world.history().note(delivered(number, later)));
+    world.written().await;
+    assert_eq!(world.count("deliveries").await, 5);
+    let left = world.list(HistoryFilter::default()).await;
+
+    (0..20).for_each(|number| world.history().note(delivered(number, START.plus(Duration::from_secs(1)))));
+    world.written().await;
+
+    assert_eq!(world.list(HistoryFilter::default()).await, left);
+}
+
 pub(super) async fn while_it_is_written_it_stays_within_its_count<B: Backend>() {
     let world = World::<B>::keeping(HistoryPolicy { count_max: 1000, ..policy() }).await;
     for number in 0..10_000_u32 {

@@ -76,6 +76,7 @@ macro_rules! every_backend {
                 what_is_not_to_be_kept_of_answers_is_not,
                 what_has_not_changed_for_longer_than_it_is_kept_goes_with_its_attempts,
                 while_it_is_written_it_stays_within_its_count,
+                what_comes_late_of_old_events_goes_before_what_changed_last,
                 while_another_holds_it_nothing_waits_and_it_is_written_afterwards,
                 what_memory_has_no_room_for_is_missing_and_counted_and_what_comes_later_is_kept,
                 what_is_noted_before_the_end_is_written_at_the_end,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::{BEGIN, Pruned, Rows, bodies, marks, natural, packs};
 use crate::model::Timestamp;
 use crate::postgres::{PostgresError, Row, Session, ToSql};
+use crate::record::history::Entry;
 use crate::record::history::sink::STEP_ROWS;
 
 /// The advisory lock of whoever prunes: "hikp" in ASCII, and the schema's hash.
@@ -66,6 +67,15 @@ pub(super) struct Progress {
     webhook_marks: marks::Swept,
     type_marks: marks::Swept,
     packs: i64,
+}
+
+impl Progress {
+    /// Those were written, some of them perhaps before the front.
+    pub(super) fn wrote(&mut self, entries: &[Entry]) {
+        let Some((front, _)) = &mut self.front else { return };
+        let first = entries.iter().map(|entry| entry.accepted_at.as_millis()).min();
+        *front = (*front).min(first.unwrap_or(*front));
+    }
 }
 
 /// Removes of the deliveries that changed longest ago at most [`STEP_ROWS`]: those that changed before `oldest`, and those that
