@@ -118,7 +118,7 @@ impl SqliteError {
     /// Says what `error`, met at the file `path`, means.
     #[expect(clippy::needless_pass_by_value, reason = "it is the argument of map_err, and consumed in meaning")]
     pub fn new(path: &Path, error: rusqlite::Error) -> Self {
-        let (path, why) = (path.to_owned(), error.to_string());
+        let (path, why) = (path.to_owned(), words(&error));
         match error.sqlite_error_code() {
             Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => Self::CannotOpen { path, why },
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged { path, why },
@@ -128,5 +128,13 @@ impl SqliteError {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked { path, why },
             _ => Self::Other { path, why },
         }
+    }
+}
+
+/// SQLite's words, without the statement, which may be a schema.
+fn words(error: &rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
+        other => other.to_string(),
     }
 }

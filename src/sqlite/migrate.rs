@@ -96,7 +96,7 @@ mod tests {
         let steps = ["CREATE TABLE a (x)", "ALTER TABLE a ADD COLUMN y", "ALTER TABLE a ADD COLUMN x"];
         let error = migrate(&mut connection, Path::new("memory"), "one", &steps).expect_err("a column is there");
         assert!(matches!(error, SqliteError::NotMigrated { found: 1, known: 3, .. }), "{error}");
-        assert!(error.to_string().contains("duplicate column name: x"), "{error}");
+        assert!(error.to_string().contains("failed: duplicate column name: x. It is as it was"), "{error}");
         assert_eq!(version_of(&connection, "one"), Ok(1));
         connection.execute("INSERT INTO a VALUES (1)", []).expect("one column, as before");
     }

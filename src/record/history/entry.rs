@@ -6,6 +6,9 @@ use super::names::Names;
 use crate::decide::{Step, Verdict, Wait};
 use crate::model::{Delivery, DeliveryId, DeliveryState, DropReason, Event, LastFailure, Outcome, Timestamp};
 
+/// A delivery changed late if it did more than so many milliseconds after its event was taken in. Indexes say so too.
+pub(super) const LATE_MS: i64 = 60_000;
+
 /// What a delivery has come to.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -140,6 +143,11 @@ impl Entry {
         let bytes = Box::from(event.body.bytes().as_ref());
         let body = KeptBody { server: event.server.clone(), created_at: event.created_at, bytes };
         Self { body: Some(Box::new(body)), ..self }
+    }
+
+    /// Whether it comes more than [`LATE_MS`] after its event was taken in.
+    pub(super) fn is_late(&self) -> bool {
+        self.changed_at.as_millis() > self.accepted_at.as_millis().saturating_add(LATE_MS)
     }
 
     pub(super) fn far(&self) -> Far {

@@ -70,10 +70,11 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Those were written, some of them perhaps before the front.
-    pub(super) fn wrote(&mut self, entries: &[Entry]) {
+    /// Those are written, some of them perhaps before the front.
+    pub(super) fn writes(&mut self, entries: &[Entry]) {
         let Some((front, _)) = &mut self.front else { return };
-        let first = entries.iter().map(|entry| entry.accepted_at.as_millis()).min();
+        let soon = entries.iter().filter(|entry| !entry.is_late());
+        let first = soon.map(|entry| entry.accepted_at.as_millis()).min();
         *front = (*front).min(first.unwrap_or(*front));
     }
 }

@@ -10,10 +10,8 @@ use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
 use super::{bodies, marks, packs};
 use crate::model::Timestamp;
 use crate::record::history::Entry;
+use crate::record::history::entry::LATE_MS;
 use crate::record::history::sink::{Pruned, Rows, STEP_ROWS};
-
-/// A delivery changed late if it did more than so many milliseconds after its event was taken in. The index says so too.
-const LATE_MS: i64 = 60_000;
 
 /// How long it is remembered where pruning was: other processes may write before that. Not for shorter, since rows that changed late
 /// stay where they are, and are all looked at again then.
@@ -34,7 +32,7 @@ pub(super) struct Progress {
 impl Progress {
     /// An entry was written to the row of that number.
     pub(super) fn wrote(&mut self, number: i64, entry: &Entry) {
-        if entry.changed_at.as_millis() <= entry.accepted_at.as_millis().saturating_add(LATE_MS) {
+        if !entry.is_late() {
             self.front = self.front.min(number);
         }
     }
