@@ -50,6 +50,11 @@ impl Readiness {
         telemetry.stands(is_ready, &failing);
     }
 
+    /// The history that this process writes.
+    pub fn history(&self) -> Option<&History> {
+        self.history.as_deref()
+    }
+
     /// What is wrong with the history that is written, which keeps nothing from being delivered.
     pub fn history_trouble(&self) -> Option<String> {
         self.history.as_ref()?.health()

@@ -12,7 +12,7 @@ use crate::config::{QueueUrl, Settings, StoreUrl};
 use crate::deliver::{Endpoints, Live};
 use crate::operate::Operations;
 use crate::queue::Queue;
-use crate::record::{DeadLetters, Latest, Workers};
+use crate::record::{DeadLetters, HistoryReader, Latest, Workers};
 use crate::registry::Registry;
 use crate::shown::Places;
 use crate::store::Store;
@@ -54,10 +54,10 @@ pub(super) fn router(
         letters: Arc::clone(known.letters),
         workers,
         places: places(settings),
-        readiness,
+        readiness: Arc::clone(&readiness),
         live,
         log,
-        stored_history: history_reader(settings, store),
+        stored_history: reader(settings, store, &readiness),
         operations: Operations {
             letters: Arc::clone(known.letters),
             queue: known.queue.clone(),
@@ -65,11 +65,20 @@ pub(super) fn router(
         },
         event_bytes_max: settings.ingest.event_bytes_max,
         files: Arc::new(Semaphore::new(FILES_MAX)),
-        history: settings.history.enabled.then(|| history_reader(settings, store)),
+        history: settings.history.enabled.then(|| reader(settings, store, &readiness)),
         tokens: settings.server.operators(),
         clock: Arc::clone(clock),
         telemetry: telemetry.clone(),
     })
+}
+
+/// What reads the history beside what writes it in this process, if anything does.
+fn reader(settings: &Settings, store: &Store, readiness: &Readiness) -> HistoryReader {
+    let reader = history_reader(settings, store);
+    match readiness.history() {
+        Some(history) => reader.beside(history),
+        None => reader,
+    }
 }
 
 /// Where queue and store are.

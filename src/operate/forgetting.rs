@@ -59,18 +59,35 @@ pub struct ForgetPlaces<'a> {
 /// Erases the user `user` of `source`, and tells what there was.
 ///
 /// # Errors
-/// When registry, history or store do not do it. The person is forgotten for what comes by, and doing it again does the rest.
+/// When the store does not note that the person is forgotten; or [`OperateError::ErasedInPart`]: the person is forgotten for what
+/// comes by, and doing it again does the rest.
 pub async fn forget(places: ForgetPlaces<'_>, source: &Source, user: &UserId) -> Result<ForgetReport, OperateError> {
     places.letters.note_forgotten(source, user).await?;
     let mut report = ForgetReport::default();
-    delete_webhooks(places, source, user, &mut report).await?;
+    match erase(places, source, user, &mut report).await {
+        Ok(()) => Ok(report),
+        Err(why) => Err(OperateError::ErasedInPart {
+            webhooks: report.webhooks,
+            dead_letters: report.dead_letters,
+            why: Box::new(why),
+        }),
+    }
+}
+
+async fn erase(
+    places: ForgetPlaces<'_>,
+    source: &Source,
+    user: &UserId,
+    report: &mut ForgetReport,
+) -> Result<(), OperateError> {
+    delete_webhooks(places, source, user, report).await?;
     tokio::time::sleep(KNOWN_WITHIN).await;
     // Made meanwhile with a token that was remembered still.
-    delete_webhooks(places, source, user, &mut report).await?;
+    delete_webhooks(places, source, user, report).await?;
     report.dead_letters = places.letters.forget(source, user).await?;
     // Last: it may be the one thing that is damaged, and need not keep the others.
     report.history = places.history.forget(source, user).await?;
-    Ok(report)
+    Ok(())
 }
 
 async fn delete_webhooks(

@@ -87,6 +87,20 @@ pub enum OperateError {
     /// The registry.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// A person is forgotten for what comes by, and erased of some of what there is.
+    #[error(
+        "erased so far: webhooks {webhooks}, dead letters {dead_letters}; what comes by of the person is dropped. The rest is still there: \
+         ask the same again when this is mended"
+    )]
+    ErasedInPart {
+        /// Webhooks that were deleted.
+        webhooks: u64,
+        /// Dead letters that were.
+        dead_letters: u64,
+        /// Why not the rest.
+        #[source]
+        why: Box<OperateError>,
+    },
 }
 
 impl Operations {

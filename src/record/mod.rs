@@ -81,6 +81,12 @@ pub enum RecordError {
         /// Where it would be.
         place: String,
     },
+    /// It is of an older hikyaku, and the thread of this process that writes it cannot bring it up to date.
+    #[error("the history cannot be read until it is brought up to date, which is tried again all the time: {why}")]
+    OldHistory {
+        /// Why it is not.
+        why: String,
+    },
     /// A dead letter, or what the history has of a delivery, cannot be read.
     #[error("the {what} {id} is kept, but cannot be read: {why}{way_out}", way_out = way_out(what))]
     Damaged {
@@ -112,6 +118,15 @@ impl RecordError {
         matches!(
             error,
             StoreError::Sqlite(SqliteError::Newer { .. }) | StoreError::Postgres(PostgresError::Newer { .. })
+        )
+    }
+
+    /// Whether the store is of an older version, and was not brought up to date yet.
+    fn is_older(&self) -> bool {
+        let Self::Store(error) = self else { return false };
+        matches!(
+            error,
+            StoreError::Sqlite(SqliteError::Older { .. }) | StoreError::Postgres(PostgresError::Older { .. })
         )
     }
 

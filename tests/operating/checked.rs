@@ -81,6 +81,31 @@ async fn beside_a_running_hikyaku_nothing_is_wrong_either() {
 }
 
 #[tokio::test]
+async fn what_a_running_hikyaku_has_trouble_with_is_told_and_it_says_itself_why() {
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
+    let home = Home::bare(&format!("server.listen = \"127.0.0.1:{port}\"\nserver.admin_token = \"{TOKEN}\"\n"));
+    only_owner(&home, 0o600);
+    home.serve().await.stop().await;
+    let history = rusqlite::Connection::open(home.path("history.db")).expect("opened");
+    history.execute("UPDATE hikyaku_schema SET version = 2", ()).expect("the next step finds its tables there");
+    drop(history);
+    let program = home.serve().await;
+
+    let found_here = findings(&home.cli(&["check", "--json"]).await);
+
+    let (level, words) = found(&found_here, "address", "a hikyaku listens there");
+    assert!(level == "error" && words.contains("has trouble with history"), "{words}");
+    let (status, answer) = program.operate("/v1/deliveries").await;
+    let detail = answer["detail"].as_str().unwrap_or_default();
+    assert_eq!(status, 503, "{answer}");
+    assert!(
+        detail.contains("which is tried again all the time") && detail.contains("the step there failed"),
+        "{answer}"
+    );
+    program.stop().await;
+}
+
+#[tokio::test]
 async fn settings_that_are_wrong_are_findings_each() {
     let home = Home::bare("server.lissten = \"127.0.0.1:1\"\nqueue.prefetch = 7\n");
     let ran = home.cli(&["check"]).await;

@@ -8,10 +8,12 @@ use std::path::Path;
 use rustix::process::Resource;
 use tokio::net::TcpListener;
 
-use super::running;
+use super::running::{self, Answer};
 use crate::app::serve;
 use crate::cli::Finding;
 use crate::config::Settings;
+
+const ABOUT: &str = "address";
 
 /// The settings, which are read without a problem, and their file, if there is one.
 pub(super) fn settings(settings: &Settings, file: Option<&Path>) -> Vec<Finding> {
@@ -97,19 +99,13 @@ pub(super) async fn listening(settings: &Settings, listen: Option<SocketAddr>) -
 }
 
 async fn of_address(name: &str, address: SocketAddr, health: SocketAddr) -> Finding {
-    const ABOUT: &str = "address";
     let what = format!("{name} = {address}");
     let error = match TcpListener::bind(address).await {
         Ok(_) => return Finding::ok(ABOUT, format!("{what} is free: hikyaku is not running there")),
         Err(error) => error,
     };
     match error.kind() {
-        ErrorKind::AddrInUse if is_ours(health).await => Finding::ok(ABOUT, format!("{what}: a hikyaku listens there")),
-        ErrorKind::AddrInUse => Finding::error(
-            ABOUT,
-            format!("{what} is taken, and not by a hikyaku that tells its health"),
-            format!("`ss -ltnp 'sport = :{}'` shows by whom; stop that, or set another address", address.port()),
-        ),
+        ErrorKind::AddrInUse => of_running(what, address, health).await,
         ErrorKind::PermissionDenied => Finding::error(
             ABOUT,
             format!("{what} may not be listened on: {error}"),
@@ -124,7 +120,29 @@ async fn of_address(name: &str, address: SocketAddr, health: SocketAddr) -> Find
     }
 }
 
-/// Whether it is a hikyaku that answers there.
-async fn is_ours(health: SocketAddr) -> bool {
-    running::ask(health, "/metrics").await.is_ok_and(|answer| answer.is_good() && answer.words().contains("hikyaku_"))
+/// Of whoever listens on `address`: whether it is a hikyaku, and has what it needs.
+async fn of_running(what: String, address: SocketAddr, health: SocketAddr) -> Finding {
+    let metrics = running::ask(health, "/metrics").await.ok().filter(Answer::is_good);
+    let Some(metrics) = metrics.filter(|metrics| metrics.words().contains("hikyaku_")) else {
+        return Finding::error(
+            ABOUT,
+            format!("{what} is taken, and not by a hikyaku that tells its health"),
+            format!("`ss -ltnp 'sport = :{}'` shows by whom; stop that, or set another address", address.port()),
+        );
+    };
+    let failing = failing(metrics.words());
+    if failing.is_empty() {
+        return Finding::ok(ABOUT, format!("{what}: a hikyaku listens there"));
+    }
+    Finding::error(
+        ABOUT,
+        format!("{what}: a hikyaku listens there, and has trouble with {}", failing.join(", ")),
+        "its log and `hikyaku status --url` say why; docs/RUNBOOK.md has what to do",
+    )
+}
+
+/// The parts that fail, by the metrics of a hikyaku.
+fn failing(metrics: &str) -> Vec<&str> {
+    let named = metrics.lines().filter_map(|line| line.strip_prefix("hikyaku_part_failing{part=\""));
+    named.filter_map(|rest| rest.strip_suffix("\"} 1")).collect()
 }

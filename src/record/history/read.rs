@@ -5,10 +5,12 @@
 //! tells where to go on.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::postgres::PostgresReader;
 use super::sqlite::SqliteReader;
-use super::{HistoryCursor, HistoryFilter, HistoryPage, KeptAttempt, KeptDelivery};
+use super::waiting::Waiting;
+use super::{History, HistoryCursor, HistoryFilter, HistoryPage, KeptAttempt, KeptDelivery};
 use crate::model::{DeliveryId, Event, Source, UserId};
 use crate::postgres::Postgres;
 use crate::record::RecordError;
@@ -54,17 +56,33 @@ enum Backend {
 #[derive(Debug)]
 pub struct HistoryReader {
     store: Backend,
+    /// What waits to be written by this process.
+    waiting: Option<Arc<Waiting>>,
 }
 
 impl HistoryReader {
     /// A reader of the file at `path`, which it opens when it is asked for something.
     pub fn of(path: &Path) -> Self {
-        Self { store: Backend::Sqlite(SqliteReader::of(path)) }
+        Self { store: Backend::Sqlite(SqliteReader::of(path)), waiting: None }
     }
 
     /// A reader of what is in PostgreSQL.
     pub fn of_postgres(postgres: &Postgres) -> Self {
-        Self { store: Backend::Postgres(PostgresReader::of(postgres)) }
+        Self { store: Backend::Postgres(PostgresReader::of(postgres)), waiting: None }
+    }
+
+    /// The same in the process that writes the history as `writer`, and knows why it is not brought up to date, if it is not.
+    #[must_use]
+    pub fn beside(self, writer: &History) -> Self {
+        Self { waiting: Some(Arc::clone(&writer.waiting)), ..self }
+    }
+
+    /// What was answered; of tables of an older hikyaku, why they are, if that is known.
+    fn told<T>(&self, answer: Result<T, RecordError>) -> Result<T, RecordError> {
+        answer.map_err(|error| match self.waiting.as_ref().and_then(|waiting| waiting.trouble().0) {
+            Some(why) if error.is_older() => RecordError::OldHistory { why },
+            _ => error,
+        })
     }
 
     /// Whether it can be read; also when nobody has written one.
@@ -72,7 +90,7 @@ impl HistoryReader {
     /// # Errors
     /// Why it cannot.
     pub async fn check(&self) -> Result<(), RecordError> {
-        match ask!(self.store => check()) {
+        match self.told(ask!(self.store => check())) {
             Ok(()) | Err(RecordError::NoHistory { .. }) => Ok(()),
             Err(error) => Err(error),
         }
@@ -89,7 +107,7 @@ impl HistoryReader {
         limit: u32,
         after: Option<HistoryCursor>,
     ) -> Result<HistoryPage<(KeptDelivery, Option<KeptAttempt>)>, RecordError> {
-        ask!(self.store => list(filter.clone(), limit.clamp(1, HISTORY_PAGE_MAX), after))
+        self.told(ask!(self.store => list(filter.clone(), limit.clamp(1, HISTORY_PAGE_MAX), after)))
     }
 
     /// As [`Self::list`], each delivery with its event, if the body is kept; a page also ends once its bodies exceed 16 MiB.
@@ -102,7 +120,7 @@ impl HistoryReader {
         limit: u32,
         after: Option<HistoryCursor>,
     ) -> Result<HistoryPage<WithEvent>, RecordError> {
-        ask!(self.store => read(filter.clone(), limit.clamp(1, HISTORY_PAGE_MAX), after))
+        self.told(ask!(self.store => read(filter.clone(), limit.clamp(1, HISTORY_PAGE_MAX), after)))
     }
 
     /// Removes what there is of a person, in steps, and tells how much; the one thing that is changed here.
@@ -110,7 +128,7 @@ impl HistoryReader {
     /// # Errors
     /// What the store says; a part may be removed.
     pub async fn forget(&self, source: &Source, user: &UserId) -> Result<Erased, RecordError> {
-        ask!(self.store => forget(source, user))
+        self.told(ask!(self.store => forget(source, user)))
     }
 
     /// The delivery `id` with its event, if the body is kept.
@@ -118,7 +136,7 @@ impl HistoryReader {
     /// # Errors
     /// As [`Self::show`].
     pub async fn with_event(&self, id: &DeliveryId) -> Result<Option<WithEvent>, RecordError> {
-        let found = ask!(self.store => with_event(id))?.transpose();
+        let found = self.told(ask!(self.store => with_event(id)))?.transpose();
         found.map_err(|why| RecordError::Damaged { what: "delivery", id: id.clone(), why })
     }
 
@@ -127,7 +145,7 @@ impl HistoryReader {
     /// # Errors
     /// [`RecordError::NoHistory`] when nobody has written one, [`RecordError::Damaged`], or what the store says.
     pub async fn show(&self, id: &DeliveryId) -> Result<Option<(KeptDelivery, Vec<KeptAttempt>)>, RecordError> {
-        let found = ask!(self.store => show(id))?.transpose();
+        let found = self.told(ask!(self.store => show(id)))?.transpose();
         found.map_err(|why| RecordError::Damaged { what: "delivery", id: id.clone(), why })
     }
 }

@@ -130,3 +130,24 @@ async fn while_the_queue_is_away_a_person_is_forgotten_in_all_that_is_kept_and_t
     assert!(told.contains("the queue cannot be reached now") && told.contains("dropped as it comes by"), "{told}");
     assert_eq!(home.cli(&["webhooks", "list", "--json"]).await.ok().trim(), "[]");
 }
+
+#[tokio::test]
+async fn while_the_history_cannot_be_read_the_rest_is_erased_and_what_is_left_is_told() {
+    let home = Home::new("");
+    home.serve().await.stop().await;
+    home.cli(&["webhooks", "create", "--url", "https://bot.example/", "--on", "note", "--user", USER]).await.ok();
+    let history = rusqlite::Connection::open(home.path("history.db")).expect("opened");
+    let version: u32 =
+        history.query_row("SELECT version FROM hikyaku_schema", (), |row| row.get(0)).expect("a version");
+    history.execute("UPDATE hikyaku_schema SET version = version - 1", ()).expect("changed");
+
+    let told = home.cli(&["forget", "--user", USER]).await;
+    told.failed(
+        1,
+        &["erased so far: webhooks 1, dead letters 0", "ask the same again", "cannot be brought up to date"],
+    );
+
+    history.execute("UPDATE hikyaku_schema SET version = ?1", (version,)).expect("changed");
+    let told = home.cli(&["forget", "--user", USER]).await.ok();
+    assert!(told.contains("  0 webhooks\n"), "{told}");
+}

@@ -243,7 +243,7 @@ const MILLION_IN_POSTGRESQL: &str = "
 
 impl Backend for PostgreSql {
     const NAME: &str = "PostgreSQL";
-    const HISTORY_VERSION: u32 = 3;
+    const HISTORY_VERSION: u32 = 4;
 
     async fn new() -> Self {
         Self { url: tokio::task::spawn_blocking(postgres::database).await.expect("a database") }

@@ -217,6 +217,10 @@ pub(super) async fn one_that_cannot_be_brought_up_to_date_holds_up_nobody_and_is
         assert!(words.contains("of an older hikyaku") && words.contains("schema 2"), "{words}");
     }
 
+    let beside = world.store.history_reader().beside(world.history());
+    let words = chain(&beside.list(&HistoryFilter::default(), 1, None).await.expect_err("older"));
+    assert!(words.contains("tried again all the time") && words.contains(&known), "{words}");
+
     let sql = format!("UPDATE hikyaku_schema SET version = {} WHERE part = 'history'", B::HISTORY_VERSION);
     world.store.execute(Part::History, &sql).await;
     world.history().note(delivered(1, START));

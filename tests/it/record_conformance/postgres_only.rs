@@ -6,11 +6,13 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use hikyaku::clock::ManualClock;
 use hikyaku::model::{ReceiptKey, Timestamp};
-use hikyaku::record::{CLAIM_LEASE, Claim, DeadLetter, Filter, Receipts, RecordError, Retention};
+use hikyaku::record::{
+    CLAIM_LEASE, Claim, DeadLetter, Filter, HistoryFilter, HistoryPolicy, Receipts, RecordError, Retention,
+};
 
 use super::backend::{Backend, Part, PostgreSql};
 use super::dead_letters::letter;
-use super::history_samples::{START, World, delivered, until_written};
+use super::history_samples::{START, World, delivered, policy, until_written};
 use super::receipts::key;
 use crate::support::patience::soon;
 
@@ -92,7 +94,7 @@ async fn of_two_machines_that_claim_the_same_at_once_one_gets_each() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn workers_that_write_the_same_deliveries_at_once_count_each_once() {
     let one = World::<PostgreSql>::new().await;
-    let other = one.store.history(super::history_samples::policy(), one.clock.clone(), one.telemetry.clone()).await;
+    let other = one.store.history(policy(), one.clock.clone(), one.telemetry.clone()).await;
     let other = other.expect("opens");
     for round in 0..10 {
         (0..500).for_each(|number| one.history().note(delivered(round * 500 + number, START)));
@@ -102,6 +104,26 @@ async fn workers_that_write_the_same_deliveries_at_once_count_each_once() {
     assert_eq!((one.count("deliveries").await, one.count("attempts").await), (5000, 5000));
     let counted = "SELECT deliveries * 10000 + attempts FROM history_rows";
     assert_eq!(one.store.number(Part::History, counted).await, 5000 * 10_000 + 5000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_worker_writes_late_of_old_events_goes_before_what_changed_last() {
+    let keep = HistoryPolicy { count_max: 5, ..policy() };
+    let one = World::<PostgreSql>::keeping(keep.clone()).await;
+    let later = START.plus(Duration::from_secs(10));
+    (300..310).for_each(|number| one.history().note(delivered(number, later)));
+    one.written().await;
+    let left = one.list(HistoryFilter::default()).await;
+    let more = HistoryPolicy { count_max: 1_000_000, ..policy() };
+    let other = one.store.history(more, one.clock.clone(), one.telemetry.clone()).await.expect("opens");
+
+    (0..20).for_each(|number| other.note(delivered(number, START.plus(Duration::from_secs(1)))));
+    until_written(&other).await;
+    // This one prunes when it writes.
+    one.history().note(delivered(310, START));
+    one.written().await;
+
+    assert_eq!(one.list(HistoryFilter::default()).await, left);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -73,7 +73,6 @@ impl Sink for PostgresSink {
     }
 
     fn write(&mut self, entries: &[Entry], worker: &str) -> Result<Rows, RecordError> {
-        self.progress.writes(entries);
         Ok(self.runtime.block_on(async { write::write(&mut self.tables.session().await?, entries, worker).await })?)
     }
 

@@ -5,13 +5,22 @@ use std::time::{Duration, Instant};
 
 use super::{BEGIN, Pruned, Rows, bodies, marks, natural, packs};
 use crate::model::Timestamp;
-use crate::postgres::{PostgresError, Row, Session, ToSql};
+use crate::postgres::{PostgresError, Row, Session, Statements, ToSql};
 use crate::record::history::Entry;
 use crate::record::history::sink::STEP_ROWS;
 
+/// The step of the schema: how far pruning has come, for all workers.
+pub(super) const STEP: &str = "
+    ALTER TABLE history_rows
+        ADD COLUMN pruned_to BIGINT NOT NULL DEFAULT -9223372036854775808, -- before this moment were only rows that changed late
+        ADD COLUMN written_from BIGINT NOT NULL DEFAULT 9223372036854775807; -- the first moment of what else was written since
+";
+
 /// The advisory lock of whoever prunes: "hikp" in ASCII, and the schema's hash.
 const TURN: &str =
-    "SELECT pg_try_advisory_xact_lock(1751739248, hashtext(current_schema())), deliveries, attempts FROM history_rows";
+    "SELECT pg_try_advisory_xact_lock(1751739248, hashtext(current_schema())), deliveries, attempts, pruned_to,
+        written_from
+    FROM history_rows";
 
 /// $1: what changed before this goes; $2 and $3: so many deliveries, or attempts, are too many; $4: rows looked at; $5: before this
 /// moment are only rows that changed late. Tells how many deliveries and attempts went, that moment as it is now, and the events
@@ -51,32 +60,56 @@ const PRUNE: &str = "
         (SELECT array_agg(event_id) FROM gone), (SELECT array_agg(accepted_at) FROM gone)
 ";
 
+/// $4: so far pruning has come. What was being written meanwhile, and was passed over, is waited for here, and has its moment noted.
 const COUNT: &str =
     "UPDATE history_rows SET deliveries = greatest(deliveries - $1, 0), attempts = greatest(attempts - $2, 0),
-        body_bytes = greatest(body_bytes - $3, 0)
+        body_bytes = greatest(body_bytes - $3, 0), pruned_to = least($4, written_from), written_from = 9223372036854775807
     RETURNING deliveries, attempts";
 
-/// How long it is remembered where pruning was: others may write before that.
-const REMEMBERED: Duration = Duration::from_secs(60);
+/// When pruning looks again from the beginning: a worker of before, that notes no moment of what it writes, may have been beside us.
+const LOOKED_AGAIN: Duration = Duration::from_secs(3600);
 
-/// How far pruning has come.
+/// Whether this is the one that prunes now, and what there is.
+#[derive(Debug)]
+struct Turn {
+    is_ours: bool,
+    deliveries: i64,
+    attempts: i64,
+    pruned_to: i64,
+    written_from: i64,
+}
+
+impl Turn {
+    fn read(row: &Row) -> Self {
+        let (is_ours, deliveries, attempts) = (row.get(0), row.get(1), row.get(2));
+        Self { is_ours, deliveries, attempts, pruned_to: row.get(3), written_from: row.get(4) }
+    }
+
+    fn rows(&self) -> Rows {
+        Rows { deliveries: natural(self.deliveries), attempts: natural(self.attempts) }
+    }
+}
+
+/// How far sweeping has come, and since when pruning goes on from where it was.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    /// Before this moment are only rows that changed late, as far as is known, and since when it is.
-    front: Option<(i64, Instant)>,
+    began: Option<Instant>,
     webhook_marks: marks::Swept,
     type_marks: marks::Swept,
     packs: i64,
 }
 
 impl Progress {
-    /// Those are written, some of them perhaps before the front.
-    pub(super) fn writes(&mut self, entries: &[Entry]) {
-        let Some((front, _)) = &mut self.front else { return };
-        let soon = entries.iter().filter(|entry| !entry.is_late());
-        let first = soon.map(|entry| entry.accepted_at.as_millis()).min();
-        *front = (*front).min(first.unwrap_or(*front));
+    /// Where to begin, if pruning has come so far; and as of when.
+    fn begin(&self, pruned_to: i64) -> (i64, Instant) {
+        let began = self.began.filter(|began| began.elapsed() < LOOKED_AGAIN);
+        began.map_or_else(|| (i64::MIN, Instant::now()), |began| (pruned_to, began))
     }
+}
+
+/// The first moment of those of `entries` that pruning finds by their moment.
+pub(super) fn written_from(entries: &[Entry]) -> Option<i64> {
+    entries.iter().filter(|entry| !entry.is_late()).map(|entry| entry.accepted_at.as_millis()).min()
 }
 
 /// Removes of the deliveries that changed longest ago at most [`STEP_ROWS`]: those that changed before `oldest`, and those that
@@ -92,35 +125,40 @@ pub(super) async fn prune_step(
     transaction.batch(BEGIN).await?;
     // What a crash of the server brings back is removed again, so nobody waits for its disk.
     transaction.batch("SET LOCAL synchronous_commit = off").await?;
-    let row = transaction.query_opt(TURN, &[]).await?;
-    let (is_our_turn, deliveries, attempts) = row.map_or((false, 0, 0), |row| (row.get(0), row.get(1), row.get(2)));
-    let mut pruned =
-        Pruned { deliveries: 0, rows: Rows { deliveries: natural(deliveries), attempts: natural(attempts) } };
-    if is_our_turn {
-        let count_max = i64::try_from(count_max).unwrap_or(i64::MAX);
-        let rows_max = i64::try_from(STEP_ROWS).unwrap_or(i64::MAX);
-        let excess = |count: i64| (count - count_max).max(0);
-        let (too_many, too_many_attempts) = (excess(deliveries), excess(attempts));
-        let (front, since) =
-            progress.front.filter(|(_, since)| since.elapsed() < REMEMBERED).unwrap_or((i64::MIN, Instant::now()));
-        let params: [&(dyn ToSql + Sync); 5] = [&oldest.as_millis(), &too_many, &too_many_attempts, &rows_max, &front];
-        let row = transaction.query_opt(PRUNE, &params).await?;
-        let (gone, gone_attempts, front): (i64, i64, i64) =
-            row.as_ref().map_or((0, 0, front), |row| (row.get(0), row.get(1), row.get(2)));
-        pruned.deliveries = natural(gone);
-        if let Some(row) = row.filter(|_| gone > 0) {
-            let body_bytes = bodies::leave(&mut transaction, row.get(3), row.get(4)).await?;
-            let before = Timestamp::from_millis(front);
-            marks::lock(&mut transaction).await?;
-            marks::sweep(&mut transaction, marks::OF_WEBHOOKS, before, &mut progress.webhook_marks).await?;
-            marks::sweep(&mut transaction, marks::OF_TYPES, before, &mut progress.type_marks).await?;
-            packs::sweep(&mut transaction, &mut progress.packs).await?;
-            let row = transaction.query_opt(COUNT, &[&gone, &gone_attempts, &body_bytes]).await?;
-            let rows = |row: Row| Rows { deliveries: natural(row.get(0)), attempts: natural(row.get(1)) };
-            pruned.rows = row.map_or(pruned.rows, rows);
-        }
-        progress.front = Some((front, since));
-    }
+    let turn = transaction.query_opt(TURN, &[]).await?.map(|row| Turn::read(&row));
+    let pruned = match turn {
+        Some(turn) if turn.is_ours => prune(&mut transaction, progress, &turn, (oldest, count_max)).await?,
+        turn => Pruned { deliveries: 0, rows: turn.map_or(Rows::default(), |turn| turn.rows()) },
+    };
     transaction.commit().await?;
     Ok(pruned)
+}
+
+async fn prune(
+    statements: &mut Statements,
+    progress: &mut Progress,
+    turn: &Turn,
+    (oldest, count_max): (Timestamp, u64),
+) -> Result<Pruned, PostgresError> {
+    let count_max = i64::try_from(count_max).unwrap_or(i64::MAX);
+    let rows_max = i64::try_from(STEP_ROWS).unwrap_or(i64::MAX);
+    let excess = |count: i64| (count - count_max).max(0);
+    let (too_many, too_many_attempts) = (excess(turn.deliveries), excess(turn.attempts));
+    let (from, began) = progress.begin(turn.pruned_to.min(turn.written_from));
+    let params: [&(dyn ToSql + Sync); 5] = [&oldest.as_millis(), &too_many, &too_many_attempts, &rows_max, &from];
+    let row = statements.query_opt(PRUNE, &params).await?;
+    progress.began = Some(began);
+    let Some(row) = row.filter(|row| row.get::<_, i64>(0) > 0) else {
+        return Ok(Pruned { deliveries: 0, rows: turn.rows() });
+    };
+    let (gone, gone_attempts, front): (i64, i64, i64) = (row.get(0), row.get(1), row.get(2));
+    let body_bytes = bodies::leave(statements, row.get(3), row.get(4)).await?;
+    let before = Timestamp::from_millis(front);
+    marks::lock(statements).await?;
+    marks::sweep(statements, marks::OF_WEBHOOKS, before, &mut progress.webhook_marks).await?;
+    marks::sweep(statements, marks::OF_TYPES, before, &mut progress.type_marks).await?;
+    packs::sweep(statements, &mut progress.packs).await?;
+    let row = statements.query_opt(COUNT, &[&gone, &gone_attempts, &body_bytes, &front]).await?;
+    let rows = row.map_or(turn.rows(), |row| Rows { deliveries: natural(row.get(0)), attempts: natural(row.get(1)) });
+    Ok(Pruned { deliveries: natural(gone), rows })
 }

@@ -5,12 +5,12 @@
 //!   look for a place that is free;
 //! - a mark that is found missing is added by whoever adds a row, and is removed only while nobody adds any ([`super::marks`]).
 
-use super::bodies;
+use super::{bodies, retention};
 
 /// The name of the part.
 pub(super) const PART: &str = "history";
 
-pub(in crate::record::history) const STEPS: &[&str] = &[FIRST_STEP, bodies::STEP, SPARSE_STEP];
+pub(in crate::record::history) const STEPS: &[&str] = &[FIRST_STEP, bodies::STEP, SPARSE_STEP, retention::STEP];
 
 const FIRST_STEP: &str = r#"
     CREATE TABLE deliveries (

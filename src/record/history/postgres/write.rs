@@ -6,7 +6,7 @@
 use super::adding::add;
 use super::merged::{Kept, Merged, Which, merged};
 use super::place::{Key, columns};
-use super::{BEGIN, Rows, bodies, marks, natural, packs};
+use super::{BEGIN, Rows, bodies, marks, natural, packs, retention};
 use crate::model::{Outcome, Timestamp};
 use crate::postgres::{PostgresError, Session, Statements, ToSql};
 use crate::record::history::{Attempted, Entry};
@@ -56,7 +56,7 @@ const PUT_EARLIER: &str = "
 
 /// Last, since whoever writes or prunes waits for it.
 const COUNT: &str = "UPDATE history_rows SET deliveries = deliveries + $1, attempts = attempts + $2,
-        body_bytes = greatest(body_bytes + $3, 0)
+        body_bytes = greatest(body_bytes + $3, 0), written_from = least(written_from, $4)
     RETURNING deliveries, attempts";
 
 /// An attempt with its delivery.
@@ -98,7 +98,8 @@ pub(super) async fn write(session: &mut Session, entries: &[Entry], worker: &str
         marks::put(&mut transaction, &new).await?;
     }
     let deliveries = i64::try_from(new.len()).unwrap_or(i64::MAX);
-    let row = transaction.query_opt(COUNT, &[&deliveries, &attempts, &body_bytes]).await?;
+    let written_from = retention::written_from(entries);
+    let row = transaction.query_opt(COUNT, &[&deliveries, &attempts, &body_bytes, &written_from]).await?;
     transaction.commit().await?;
     Ok(row.map_or(Rows::default(), |row| Rows { deliveries: natural(row.get(0)), attempts: natural(row.get(1)) }))
 }
