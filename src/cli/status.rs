@@ -41,7 +41,7 @@ pub fn status(status: &Value, json: bool, output: &mut Output) -> Result<bool, C
     table.whole_row(["webhooks".to_owned(), webhooks_words(&status["webhooks"])]);
     table.whole_row(["dead letters".to_owned(), text(&status["deadLetters"])]);
     table.lines().skip(1).try_for_each(|line| output.line(&line))?;
-    workers(list(&status["workers"]), output)?;
+    workers(&status["workers"], output)?;
     Ok(is_ready)
 }
 
@@ -79,10 +79,12 @@ fn webhooks_words(webhooks: &Value) -> String {
     format!("{total}: {active} active, {paused} paused, {deactivated} deactivated")
 }
 
-fn workers(workers: &[Value], output: &mut Output) -> Result<(), CliError> {
+fn workers(workers: &Value, output: &mut Output) -> Result<(), CliError> {
     output.line("")?;
+    let is_known = workers.is_array();
+    let workers = list(workers);
     if workers.is_empty() {
-        return output.line("no workers");
+        return output.line(if is_known { "no workers" } else { "which workers there are cannot be read" });
     }
     let mut table =
         Table::new(&["WORKER", "STATE", "VERSION", "SINCE", "SEEN", "IN FLIGHT", "WAITING", "BREAKERS OPEN"]);

@@ -10,6 +10,9 @@ pub enum MomentError {
     /// It is neither a moment nor an age.
     #[error("it is neither a moment in UTC like 2026-11-22T10:00:00Z nor an age like 2h")]
     Unreadable,
+    /// It does not say where on earth it is that moment.
+    #[error("it has no Z at its end: moments are in UTC, like 2026-11-22T10:00:00Z")]
+    NoZone,
     /// It is before 1970, or an age that reaches there: nothing of ours is older.
     #[error(
         "it lies before 1970; moments from 1970-01-01T00:00:00Z on are possible, and ages that reach back no further"
@@ -52,14 +55,15 @@ impl Timestamp {
     /// The moment that a person means by `text`: RFC 3339 in UTC, or an age before `now` such as `2h`; from 1970 on.
     ///
     /// # Errors
-    /// When it is neither, or lies before 1970.
+    /// When it is neither, has no `Z`, or lies before 1970.
     pub fn parse(text: &str, now: Self) -> Result<Self, MomentError> {
         if let Some(age) = age(text) {
             let at = now.minus(age);
             return if at < Self::default() { Err(MomentError::TooEarly) } else { Ok(at) };
         }
         let why = || if is_before_1970(text) { MomentError::TooEarly } else { MomentError::Unreadable };
-        Self::parse_rfc3339(text).ok_or_else(why)
+        let at = Self::parse_rfc3339(text).ok_or_else(why)?;
+        if text.ends_with('Z') { Ok(at) } else { Err(MomentError::NoZone) }
     }
 
     /// The moment that `text` has as RFC 3339 in UTC, as [`Self::to_rfc3339`] writes it.
@@ -114,7 +118,10 @@ mod tests {
     fn people_say_a_moment_or_an_age() {
         let now = Timestamp::from_millis(1_774_960_496_789);
         assert_eq!(Timestamp::parse("2026-03-31T12:34:56.789Z", now), Ok(now));
-        assert_eq!(Timestamp::parse("2026-03-31 12:34:56.789", now), Ok(now));
+        assert_eq!(Timestamp::parse("2026-03-31 12:34:56.789Z", now), Ok(now));
+        for text in ["2026-03-31T12:34:56.789", "2026-03-31 12:34:56"] {
+            assert_eq!(Timestamp::parse(text, now), Err(MomentError::NoZone), "{text}: whose clock?");
+        }
         assert_eq!(Timestamp::parse("1h 30m", now), Ok(now.minus(Duration::from_secs(5400))));
         for text in ["", "yesterday", "-1h", "2026-13-01T00:00:00Z", "1969-13-01T00:00:00Z", "1774960496789", "0"] {
             assert_eq!(Timestamp::parse(text, now), Err(MomentError::Unreadable), "{text}");

@@ -66,8 +66,9 @@ pub struct StatusShape {
     queues: QueuesShape,
     /// The store.
     store: StoreShape,
-    /// Every worker on this store; none while the store cannot be read.
-    workers: Vec<WorkerShape>,
+    /// Every worker on this store; null while that cannot be read.
+    #[schema(required)]
+    workers: Option<Vec<WorkerShape>>,
     /// How many webhooks there are; null when they could not be read even once.
     webhooks: Option<WebhooksCountShape>,
     /// Dead letters in the store; null while it cannot be read.
@@ -100,7 +101,7 @@ struct WebhooksCountShape {
 
 impl LookedStore<'_> {
     /// The workers, and how many dead letters there are; or what is wrong with them.
-    async fn workers_and_letters(&self, problems: &mut Vec<String>, now: Timestamp) -> (Vec<WorkerShape>, Option<u64>) {
+    async fn workers_and_letters(&self, problems: &mut Vec<String>, now: Timestamp) -> Option<(Vec<WorkerShape>, u64)> {
         let of_store = match self.workers.list().await {
             Ok(workers) => self.letters.count(&Filter::default()).await.map(|letters| (workers, letters)),
             Err(error) => Err(error),
@@ -111,11 +112,11 @@ impl LookedStore<'_> {
                 if !workers.iter().any(WorkerShape::works) {
                     problems.push(NO_WORKER.to_owned());
                 }
-                (workers, Some(letters))
+                Some((workers, letters))
             }
             Err(error) => {
                 problems.push(format!("workers and dead letters cannot be read: {error}"));
-                (Vec::new(), None)
+                None
             }
         }
     }
@@ -146,11 +147,12 @@ impl StatusShape {
     ) -> Self {
         let Looked { queue, kept, places } = looked;
         let queues = QueuesShape::of(queue, places.queue_backend, &places.queue).await;
-        let (workers, dead_letters) = match kept {
+        let read = match kept {
             Some(kept) => kept.workers_and_letters(&mut problems, now).await,
-            None => (Vec::new(), None),
+            None => None,
         };
-        let mut notices: Vec<_> = workers.iter().filter_map(WorkerShape::absence).collect();
+        let (workers, dead_letters) = read.unzip();
+        let mut notices: Vec<_> = workers.iter().flatten().filter_map(WorkerShape::absence).collect();
         // While the store cannot be read at all, that is told.
         let unreadable = match kept.filter(|_| dead_letters.is_some()).and_then(|kept| kept.history) {
             Some(history) => unreadable(history).await,

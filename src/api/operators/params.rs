@@ -103,7 +103,9 @@ impl Params {
     /// A whole number within `allowed`.
     pub(super) fn whole(&mut self, name: &'static str, allowed: RangeInclusive<u32>) -> Option<u32> {
         self.get(name, |value| {
-            let number = value.parse().ok().filter(|number| allowed.contains(number));
+            // Rust would take a plus.
+            let digits = Some(value).filter(|value| value.bytes().all(|byte| byte.is_ascii_digit()));
+            let number = digits.and_then(|digits| digits.parse().ok()).filter(|number| allowed.contains(number));
             number.ok_or_else(|| {
                 format!("{} is no whole number from {} to {}", quoted(value), allowed.start(), allowed.end())
             })
