@@ -18,7 +18,7 @@ use crate::config::{Log, LogFormat, QueueUrl, Settings};
 use crate::misskey::Misskey;
 use crate::model::Subscribable;
 use crate::operate::{ForgetPlaces, Operations};
-use crate::queue::{Access, QueueError};
+use crate::queue::{Access, Queue, QueueError};
 use crate::record::{DeadLetters, HistoryReader, Latest, Retention};
 use crate::registry::{Registry, RegistryError};
 use crate::store::Store;
@@ -94,16 +94,28 @@ pub(super) async fn dead(settings: &Settings, command: DeadCommand, output: &mut
     log_errors(settings);
     let (clock, telemetry) = (SystemClock::shared(), Telemetry::shared()?);
     let store = store_of_a_command(settings).await?;
-    let letters = Arc::new(open_letters(settings, &store, &clock).await?);
     let queue = open_queue(settings, &settings.queue.url, Access::Producer, &clock, &telemetry).await?;
     let parts = DeadParts {
-        operations: Operations { letters, queue: queue.clone(), clock },
+        operations: operations(settings, &store, &queue, clock).await?,
         history: history_reader(settings, &store),
         event_bytes_max: settings.ingest.event_bytes_max,
     };
     let done = cli::dead(command, &parts, output).await;
     queue.close().await;
     Ok(if done? { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+}
+
+/// What puts deliveries back to work, by what lies in `store`.
+async fn operations(
+    settings: &Settings,
+    store: &Store,
+    queue: &Queue,
+    clock: SharedClock,
+) -> anyhow::Result<Operations> {
+    let letters = Arc::new(open_letters(settings, store, &clock).await?);
+    let (seals, declared) = (settings.store.seals.clone(), settings.webhooks.clone());
+    let registry = Arc::new(Registry::open(store, seals, declared, Arc::clone(&clock)).await?);
+    Ok(Operations { letters, registry, queue: queue.clone(), clock })
 }
 
 async fn open_letters(settings: &Settings, store: &Store, clock: &SharedClock) -> anyhow::Result<DeadLetters> {
@@ -142,9 +154,8 @@ async fn resend(
     output: &mut Output,
 ) -> anyhow::Result<ExitCode> {
     let telemetry = Telemetry::shared()?;
-    let letters = Arc::new(open_letters(settings, &store_of_a_command(settings).await?, &clock).await?);
     let queue = open_queue(settings, &settings.queue.url, Access::Producer, &clock, &telemetry).await?;
-    let operations = Operations { letters, queue: queue.clone(), clock };
+    let operations = operations(settings, &store_of_a_command(settings).await?, &queue, clock).await?;
     let done = cli::resend(args, &operations, history, output).await;
     queue.close().await;
     Ok(if done? { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })

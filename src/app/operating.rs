@@ -60,6 +60,7 @@ pub(super) fn router(
         stored_history: reader(settings, store, &readiness),
         operations: Operations {
             letters: Arc::clone(known.letters),
+            registry: Arc::clone(known.registry),
             queue: known.queue.clone(),
             clock: Arc::clone(clock),
         },

@@ -76,7 +76,9 @@ pub(super) async fn open_history(
     telemetry: SharedTelemetry,
 ) -> Result<History, RecordError> {
     match store {
-        Store::Sqlite(_) => History::open(&settings.store.url.history().unwrap_or_default(), policy, clock, telemetry),
+        Store::Sqlite(path) => {
+            History::open(&settings.store.url.history().unwrap_or_default(), path, policy, clock, telemetry)
+        }
         Store::Postgres(postgres) => History::open_postgres(postgres, policy, clock, telemetry).await,
     }
 }

@@ -102,6 +102,12 @@ async fn by_ids(
                     "{id} cannot be sent again: its event's body is not kept any more, or never was (history.bodies)"
                 ));
             }
+            ResentOne::ToDeleted(webhook) => {
+                all = false;
+                output.note(&format!(
+                    "{id} cannot be sent again: its webhook {webhook} is deleted, and it would be dropped"
+                ));
+            }
             ResentOne::Unknown => {
                 all = false;
                 output.note(&format!("{id} is neither in the history nor a dead letter; `hikyaku deliveries list` shows what is in the history"));

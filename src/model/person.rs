@@ -13,8 +13,13 @@ pub struct Person([u8; 32]);
 impl Person {
     /// The user `user` of `source`.
     pub fn of(source: &Source, user: &UserId) -> Self {
+        Self::named(source.as_str(), user.as_str())
+    }
+
+    /// The one who is called so.
+    pub fn named(source: &str, user: &str) -> Self {
         let mut hash = Sha256::new_with_prefix("hikyaku person");
-        for text in [source.as_str(), user.as_str()] {
+        for text in [source, user] {
             let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
             hash.update(length.to_be_bytes());
             hash.update(text.as_bytes());

@@ -6,6 +6,7 @@
 //! holds the turn to do so ([`crate::record::ReplayTurn`]), so two at a time, in one process or in several, share the work and
 //! send nothing twice.
 
+mod deleted;
 mod exporting;
 mod forgetting;
 mod importing;
@@ -17,15 +18,17 @@ mod resending;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::deleted::ToDeleted;
 use crate::clock::SharedClock;
 use crate::queue::{Queue, QueueError};
 use crate::record::{DeadLetters, Filter, RecordError, ReplayTurn};
-use crate::registry::RegistryError;
+use crate::registry::{Registry, RegistryError};
 
 pub use exporting::{Exported, Exporting};
 pub use forgetting::{ForgetPlaces, ForgetReport, forget};
 pub use importing::{Imported, Importing, RefusedLine};
 pub use lines::{Line, Lines};
+pub use replaying::ReplayedOne;
 pub use resending::{Resend, Resent, ResentOne};
 
 /// How long a step waits for its turn.
@@ -40,6 +43,8 @@ const PROBLEMS_MAX: usize = 20;
 pub struct Operations {
     /// The dead letters.
     pub letters: Arc<DeadLetters>,
+    /// The webhooks: to one that is deleted nothing is sent.
+    pub registry: Arc<Registry>,
     /// Where deliveries are put back to work.
     pub queue: Queue,
     /// Time.
@@ -51,6 +56,8 @@ pub struct Operations {
 pub struct Run {
     /// Letters that it has dealt with.
     pub count: u64,
+    /// Letters that stay, since their webhooks are deleted.
+    pub stays: u64,
     /// Whether that is all; if not, doing the same again goes on.
     pub is_done: bool,
     /// Letters that it could not deal with, in words, the first ones.
@@ -125,6 +132,13 @@ impl Operations {
 }
 
 impl Run {
+    /// It, with those that stay since their webhooks are deleted.
+    fn leaving(mut self, to_deleted: &ToDeleted) -> Self {
+        self.stays = to_deleted.count();
+        self.tell(to_deleted.words("dead letters", PROBLEMS_MAX));
+        self
+    }
+
     fn tell(&mut self, problems: Vec<String>) {
         let room = PROBLEMS_MAX.saturating_sub(self.problems.len());
         self.problems.extend(problems.into_iter().take(room));

@@ -6,15 +6,28 @@
 
 use std::sync::Arc;
 
+use super::deleted::ToDeleted;
 use super::{OperateError, Operations, Run, Until};
-use crate::model::{DeliveryId, Message, ReplayKind, Target, Timestamp};
+use crate::model::{DeliveryId, Message, ReplayKind, Target, Timestamp, WebhookId};
 use crate::record::{DeadLetter, Filter, ReplayMark};
+
+/// What became of one letter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReplayedOne {
+    /// It is put back to work, in this generation.
+    Sent(u32),
+    /// There is no such letter.
+    NotThere,
+    /// Its webhook is deleted: it stays.
+    ToDeleted(WebhookId),
+}
 
 /// Letters of a step.
 const STEP: u32 = 500;
 
 impl Operations {
-    /// Puts what `filter` lets through back to work, on behalf of `by`. `told` hears after each step how many it were so far.
+    /// Puts what `filter` lets through back to work, on behalf of `by`; not what is for webhooks that are deleted. `told` hears after
+    /// each step how many it were so far.
     ///
     /// # Errors
     /// When the store or the queue does not do it, or others put letters back to work all the time.
@@ -25,34 +38,61 @@ impl Operations {
         until: Until,
         mut told: impl FnMut(u64) + Send,
     ) -> Result<Run, OperateError> {
-        let (mut run, mut after) = (Run::default(), None);
+        let (mut run, mut after, mut to_deleted) = (Run::default(), None, ToDeleted::default());
+        self.look_for_webhooks().await;
         loop {
             let turn = self.turn().await?;
             // Read within the turn: what another has put back to work is not here any more.
             let page = self.letters.read(filter, STEP, after).await?;
             run.tell(page.problems);
-            run.count += page.letters.len() as u64;
-            self.replay_step(&page.letters, by).await?;
+            let (stay, go): (Vec<_>, Vec<_>) =
+                page.letters.into_iter().partition(|letter| self.is_deleted(&letter.delivery.webhook));
+            stay.iter().for_each(|letter| to_deleted.add(&letter.delivery.webhook, 1));
+            self.replay_step(&go, by).await?;
             drop(turn);
+            run.count += go.len() as u64;
             told(run.count);
             after = page.next;
             run.is_done = after.is_none();
-            if run.is_done || until.is_over() {
-                return Ok(run);
+            // Who asks again begins at the beginning, where those are that stay.
+            if run.is_done || (until.is_over() && run.count > 0) {
+                return Ok(run.leaving(&to_deleted));
             }
         }
     }
 
-    /// Puts the letter of the delivery `id` back to work, and tells its new generation; nothing when there is none.
+    /// How many letters [`Self::replay`] would put back to work.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn would_replay(&self, filter: &Filter) -> Result<Run, OperateError> {
+        let (mut run, mut to_deleted) = (Run::default(), ToDeleted::default());
+        self.look_for_webhooks().await;
+        for (webhook, count) in self.letters.count_by_webhook(filter).await? {
+            if self.is_deleted(&webhook) {
+                to_deleted.add(&webhook, count);
+            } else {
+                run.count += count;
+            }
+        }
+        run.is_done = true;
+        Ok(run.leaving(&to_deleted))
+    }
+
+    /// Puts the letter of the delivery `id` back to work.
     ///
     /// # Errors
     /// As [`Self::replay`], and when the letter cannot be read.
-    pub async fn replay_one(&self, id: &DeliveryId, by: &str) -> Result<Option<u32>, OperateError> {
+    pub async fn replay_one(&self, id: &DeliveryId, by: &str) -> Result<ReplayedOne, OperateError> {
+        self.look_for_webhooks().await;
         let _turn = self.turn().await?;
-        let Some(letter) = self.letters.show(id).await? else { return Ok(None) };
+        let Some(letter) = self.letters.show(id).await? else { return Ok(ReplayedOne::NotThere) };
+        if self.is_deleted(&letter.delivery.webhook) {
+            return Ok(ReplayedOne::ToDeleted(letter.delivery.webhook));
+        }
         let generation = letter.delivery.generation.saturating_add(1);
         self.replay_step(&[letter], by).await?;
-        Ok(Some(generation))
+        Ok(ReplayedOne::Sent(generation))
     }
 
     async fn replay_step(&self, letters: &[DeadLetter], by: &str) -> Result<(), OperateError> {

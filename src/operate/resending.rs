@@ -8,8 +8,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::deleted::ToDeleted;
 use super::{OperateError, Operations, Until};
-use crate::model::{Delivery, DeliveryId, DeliveryState, Event, Message, ReplayKind, Target, Timestamp};
+use crate::model::{Delivery, DeliveryId, DeliveryState, Event, Message, ReplayKind, Target, Timestamp, WebhookId};
 use crate::record::{HistoryCursor, HistoryFilter, HistoryReader, KeptDelivery, ReplayMark, Replayed, WithEvent};
 
 /// Deliveries that are looked at in a step.
@@ -56,6 +57,8 @@ pub enum ResentOne {
     UnderWay,
     /// Its body is not kept any more, or never was.
     WithoutBody,
+    /// Its webhook is deleted.
+    ToDeleted(WebhookId),
     /// Neither the history has it nor the dead letters.
     Unknown,
 }
@@ -65,6 +68,7 @@ enum Choice {
     Send(Delivery, Arc<Event>),
     UnderWay,
     WithoutBody,
+    ToDeleted(WebhookId),
 }
 
 impl Operations {
@@ -80,14 +84,18 @@ impl Operations {
         until: Until,
     ) -> Result<Resent, OperateError> {
         let mut resent = Resent { next: resend.after, ..Resent::default() };
+        let mut to_deleted = ToDeleted::default();
+        self.look_for_webhooks().await;
         loop {
             let _turn = self.turn().await?;
             let page = history.read(&resend.filter, STEP, resent.next).await?;
             let room = super::PROBLEMS_MAX.saturating_sub(resent.problems.len());
             resent.problems.extend(page.problems.into_iter().take(room));
-            self.resend_step(page.deliveries, resend, by, &mut resent).await?;
+            self.resend_step(page.deliveries, resend, by, (&mut resent, &mut to_deleted)).await?;
             resent.next = page.next;
             if resent.next.is_none() || until.is_over() {
+                let room = super::PROBLEMS_MAX.saturating_sub(resent.problems.len());
+                resent.problems.extend(to_deleted.words("deliveries", room));
                 return Ok(resent);
             }
         }
@@ -103,6 +111,7 @@ impl Operations {
         id: &DeliveryId,
         by: &str,
     ) -> Result<ResentOne, OperateError> {
+        self.look_for_webhooks().await;
         let _turn = self.turn().await?;
         let choice = match history.with_event(id).await? {
             Some(found) => {
@@ -113,6 +122,7 @@ impl Operations {
             }
             // The history may have a gap where it died.
             None => match self.letters.show(id).await? {
+                Some(letter) if self.is_deleted(&letter.delivery.webhook) => Choice::ToDeleted(letter.delivery.webhook),
                 Some(letter) => Choice::Send(letter.delivery.replayed(self.clock.now()), letter.event),
                 None => return Ok(ResentOne::Unknown),
             },
@@ -120,6 +130,7 @@ impl Operations {
         match choice {
             Choice::UnderWay => Ok(ResentOne::UnderWay),
             Choice::WithoutBody => Ok(ResentOne::WithoutBody),
+            Choice::ToDeleted(webhook) => Ok(ResentOne::ToDeleted(webhook)),
             Choice::Send(delivery, event) => {
                 let generation = delivery.generation;
                 self.send(vec![(delivery, event)], by).await?;
@@ -133,7 +144,7 @@ impl Operations {
         deliveries: Vec<WithEvent>,
         resend: &Resend,
         by: &str,
-        resent: &mut Resent,
+        (resent, to_deleted): (&mut Resent, &mut ToDeleted),
     ) -> Result<(), OperateError> {
         let ids = deliveries.iter().map(|(kept, _)| kept.id.clone()).collect();
         let replays = self.letters.latest_replays(ids).await?;
@@ -143,6 +154,7 @@ impl Operations {
                 Choice::Send(delivery, event) => chosen.push((delivery, event)),
                 Choice::UnderWay => resent.under_way += 1,
                 Choice::WithoutBody => resent.without_body += 1,
+                Choice::ToDeleted(webhook) => to_deleted.add(&webhook, 1),
             }
         }
         resent.count += chosen.len() as u64;
@@ -158,6 +170,9 @@ impl Operations {
         let replayed = replays.get(&kept.id);
         if is_under_way(&kept, replayed, before, self.clock.now()) {
             return Ok(Choice::UnderWay);
+        }
+        if self.is_deleted(&kept.webhook) {
+            return Ok(Choice::ToDeleted(kept.webhook));
         }
         let event = match event {
             Some(event) => Arc::new(event),

@@ -7,14 +7,31 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use rusqlite::Connection;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::DeadLetters;
 use crate::model::{Event, Person, Source, Timestamp, UserId};
+use crate::postgres::Row;
 
 /// Persons, and when each was forgotten.
 pub(super) type Persons = HashMap<Person, Timestamp>;
+
+/// One of them, by a row of PostgreSQL's table.
+pub(super) fn person_of_row(row: &Row) -> Option<(Person, Timestamp)> {
+    let bytes: [u8; 32] = row.get::<_, Vec<u8>>(0).try_into().ok()?;
+    Some((Person::from_bytes(bytes), Timestamp::from_millis(row.get(1))))
+}
+
+/// All of them, by the table in a file.
+pub(super) fn persons_in(connection: &Connection) -> rusqlite::Result<Persons> {
+    let mut statement = connection.prepare_cached("SELECT person, forgotten_at FROM forgotten")?;
+    let read = |row: &rusqlite::Row<'_>| {
+        Ok((Person::from_bytes(row.get::<_, [u8; 32]>(0)?), Timestamp::from_millis(row.get(1)?)))
+    };
+    statement.query_map((), read)?.collect()
+}
 
 /// Who is forgotten.
 #[derive(Debug)]

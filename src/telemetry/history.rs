@@ -13,8 +13,8 @@ impl Telemetry {
     }
 
     /// That is over; so many entries are missing.
-    pub fn history_recovered(&self, place: &str, missing: u64) {
-        tracing::info!(missing, "the history in {place} is written again; {missing} entries are missing");
+    pub fn history_recovered(&self, place: &str, missing: u64, words: &str) {
+        tracing::info!(missing, "the history in {place} is written again; {words}");
     }
 
     /// At the end of the process so many entries were not written.

@@ -16,7 +16,7 @@ use utoipa::openapi::path::{Parameter, ParameterIn};
 
 use super::by::By;
 use super::dead_letters::acting::ReplayedOneShape;
-use super::dead_letters::{failed, flag};
+use super::dead_letters::{failed, flag, to_deleted};
 use super::deliveries::{ShowParams, filter_of, history, moment, which};
 use super::no_body::NoBody;
 use super::params::{Id, Params, in_query};
@@ -135,7 +135,7 @@ pub(super) async fn resend(
             "replayed": { "generation": 1, "how": "resend", "by": "admin", "at": "2026-04-01T08:00:00.000Z" }
         })),
         (
-            status = 409, description = "Its body is not kept, or others are at it all the time.", body = ProblemShape,
+            status = 409, description = "Its body is not kept, its webhook is deleted, or others are at it all the time.", body = ProblemShape,
             content_type = "application/problem+json"
         )
     )
@@ -165,6 +165,7 @@ pub(super) async fn resend_one(
                     ),
                 ));
             }
+            ResentOne::ToDeleted(webhook) => return Err(to_deleted(&id, &webhook)),
             ResentOne::Unknown => return Err(super::deliveries::unknown(&id)),
         };
         if is_new {

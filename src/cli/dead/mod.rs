@@ -48,8 +48,8 @@ pub async fn dead(command: DeadCommand, parts: &DeadParts, output: &mut Output) 
         DeadCommand::Replay { filter, all, dry_run } => {
             let filter = operations.as_of_now(&chosen(&filter, all, clock)?);
             if dry_run {
-                tell_count(operations, &filter, WOULD_BE_REPLAYED, output).await?;
-                return Ok(true);
+                let run = operations.would_replay(&filter).await?;
+                return ended(run.count, &run.problems, WOULD_BE_REPLAYED, output);
             }
             let run = operations.replay(&filter, &operator(), Until::DONE, |_| {}).await?;
             return ended(run.count, &run.problems, REPLAYED, output);

@@ -131,8 +131,7 @@ impl Doing {
         if dry_run {
             query.push(("dryRun", "true".to_owned()));
             let would = remote.change(self.path, &query, "count").await?;
-            output.line(&format!("{} {}", counted(count_of(&would, "count")), self.would))?;
-            return Ok(true);
+            return ended(count_of(&would, "count"), &problems_of(&would), self.would, output);
         }
         let (mut count, mut idle) = (0, 0);
         loop {
@@ -141,10 +140,8 @@ impl Doing {
             let now = count_of(&came, "count");
             count += now;
             // Told by each request anew.
-            let problems: Vec<String> =
-                items(&came["problems"]).iter().filter_map(Value::as_str).map(str::to_owned).collect();
             if came["done"] == true {
-                return ended(count, &problems, self.done, output);
+                return ended(count, &problems_of(&came), self.done, output);
             }
             idle = if now == 0 { idle + 1 } else { 0 };
             if idle == IDLE_MAX {
@@ -164,6 +161,10 @@ impl Doing {
             output.note(&format!("{} {} before that; the same command goes on", counted(count), self.done));
         }
     }
+}
+
+fn problems_of(came: &Value) -> Vec<String> {
+    items(&came["problems"]).iter().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 fn count_of(came: &Value, name: &str) -> u64 {

@@ -34,7 +34,9 @@ use self::postgres::PostgresDeadLetters;
 use self::sqlite::SqliteDeadLetters;
 use super::RecordError;
 use crate::clock::SharedClock;
-use crate::model::{Body, DeathReason, Delivery, DeliveryId, Event, Person, ReplayKind, Source, Timestamp, UserId};
+use crate::model::{
+    Body, DeathReason, Delivery, DeliveryId, Event, Person, ReplayKind, Source, Timestamp, UserId, WebhookId,
+};
 use crate::postgres::Session;
 use crate::sqlite::FileLock;
 use crate::store::{SchemaPart, Store};
@@ -238,6 +240,14 @@ impl DeadLetters {
     /// What the store says.
     pub async fn count(&self, filter: &Filter) -> Result<u64, RecordError> {
         ask!(self.store => count(filter.clone()))
+    }
+
+    /// The same, by webhook.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn count_by_webhook(&self, filter: &Filter) -> Result<Vec<(WebhookId, u64)>, RecordError> {
+        ask!(self.store => count_by_webhook(filter.clone()))
     }
 
     /// Removes the letter of that delivery and generation, and no other; tells whether there was one.

@@ -1,10 +1,12 @@
 //! What the worker notes: how far a delivery has come, and the attempt that brought it there.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::names::Names;
 use crate::decide::{Step, Verdict, Wait};
-use crate::model::{Delivery, DeliveryId, DeliveryState, DropReason, Event, LastFailure, Outcome, Timestamp};
+use crate::model::{Delivery, DeliveryId, DeliveryState, DropReason, Event, LastFailure, Outcome, Person, Timestamp};
+use crate::record::forgotten::Persons;
 
 /// A delivery changed late if it did more than so many milliseconds after its event was taken in. Indexes say so too.
 pub(super) const LATE_MS: i64 = 60_000;
@@ -45,6 +47,14 @@ impl KeptBody {
     fn bytes(&self) -> usize {
         size_of::<Self>() + self.server.as_ref().map_or(0, String::len) + self.bytes.len()
     }
+}
+
+/// Those of `entries` that are of nobody who is forgotten. What waited for long may be of somebody who was erased meanwhile.
+pub(super) fn of_others<'a>(entries: &'a [Entry], persons: &Persons) -> Cow<'a, [Entry]> {
+    if persons.is_empty() || !entries.iter().any(|entry| entry.is_forgotten(persons)) {
+        return Cow::Borrowed(entries);
+    }
+    Cow::Owned(entries.iter().filter(|entry| !entry.is_forgotten(persons)).cloned().collect())
 }
 
 /// An attempt that was made.
@@ -143,6 +153,12 @@ impl Entry {
         let bytes = Box::from(event.body.bytes().as_ref());
         let body = KeptBody { server: event.server.clone(), created_at: event.created_at, bytes };
         Self { body: Some(Box::new(body)), ..self }
+    }
+
+    /// Whether it is of somebody who was forgotten after its event was taken in.
+    fn is_forgotten(&self, persons: &Persons) -> bool {
+        let person = self.names.user().map(|user| Person::named(self.names.source(), user));
+        person.and_then(|person| persons.get(&person)).is_some_and(|at| self.accepted_at <= *at)
     }
 
     /// Whether it comes more than [`LATE_MS`] after its event was taken in.

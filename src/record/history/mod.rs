@@ -115,18 +115,19 @@ pub struct History {
 }
 
 impl History {
-    /// Starts to write into the file at `path`, made if absent. A file that cannot be used now is tried again for as long as it
-    /// takes.
+    /// Starts to write into the file at `path`, made if absent, nothing of who is forgotten, by the store's file. A file that cannot be
+    /// used now is tried again for as long as it takes.
     ///
     /// # Errors
     /// When the file is of a newer version, or no thread is left. The file is as it was.
     pub fn open(
         path: &Path,
+        store: &Path,
         policy: HistoryPolicy,
         clock: SharedClock,
         telemetry: SharedTelemetry,
     ) -> Result<Self, RecordError> {
-        let mut sink = SqliteSink::of(path);
+        let mut sink = SqliteSink::of(path, store);
         let trouble = match sink.ready() {
             Err(error) if error.is_newer() => return Err(error),
             opened => opened.err(),
@@ -176,7 +177,7 @@ impl History {
         }
         let is_first = match self.waiting.put(entry) {
             Ok(Put::Whole) => return,
-            Ok(Put::WithoutBody) => return self.telemetry.history_body_left_out(),
+            Ok(Put::WithoutBody) => return self.left_out(),
             Err(is_first) => is_first,
         };
         self.telemetry.record_dropped(1);
@@ -194,9 +195,15 @@ impl History {
     pub fn wants_body(&self, bytes: usize) -> bool {
         let has_room = self.has_room(bytes);
         if self.keeps_bodies && !has_room {
-            self.telemetry.history_body_left_out();
+            self.left_out();
         }
         has_room
+    }
+
+    /// A body was.
+    fn left_out(&self) {
+        self.waiting.left_out();
+        self.telemetry.history_body_left_out();
     }
 
     /// The same of a body that is probably there, which is not counted when it is left out.
@@ -207,14 +214,17 @@ impl History {
     /// What is wrong with it now, if anything is: deliveries go on.
     pub fn health(&self) -> Option<String> {
         let (why, missing) = self.waiting.trouble();
-        let why = match (why, missing) {
-            (None, 0) => return None,
-            (Some(why), _) => why,
-            (None, _) => "deliveries are made faster than they can be written".to_owned(),
-        };
-        Some(format!(
-            "the history is not written: {why}. Deliveries go on, and {missing} entries are missing in it so far"
-        ))
+        let missing = missing?;
+        Some(match why {
+            Some(why) => {
+                format!("the history is not written: {why}. Deliveries go on, and {} in it so far", missing.words())
+            }
+            None if missing.entries == 0 && missing.bodies == 0 => return None,
+            None if missing.has_failed => format!("the history is written again; {}", missing.words()),
+            None => {
+                format!("deliveries are made faster than the history can be written; {} in it so far", missing.words())
+            }
+        })
     }
 
     /// Writes what was noted so far. `Ok` promises that it is in the store.

@@ -80,6 +80,21 @@ struct Gap {
     missing: u64,
     /// How many were when all that waited was written last.
     missing_before: u64,
+    /// Entries that had to come without their bodies.
+    bodies: u64,
+    /// Whether writing failed, and there was not only too much.
+    has_failed: bool,
+}
+
+/// What is missing of late, and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Missing {
+    /// Entries.
+    pub(super) entries: u64,
+    /// Bodies of others.
+    pub(super) bodies: u64,
+    /// Whether writing failed, and there was not only too much.
+    pub(super) has_failed: bool,
 }
 
 /// What there is to do.
@@ -125,6 +140,13 @@ impl Waiting {
             self.called.notify_one();
         }
         Ok(if has_room { Put::Whole } else { Put::WithoutBody })
+    }
+
+    /// A body was left out.
+    pub(super) fn left_out(&self) {
+        if let Some(gap) = &mut self.held().gap {
+            gap.bodies += 1;
+        }
     }
 
     /// Whether there is room for a body of so many bytes now.
@@ -195,10 +217,15 @@ impl Waiting {
         held.count = held.count.saturating_sub(group.entries.len() as u64);
     }
 
-    /// Why nothing can be written, while that is so, and how many entries are missing of late.
-    pub(super) fn trouble(&self) -> (Option<String>, u64) {
+    /// Why nothing can be written, while that is so, and what is missing until all is written again.
+    pub(super) fn trouble(&self) -> (Option<String>, Option<Missing>) {
         let held = self.held();
-        (held.failing.clone(), held.gap.map_or(0, |gap| gap.missing))
+        (held.failing.clone(), held.gap.map(Gap::told))
+    }
+
+    /// Whether something is missing, or may soon be.
+    pub(super) fn is_behind(&self) -> bool {
+        self.held().gap.is_some()
     }
 
     /// What is there can be written.
@@ -211,24 +238,42 @@ impl Waiting {
         let mut held = self.held();
         held.failing = Some(why.to_owned());
         let begins = held.gap.is_none();
-        held.gap.get_or_insert_default();
+        held.gap.get_or_insert_default().has_failed = true;
         begins
     }
 
     /// All that was taken is written. When entries were missing, or writing had failed, and none has been missing since the
-    /// last time, that is over: tells how many are missing.
-    pub(super) fn caught_up(&self) -> Option<u64> {
+    /// last time, that is over: tells what is missing.
+    pub(super) fn caught_up(&self) -> Option<Missing> {
         let mut held = self.held();
         let gap = held.gap.as_mut()?;
         if gap.missing > gap.missing_before {
             gap.missing_before = gap.missing;
             return None;
         }
-        held.gap.take().map(|gap| gap.missing)
+        held.gap.take().map(Gap::told)
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Gap {
+    fn told(self) -> Missing {
+        Missing { entries: self.missing, bodies: self.bodies, has_failed: self.has_failed }
+    }
+}
+
+impl Missing {
+    /// In words: `3 entries are missing`, and bodies too.
+    pub(super) fn words(&self) -> String {
+        let bodies = match self.bodies {
+            0 => String::new(),
+            1 => ", and another has no body".to_owned(),
+            many => format!(", and {many} others have no bodies"),
+        };
+        format!("{} entries are missing{bodies}", self.entries)
     }
 }
 

@@ -18,6 +18,8 @@ pub const WRITE_EVERY: Duration = Duration::from_secs(1);
 /// Waits between tries while nothing can be written.
 const AGAIN_FIRST: Duration = Duration::from_millis(250);
 const AGAIN_LONGEST: Duration = Duration::from_secs(5);
+/// How soon it is looked whether nothing is missing any more.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How often age is looked at.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 /// Steps of pruning between two groups: together they remove more than a group adds, so the file does not grow beyond its bound.
@@ -80,7 +82,11 @@ impl Writer {
         let mut failing = false;
         loop {
             let has_work = failing || self.more_to_prune || self.pruned_at.is_none() || !self.taken.is_empty();
-            let longest = if has_work { Duration::ZERO } else { PRUNE_EVERY };
+            let longest = match (has_work, self.waiting.is_behind()) {
+                (true, _) => Duration::ZERO,
+                (false, true) => LOOK_AGAIN,
+                (false, false) => PRUNE_EVERY,
+            };
             let Call { flushes, closed } = self.waiting.take(&mut self.taken, longest);
             if closed && failing {
                 return;
@@ -121,7 +127,7 @@ impl Writer {
         self.sink.ready()?;
         self.waiting.works();
         if let Some(missing) = self.waiting.caught_up() {
-            self.telemetry.history_recovered(&self.place, missing);
+            self.telemetry.history_recovered(&self.place, missing.entries, &missing.words());
         }
         if self.more_to_prune || self.pruned_at.is_none_or(|at| at.elapsed() >= PRUNE_EVERY) {
             self.pruned_at = Some(Instant::now());

@@ -1,9 +1,10 @@
 //! `hikyaku dead`: what was given up is listed with its reason, shown with its bytes, replayed, purged.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::journey_receiver::{Behaviour, Receiver};
-use crate::support::program::{Home, Program, declared, event, until};
+use crate::support::program::{Home, Program, TOKEN, declared, event, until};
 
 /// A body that no JSON library would give back as it is.
 const BODY: &str = r#"{ "b":1.0,"a":12345678901234567890, "lone":"\ud800" }"#;
@@ -108,6 +109,49 @@ async fn nothing_is_replayed_or_purged_without_being_told_which_and_a_dry_run_ch
 
     assert_eq!(home.cli(&["dead", "purge", "--type", "note", "--since", "1h"]).await.ok(), "1 dead letter deleted\n");
     assert_eq!(letters(&home).await, [] as [Value; 0]);
+    program.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_for_a_deleted_webhook_is_not_sent_again_and_stays_and_that_is_told() {
+    let receiver = Receiver::start(Behaviour::Answer(404)).await;
+    let home = Home::new("");
+    home.write("token", TOKEN);
+    home.cli(&["webhooks", "create", "--id", "gone", "--url", &receiver.url("/"), "--on", "note", "--user", "u1"])
+        .await
+        .ok();
+    let program = home.serve().await;
+    let event = "{\"type\":\"note\",\"eventId\":\"e\",\"userId\":\"u1\",\"body\":{}}";
+    assert_eq!(program.post(event).await.0, 200);
+    let letter = until_dead(&home, 1).await.remove(0);
+    until("the history has it", async || {
+        let (_, page) = program.operate("/v1/deliveries?state=dead").await;
+        (page["deliveries"].as_array()?.len() == 1).then_some(())
+    })
+    .await;
+    home.cli(&["webhooks", "delete", "gone"]).await.ok();
+
+    let words = "the webhook gone is deleted: 1 dead letters to it are not sent, and stay as they are";
+    let remote = ["--url", program.address.as_str(), "--token-file", "token"];
+    for at in [&[][..], &remote] {
+        for dry in [&[][..], &["--dry-run"]] {
+            home.cli(&[&["dead", "replay", "--all"], dry, at].concat()).await.failed(1, &[words]);
+        }
+        home.cli(&[&["deliveries", "resend", "--all"], at].concat()).await.failed(1, &["the webhook gone is deleted"]);
+        home.cli(&[&["deliveries", "resend", &id_of(&letter)], at].concat())
+            .await
+            .failed(1, &["webhook gone is deleted"]);
+    }
+    let (status, came) = program.operate_by(Method::POST, "/v1/dead-letters/replay?all=true", "").await;
+    assert_eq!((status, &came["count"], &came["left"], &came["done"]), (200, &json!(0), &json!(1), &json!(true)));
+    assert_eq!(came["problems"], json!([words]));
+    let one = format!("/v1/dead-letters/{}/replay", id_of(&letter));
+    let (status, problem) = program.operate_by(Method::POST, &one, "").await;
+    assert!(
+        status == 409 && problem["detail"].as_str().is_some_and(|detail| detail.contains("is deleted")),
+        "{problem}"
+    );
+    assert_eq!(letters(&home).await, [letter], "it is as it was");
     program.stop().await;
 }
 

@@ -158,7 +158,7 @@ impl Backend for Sqlite {
         clock: SharedClock,
         telemetry: SharedTelemetry,
     ) -> Result<History, RecordError> {
-        History::open(&self.path(Part::History), policy, clock, telemetry)
+        History::open(&self.path(Part::History), &self.path(Part::Store), policy, clock, telemetry)
     }
 
     fn history_reader(&self) -> HistoryReader {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hikyaku::decide::Step;
 use hikyaku::model::{Body, Delivery, Event, Outcome, Source, UserId};
-use hikyaku::record::{BodiesPolicy, Entry, Erased, HistoryFilter, HistoryPolicy};
+use hikyaku::record::{BodiesPolicy, Entry, Erased, HistoryFilter, HistoryPolicy, Retention};
 
 use super::backend::{Backend, Part};
 use super::history_samples::{
@@ -167,4 +167,25 @@ pub(super) async fn of_somebody_who_is_forgotten_nothing_is_left_and_of_others_a
     world.history().note(delivered(1, START));
     world.written().await;
     assert_eq!(world.list(HistoryFilter::default()).await.len(), 1, "it is written as before");
+}
+
+pub(super) async fn what_waits_of_somebody_who_is_forgotten_meanwhile_is_not_written_any_more<B: Backend>() {
+    let world = World::<B>::keeping(keeping_bodies(7 * DAY, 1 << 30)).await;
+    let letters = Retention { age: DAY, count_max: 1000 };
+    let letters = world.store.letters(letters, world.clock.clone()).await;
+    world.written().await;
+    let held = world.store.hold_history().await;
+    for number in 0..3 {
+        world.history().note(delivered(number, START).with_body(&with_body(number, "{}")));
+    }
+    world.clock.advance(Duration::from_secs(10));
+    letters.note_forgotten(&Source::default(), &UserId::new("u1").expect("an id")).await.expect("noted");
+    // Of another life, 33 s later.
+    world.history().note(delivered(100_000, START));
+    world.store.let_go(held).await;
+    world.written().await;
+
+    let left: Vec<_> = world.list(HistoryFilter::default()).await.into_iter().map(|kept| kept.id).collect();
+    assert_eq!(left, [id(100_000)]);
+    assert_eq!((world.count("deliveries").await, world.count("bodies").await), (1, 0));
 }

@@ -55,6 +55,7 @@ macro_rules! every_backend {
                 a_body_goes_with_the_last_delivery_of_its_event,
                 bodies_go_with_age_beyond_their_bytes_and_when_none_are_kept_any_more,
                 of_somebody_who_is_forgotten_nothing_is_left_and_of_others_all,
+                what_waits_of_somebody_who_is_forgotten_meanwhile_is_not_written_any_more,
             }
             history_reading {
                 a_listing_goes_through_all_pages_and_has_each_delivery_once_though_they_change_meanwhile,

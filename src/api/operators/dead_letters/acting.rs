@@ -14,14 +14,14 @@ use utoipa::ToSchema;
 
 use super::asked::{Meant, MeantParams};
 use super::looking::IdParams;
-use super::{failed, no_letter, record_failed};
+use super::{failed, no_letter, record_failed, to_deleted};
 use crate::api::operators::by::By;
 use crate::api::operators::no_body::NoBody;
 use crate::api::operators::params::{Id, Params};
 use crate::api::operators::problem::{Problem, ProblemShape};
 use crate::api::operators::{OperatorsParts, WORK_MAX, found, on_its_own};
 use crate::model::{DeliveryId, Timestamp, described};
-use crate::operate::{OperateError, Run, Until};
+use crate::operate::{OperateError, ReplayedOne, Run, Until};
 use crate::record::{Filter, Replayed, ReplayedShape};
 
 /// How far a request came.
@@ -40,7 +40,7 @@ struct Came {
     until: String,
     /// Whether nothing was changed.
     dry_run: bool,
-    /// Letters that it could not deal with, in words.
+    /// Letters that it could not deal with, and those whose webhooks are deleted, in words.
     problems: Vec<String>,
 }
 
@@ -132,8 +132,11 @@ async fn act(parts: Arc<OperatorsParts>, action: Action, by: String, meant: Mean
     let filter = operations.as_of_now(&meant.filter);
     let until = filter.until.map(Timestamp::to_rfc3339).unwrap_or_default();
     if meant.is_dry {
-        let count = operations.letters.count(&filter).await?;
-        return Ok(Came { count, done: true, left: count, until, dry_run: true, problems: Vec::new() });
+        let Run { count, stays, problems, .. } = match action {
+            Action::Replay => operations.would_replay(&filter).await?,
+            Action::Purge => Run { count: operations.letters.count(&filter).await?, ..Run::default() },
+        };
+        return Ok(Came { count, done: true, left: count + stays, until, dry_run: true, problems });
     }
     let longest = Until::within(WORK_MAX);
     let (run, what) = match action {
@@ -141,8 +144,8 @@ async fn act(parts: Arc<OperatorsParts>, action: Action, by: String, meant: Mean
         Action::Purge => (operations.purge(&filter, longest, |_| {}).await?, "deleted"),
     };
     told(&parts, &format!("{by} has {what} {} dead letters", run.count), run.count);
-    let left = if run.is_done { 0 } else { operations.letters.count(&filter).await? };
-    let Run { count, is_done: done, problems } = run;
+    let left = if run.is_done { run.stays } else { operations.letters.count(&filter).await? };
+    let Run { count, is_done: done, problems, stays: _ } = run;
     Ok(Came { count, done, left, until, dry_run: false, problems })
 }
 
@@ -163,7 +166,10 @@ fn told(parts: &OperatorsParts, words: &str, count: u64) {
         "id": "msg_5ytoxm3jgm6es4gna34r7fkcv3hbpamg", "isNew": true,
         "replayed": { "generation": 1, "how": "replay", "by": "admin", "at": "2026-04-01T08:00:00.000Z" }
     })),
-        (status = 409, description = "Others are at it all the time.", body = ProblemShape, content_type = "application/problem+json")
+        (
+            status = 409, description = "Its webhook is deleted, or others are at it all the time.", body = ProblemShape,
+            content_type = "application/problem+json"
+        )
     )
 )]
 pub(in crate::api::operators) async fn replay_one(
@@ -177,7 +183,11 @@ pub(in crate::api::operators) async fn replay_one(
     let by = by.name();
     let work = async move {
         let operations = &parts.operations;
-        let is_new = operations.replay_one(&id, &by).await.map_err(|error| failed(&error))?.is_some();
+        let is_new = match operations.replay_one(&id, &by).await.map_err(|error| failed(&error))? {
+            ReplayedOne::Sent(_) => true,
+            ReplayedOne::NotThere => false,
+            ReplayedOne::ToDeleted(webhook) => return Err(to_deleted(&id, &webhook)),
+        };
         if is_new {
             told(&parts, &format!("{by} has put the dead letter {id} back to work"), 1);
         }

@@ -17,7 +17,7 @@ use axum::http::StatusCode;
 
 pub(super) use self::asked::flag;
 use super::problem::Problem;
-use crate::model::DeliveryId;
+use crate::model::{DeliveryId, WebhookId};
 use crate::operate::OperateError;
 use crate::record::RecordError;
 
@@ -27,6 +27,13 @@ fn no_letter(id: &DeliveryId) -> Problem {
          GET /v1/deliveries/{id} tells what the history has of it"
     );
     Problem::of(StatusCode::NOT_FOUND, detail)
+}
+
+/// That nothing can be sent to its webhook any more.
+pub(super) fn to_deleted(id: &DeliveryId, webhook: &WebhookId) -> Problem {
+    let detail =
+        format!("the delivery {id} cannot be sent again: its webhook {webhook} is deleted, and it would be dropped");
+    Problem::of(StatusCode::CONFLICT, detail)
 }
 
 /// Why it was not done.

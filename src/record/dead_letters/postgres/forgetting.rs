@@ -7,7 +7,7 @@ use super::PostgresDeadLetters;
 use crate::model::{Person, Source, Timestamp, UserId};
 use crate::postgres::PostgresError;
 use crate::record::dead_letters::STEP_ROWS;
-use crate::record::forgotten::Persons;
+use crate::record::forgotten::{Persons, person_of_row};
 
 /// The table's step of the schema.
 pub(super) const STEP: &str = "
@@ -35,11 +35,7 @@ impl PostgresDeadLetters {
 
     pub(in crate::record::dead_letters) async fn forgotten(&self) -> Result<Persons, PostgresError> {
         let rows = self.tables.session().await?.query("SELECT person, forgotten_at FROM forgotten", &[]).await?;
-        let of_row = |row: &crate::postgres::Row| {
-            let bytes: [u8; 32] = row.get::<_, Vec<u8>>(0).try_into().ok()?;
-            Some((Person::from_bytes(bytes), Timestamp::from_millis(row.get(1))))
-        };
-        Ok(rows.iter().filter_map(of_row).collect())
+        Ok(rows.iter().filter_map(person_of_row).collect())
     }
 
     /// Removes the letters of a person.

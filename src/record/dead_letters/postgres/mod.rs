@@ -17,8 +17,8 @@ use self::listing::{Terms, Walk, page, purge_page};
 use self::removal::{End, Step, natural, remove_first};
 use super::page::Bounds;
 use super::{Cursor, DeadLetter, Filter, Held, Page, Purged, ReplayTurn, STEP_ROWS, Summary};
-use crate::model::{DeliveryId, Timestamp};
-use crate::postgres::{Postgres, PostgresError, Session};
+use crate::model::{DeliveryId, Timestamp, WebhookId};
+use crate::postgres::{Postgres, PostgresError, Row, Session};
 use crate::record::RecordError;
 use crate::record::postgres::Tables;
 
@@ -161,6 +161,15 @@ impl PostgresDeadLetters {
         let terms = Terms::new(&filter, None);
         let sql = format!("SELECT count(*) FROM dead_letters WHERE {}", terms.sql());
         Ok(session.query_opt(&sql, &terms.values()).await?.map_or(0, |row| natural(row.get(0))))
+    }
+
+    pub(super) async fn count_by_webhook(&self, filter: Filter) -> Result<Vec<(WebhookId, u64)>, PostgresError> {
+        let mut session = self.tables.session().await?;
+        let terms = Terms::new(&filter, None);
+        let sql = format!("SELECT webhook, count(*) FROM dead_letters WHERE {} GROUP BY webhook", terms.sql());
+        let rows = session.query(&sql, &terms.values()).await?;
+        let read = |row: &Row| Some((WebhookId::new(row.get::<_, &str>(0)).ok()?, natural(row.get(1))));
+        Ok(rows.iter().filter_map(read).collect())
     }
 
     pub(super) async fn remove(&self, letters: Vec<(DeliveryId, u32)>) -> Result<u64, PostgresError> {

@@ -7,7 +7,7 @@ use rusqlite::{Connection, Transaction, params};
 
 use super::SqliteDeadLetters;
 use crate::model::{Event, Person, Source, Timestamp, UserId};
-use crate::record::forgotten::Persons;
+use crate::record::forgotten::{Persons, persons_in};
 use crate::sqlite::{SqliteError, ring_all};
 
 /// The table's step of the schema.
@@ -38,13 +38,7 @@ impl SqliteDeadLetters {
     }
 
     pub(in crate::record::dead_letters) async fn forgotten(&self) -> Result<Persons, SqliteError> {
-        let job = |connection: &mut Connection| {
-            let mut statement = connection.prepare_cached("SELECT person, forgotten_at FROM forgotten")?;
-            let read =
-                |row: &rusqlite::Row<'_>| Ok((Person::from_bytes(row.get(0)?), Timestamp::from_millis(row.get(1)?)));
-            statement.query_map([], read)?.collect()
-        };
-        self.reader.call(job).await
+        self.reader.call(|connection: &mut Connection| persons_in(connection)).await
     }
 
     /// Removes the letters of a person, and leaves nothing of them in the file's pages.

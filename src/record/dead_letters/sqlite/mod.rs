@@ -19,7 +19,7 @@ use self::forgetting::is_forgotten;
 use self::listing::{Terms, Walk, page, purge_page};
 use super::page::Bounds;
 use super::{Cursor, DeadLetter, Filter, Held, Page, Purged, ReplayTurn, STEP_ROWS, Summary, rest};
-use crate::model::{DeliveryId, Timestamp};
+use crate::model::{DeliveryId, Timestamp, WebhookId};
 use crate::record::RecordError;
 use crate::sqlite::{self, FileLock, SqliteError, SqliteThread};
 
@@ -154,6 +154,19 @@ impl SqliteDeadLetters {
             let terms = Terms::new(&filter, None);
             let sql = format!("SELECT count(*) FROM dead_letters WHERE {}", terms.sql());
             connection.prepare_cached(&sql)?.query_row(params_from_iter(terms.values), |row| row.get(0))
+        };
+        self.reader.call(job).await
+    }
+
+    pub(super) async fn count_by_webhook(&self, filter: Filter) -> Result<Vec<(WebhookId, u64)>, SqliteError> {
+        let job = move |connection: &mut Connection| {
+            let terms = Terms::new(&filter, None);
+            let sql = format!("SELECT webhook, count(*) FROM dead_letters WHERE {} GROUP BY webhook", terms.sql());
+            let mut statement = connection.prepare_cached(&sql)?;
+            let rows = statement.query_map(params_from_iter(terms.values), |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, u64>(1)?))
+            })?;
+            rows.filter_map(|row| row.map(|(id, count)| Some((WebhookId::new(&id).ok()?, count))).transpose()).collect()
         };
         self.reader.call(job).await
     }

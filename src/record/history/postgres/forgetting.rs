@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::natural;
 use crate::model::{Source, UserId};
-use crate::postgres::{PostgresError, Session};
+use crate::postgres::{PostgresError, Session, Statements};
+use crate::record::forgotten::{Persons, person_of_row};
 use crate::record::history::Erased;
 
 /// Rows removed in one transaction at most.
@@ -36,6 +37,18 @@ const BODIES: &str = "
 const COUNT: &str =
     "UPDATE history_rows SET deliveries = greatest(deliveries - $1, 0), attempts = greatest(attempts - $2, 0),
     body_bytes = greatest(body_bytes - $3, 0)";
+
+/// Who is forgotten, as it stays until the end of the transaction: whoever notes somebody more waits for it, and removes what it
+/// writes. Nobody, where the dead letters' tables, which it stands in, are not made yet.
+pub(super) async fn forgotten(statements: &mut Statements) -> Result<Persons, PostgresError> {
+    let there = statements.query_opt("SELECT to_regclass('forgotten') IS NOT NULL", &[]).await?;
+    if !there.is_some_and(|row| row.get(0)) {
+        return Ok(Persons::default());
+    }
+    statements.batch("LOCK TABLE forgotten IN SHARE MODE").await?;
+    let rows = statements.query("SELECT person, forgotten_at FROM forgotten", &[]).await?;
+    Ok(rows.iter().filter_map(person_of_row).collect())
+}
 
 /// Removes it, and tells how much there was.
 pub(super) async fn forget(session: &mut Session, source: &Source, user: &UserId) -> Result<Erased, PostgresError> {

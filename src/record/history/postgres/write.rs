@@ -6,9 +6,10 @@
 use super::adding::add;
 use super::merged::{Kept, Merged, Which, merged};
 use super::place::{Key, columns};
-use super::{BEGIN, Rows, bodies, marks, natural, packs, retention};
+use super::{BEGIN, Rows, bodies, forgetting, marks, natural, packs, retention};
 use crate::model::{Outcome, Timestamp};
 use crate::postgres::{PostgresError, Session, Statements, ToSql};
+use crate::record::history::entry::of_others;
 use crate::record::history::{Attempted, Entry};
 use crate::record::postgres::{integer, without_nul};
 
@@ -78,6 +79,7 @@ struct Changes<'a> {
 pub(super) async fn write(session: &mut Session, entries: &[Entry], worker: &str) -> Result<Rows, PostgresError> {
     let mut transaction = session.transaction().await?;
     transaction.batch(BEGIN).await?;
+    let entries = &*of_others(entries, &forgetting::forgotten(&mut transaction).await?);
     let body_bytes = bodies::put(&mut transaction, entries).await?;
     let merged = merged(entries);
     let there = add(&mut transaction, &merged, worker).await?;

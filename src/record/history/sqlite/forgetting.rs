@@ -3,15 +3,17 @@
 //! There is no index by person: it would cost each delivery that is noted, for what is asked once in a while. The tables are walked
 //! by their numbers instead, some rows in a transaction.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 
 use super::schema::open_to_write;
 use crate::model::{Source, UserId};
+use crate::record::forgotten::{Persons, persons_in};
 use crate::record::history::Erased;
-use crate::sqlite::{self, SqliteError};
+use crate::sqlite::{self, FileIdentity, SqliteError};
 
 /// Rows that are looked at in one transaction.
 const STEP_ROWS: i64 = 5_000;
@@ -94,4 +96,40 @@ fn bodies(connection: &mut Connection, whose: Whose<'_>, erased: &mut Erased) ->
     transaction.commit()?;
     erased.bodies += gone;
     Ok(())
+}
+
+/// Who is forgotten, by the store's file, which is another than the history's.
+#[derive(Debug)]
+pub(super) struct ForgottenInFile {
+    path: PathBuf,
+    file: Option<(Connection, FileIdentity)>,
+    /// As it was read last: while the file cannot be read, nobody can be noted in it either.
+    known: Arc<Persons>,
+}
+
+impl ForgottenInFile {
+    pub(super) fn of(store: &Path) -> Self {
+        Self { path: store.to_owned(), file: None, known: Arc::default() }
+    }
+
+    /// Who is forgotten now.
+    pub(super) fn look(&mut self) -> Arc<Persons> {
+        if let Ok(persons) = self.read() {
+            self.known = Arc::new(persons);
+        }
+        Arc::clone(&self.known)
+    }
+
+    fn read(&mut self) -> rusqlite::Result<Persons> {
+        let is_same = |file: &(Connection, FileIdentity)| file.1.check().is_ok();
+        let (connection, _) = match self.file.take().filter(is_same) {
+            Some(file) => self.file.insert(file),
+            None => {
+                // Not made, if it is not there.
+                let connection = Connection::open_with_flags(&self.path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+                self.file.insert((connection, FileIdentity::of(&self.path)))
+            }
+        };
+        persons_in(connection)
+    }
 }

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
+use self::forgetting::ForgottenInFile;
 pub(super) use self::read::SqliteReader;
 use self::retention::{Progress, prune_step};
 pub(super) use self::schema::STEPS;
@@ -31,6 +32,7 @@ use crate::sqlite::{FileIdentity, SqliteError};
 pub(super) struct SqliteSink {
     path: PathBuf,
     file: Option<File>,
+    forgotten: ForgottenInFile,
 }
 
 /// The open file.
@@ -41,9 +43,9 @@ struct File {
 }
 
 impl SqliteSink {
-    /// The file at `path`, made if it is absent when it is used.
-    pub(super) fn of(path: &Path) -> Self {
-        Self { path: path.to_owned(), file: None }
+    /// The file at `path`, made if it is absent when it is used, and who is forgotten, by the file `store`.
+    pub(super) fn of(path: &Path, store: &Path) -> Self {
+        Self { path: path.to_owned(), file: None, forgotten: ForgottenInFile::of(store) }
     }
 
     /// The open file, opened anew if it was removed or replaced.
@@ -76,7 +78,11 @@ impl Sink for SqliteSink {
     }
 
     fn write(&mut self, entries: &[Entry], worker: &str) -> Result<Rows, RecordError> {
-        self.run(|file| write(&mut file.connection, &mut file.progress, entries, worker))
+        self.open()?;
+        let Self { path, file, forgotten } = self;
+        let Some(file) = file else { return Ok(Rows::default()) };
+        let written = write(&mut file.connection, &mut file.progress, || forgotten.look(), entries, worker);
+        Ok(written.map_err(|error| SqliteError::new(path, error))?)
     }
 
     fn prune(&mut self, oldest: Timestamp, count_max: u64) -> Result<Pruned, RecordError> {

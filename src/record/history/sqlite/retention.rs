@@ -142,6 +142,8 @@ fn rows(transaction: &Transaction<'_>) -> rusqlite::Result<Rows> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use std::collections::HashSet;
     use std::time::Duration;
 
@@ -184,7 +186,7 @@ mod tests {
         }
 
         fn write(&mut self, entries: &[Entry]) {
-            write(&mut self.connection, &mut self.progress, entries, "here/1").expect("written");
+            write(&mut self.connection, &mut self.progress, Arc::default, entries, "here/1").expect("written");
         }
 
         /// Prunes until nothing goes any more.
@@ -243,7 +245,8 @@ mod tests {
     fn what_another_process_wrote_before_the_front_goes_once_that_is_forgotten() {
         let mut file = File::new();
         file.prune(Timestamp::from_millis(0), 1000);
-        write(&mut file.connection, &mut Progress::default(), &[entry(1, MINUTE)], "there/1").expect("written");
+        write(&mut file.connection, &mut Progress::default(), Arc::default, &[entry(1, MINUTE)], "there/1")
+            .expect("written");
         let long_after = Timestamp::from_millis(1_000_000_000);
         file.prune(long_after, 1000);
         assert_eq!(file.left(), ids([1]), "it is remembered that there was nothing");

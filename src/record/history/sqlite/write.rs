@@ -5,6 +5,7 @@
 //! of their pages and not between others. What most entries have in common, SQLite is told once ([`Add`]).
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Transaction, TransactionBehavior};
@@ -14,7 +15,8 @@ use super::place::place_of;
 use super::retention::Progress;
 use super::{marks, packs};
 use crate::model::Outcome;
-use crate::record::history::entry::Far;
+use crate::record::forgotten::Persons;
+use crate::record::history::entry::{Far, of_others};
 use crate::record::history::sink::Rows;
 use crate::record::history::{Attempted, Entry};
 
@@ -99,10 +101,13 @@ struct Kept {
 pub(super) fn write(
     connection: &mut Connection,
     progress: &mut Progress,
+    forgotten: impl FnOnce() -> Arc<Persons>,
     entries: &[Entry],
     worker: &str,
 ) -> rusqlite::Result<Rows> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Now: who removes somebody noted that first, and waits for this transaction.
+    let entries = &*of_others(entries, &forgotten());
     let mut writing = Writing {
         transaction: &transaction,
         add: Add { statement: transaction.prepare_cached(ADD)?, given: [None; VALUES] },
@@ -359,7 +364,7 @@ mod tests {
     }
 
     fn write(connection: &mut Connection, entries: &[Entry]) -> rusqlite::Result<Rows> {
-        super::write(connection, &mut Progress::default(), entries, "here/1")
+        super::write(connection, &mut Progress::default(), Arc::default, entries, "here/1")
     }
 
     fn file() -> Connection {

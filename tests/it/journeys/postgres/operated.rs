@@ -109,6 +109,9 @@ async fn what_one_request_does_not_finish_is_asked_for_again_until_all_is_done()
 
     let end = Arc::new(AtomicBool::new(false));
     let held = hold_up(&store, &end);
+    let locks =
+        "SELECT count(*) FROM pg_locks WHERE relation = 'hikyaku.replays'::regclass AND mode = 'ShareRowExclusiveLock'";
+    until("it is held up", async || (sql(&store, locks) != "0").then_some(())).await;
     let remote = ["--url", program.address.as_str(), "--token-file", "token"];
     let ran = home.cli(&[&["dead", "replay", "--all"], &remote[..]].concat()).await;
     assert!(ran.stderr.contains(" dead letters put back to work so far, "), "one request was enough: {ran:?}");

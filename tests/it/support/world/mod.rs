@@ -175,7 +175,14 @@ impl World {
         let age = Duration::from_secs(7 * 86400);
         let worker = "a world".to_owned();
         let policy = HistoryPolicy { age, count_max: 1_000_000, response_bytes_max: 2048, bodies: None, worker };
-        History::open(&self.history_path(), policy, Arc::clone(&self.clock), self.telemetry.clone()).expect("opens")
+        History::open(
+            &self.history_path(),
+            &self.history_path(),
+            policy,
+            Arc::clone(&self.clock),
+            self.telemetry.clone(),
+        )
+        .expect("opens")
     }
 
     /// Reads the history.
