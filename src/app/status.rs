@@ -1,10 +1,13 @@
-//! `hikyaku status`: asks a running hikyaku, or looks at queue and store itself.
+//! `hikyaku status`: asks a running hikyaku, or looks at queue and store itself. What one that runs here cannot do, such as write its
+//! history, nothing that lies there shows, so its metrics are asked for too; whether they come is none of this command's affair.
 
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::FAILED;
+use super::check::running;
 use super::commands::log_errors;
 use super::operating::places;
 use super::service::open_queue;
@@ -19,12 +22,22 @@ use crate::shown::{Looked, LookedStore, StatusShape};
 use crate::store::Store;
 use crate::telemetry::{Telemetry, chain};
 
+/// How long a hikyaku that may run here may take to answer from memory.
+const ANSWER_WAIT_MAX: Duration = Duration::from_secs(1);
+
 /// `hikyaku status`.
 pub(super) async fn status(settings: &Settings, args: &StatusArgs, output: &mut Output) -> anyhow::Result<ExitCode> {
     log_errors(settings);
     let told = match remote(settings, &args.remote, output)? {
         Some(remote) => remote.status().await?,
-        None => serde_json::to_value(looked(settings).await?)?,
+        None => {
+            let address = running::address(&settings.server, None);
+            let failing = tokio::time::timeout(ANSWER_WAIT_MAX, running::failing(address));
+            let (told, failing) = tokio::join!(looked(settings), failing);
+            let mut told = told?;
+            told.add_trouble(address, &failing.ok().flatten().unwrap_or_default());
+            serde_json::to_value(told)?
+        }
     };
     let is_ready = cli::status(&told, args.json, output)?;
     Ok(if is_ready { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })

@@ -14,7 +14,7 @@ pub struct DeadLetters {
     /// to notice, mend and replay; what people wrote should not lie about for longer.
     pub retention: Duration,
     /// `count_max`: dead letters kept at most, 1 to 100000000. Default 1000000: a disk's worth of patience, some
-    /// gigabytes.
+    /// gigabytes. Looked at once a minute.
     pub count_max: u64,
 }
 

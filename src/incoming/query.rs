@@ -50,6 +50,7 @@ pub fn parameters(query: Option<&str>) -> Vec<Given> {
 pub fn unknown(given: &[Given], known: &[&str]) -> Vec<Mistake> {
     let detail = match known {
         [] => "there is no such parameter; this path takes none".to_owned(),
+        [only] => format!("there is no such parameter; there is {only}"),
         known => format!("there is no such parameter; there are {}", known.join(", ")),
     };
     let unknown = given.iter().filter(|(name, _)| !known.contains(&name.as_str()));
@@ -81,6 +82,7 @@ mod tests {
         let told = Mistake::all_in_words(&unknown(&given, &["limit", "cursor"]));
         let words = "there is no such parameter; there are limit, cursor";
         assert_eq!(told, format!("lmit: {words}; \u{fffd}: {words}"));
+        assert_eq!(unknown(&given[..1], &["dryRun"])[0].detail, "there is no such parameter; there is dryRun");
         assert_eq!(unknown(&given[..1], &[])[0].detail, "there is no such parameter; this path takes none");
     }
 }

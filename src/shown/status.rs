@@ -1,5 +1,7 @@
 //! How hikyaku is as a whole: queue, store, workers, webhooks and dead letters.
 
+use std::net::SocketAddr;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -9,6 +11,7 @@ use crate::queue::Queue;
 use crate::record::{DeadLetters, Filter, HistoryReader, Workers};
 use crate::registry::Registry;
 
+const HISTORY_UNREADABLE: &str = "the history cannot be read";
 const NO_WORKER: &str =
     "no worker on this store tells that it works: nothing is delivered; is `hikyaku serve` running?";
 
@@ -175,6 +178,24 @@ impl StatusShape {
         }
     }
 
+    /// Adds, of what the hikyaku that listens at `address` has trouble with, what is not told already.
+    pub fn add_trouble(&mut self, address: SocketAddr, failing: &[String]) {
+        let untold = |part: &&String| match part.as_str() {
+            "queue" => self.queues.problems().is_empty(),
+            "history" => !self.notices.iter().any(|notice| notice.starts_with(HISTORY_UNREADABLE)),
+            // What the others are kept in.
+            _ => self.dead_letters.is_some(),
+        };
+        let untold: Vec<_> = failing.iter().filter(untold).map(String::as_str).collect();
+        if !untold.is_empty() {
+            let parts = untold.join(", ");
+            let words = format!(
+                "the hikyaku that listens at {address} has trouble with {parts}: `hikyaku status --url` says why"
+            );
+            self.notices.push(words);
+        }
+    }
+
     /// Whether nothing is wrong.
     pub fn is_ready(&self) -> bool {
         self.ready
@@ -184,5 +205,5 @@ impl StatusShape {
 /// Why the history cannot be read.
 async fn unreadable(history: &HistoryReader) -> Option<String> {
     let error = history.check().await.err()?;
-    Some(format!("the history cannot be read: {}", error.of_store()))
+    Some(format!("{HISTORY_UNREADABLE}: {}", error.of_store()))
 }

@@ -10,7 +10,8 @@ use axum::routing::post;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use crate::support::program::{Home, Ran, TOKEN};
+use crate::support::journey_receiver::{Behaviour, Receiver};
+use crate::support::program::{Home, Ran, TOKEN, declared, events};
 
 /// Documented are 5 s; a machine that has other things to do gets three more.
 const NOT_LONG: Duration = Duration::from_secs(8);
@@ -95,6 +96,8 @@ async fn what_a_running_hikyaku_has_trouble_with_is_told_and_it_says_itself_why(
 
     let (level, words) = found(&found_here, "address", "a hikyaku listens there");
     assert!(level == "error" && words.contains("has trouble with history"), "{words}");
+    let looked = home.cli(&["status"]).await.ok();
+    assert!(looked.contains("the history cannot be read") && !looked.contains("has trouble"), "told once: {looked}");
     let (status, answer) = program.operate("/v1/deliveries").await;
     let detail = answer["detail"].as_str().unwrap_or_default();
     assert_eq!(status, 503, "{answer}");
@@ -102,6 +105,31 @@ async fn what_a_running_hikyaku_has_trouble_with_is_told_and_it_says_itself_why(
         detail.contains("which is tried again all the time") && detail.contains("the step there failed"),
         "{answer}"
     );
+    program.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn that_a_running_hikyaku_cannot_write_its_history_is_told_by_status_without_a_url_too() {
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
+    let receiver = Receiver::start(Behaviour::Answer(200)).await;
+    let settings = format!("server.listen = \"127.0.0.1:{port}\"\nserver.admin_token = \"{TOKEN}\"\n");
+    let home = Home::bare(&(settings + &declared("hook", &receiver.url("/"), "note")));
+    let mut program = home.serve().await;
+    assert!(home.cli(&["status"]).await.ok().starts_with("all is well\n"));
+    let holder = rusqlite::Connection::open(home.path("history.db")).expect("opened");
+    holder.execute_batch("BEGIN EXCLUSIVE").expect("held, for whoever writes");
+    assert_eq!(program.post(events("note", "e", 3)).await.0, 200);
+    program.line("falls behind").await;
+
+    let looked = home.cli(&["status"]).await.ok();
+
+    let words = format!(
+        "the hikyaku that listens at 127.0.0.1:{port} has trouble with history: `hikyaku status --url` says why"
+    );
+    assert!(looked.starts_with("it works, and this is worth a look:\n") && looked.contains(&words), "{looked}");
+    holder.execute_batch("ROLLBACK").expect("let go");
+    program.line("is written again").await;
+    assert!(home.cli(&["status"]).await.ok().starts_with("all is well\n"));
     program.stop().await;
 }
 

@@ -24,6 +24,8 @@ use crate::deliver::Happening;
 
 /// Where it is.
 const PATH: &str = "/openapi.json";
+/// Where events come in.
+const EVENTS_PATH: &str = "/v1/events";
 /// Every path below that of the API, as routes.
 pub(super) const EVERY_PATH: [&str; 3] = ["/v1", "/v1/", "/v1/{*unknown}"];
 /// How the document calls the token.
@@ -79,8 +81,8 @@ struct Document;
 /// What all paths have in common.
 struct EveryPath;
 
-/// The problems that any path may answer, but for [`OF_CHANGES`].
-const PROBLEMS: [(&str, &str, &str); 7] = [
+/// The problems that any path may answer, but for [`OF_CHANGES`] and [`OF_EVENTS`].
+const PROBLEMS: [(&str, &str, &str); 9] = [
     (
         "400",
         "BadRequest",
@@ -90,12 +92,16 @@ const PROBLEMS: [(&str, &str, &str); 7] = [
     ("403", "Forbidden", "The token is for looking only, and this changes something."),
     ("404", "NotFound", "There is no such thing."),
     ("408", "TooSlow", "The request's body did not arrive in time."),
+    ("413", "TooLarge", "The request is larger than `ingest.request_bytes_max`, or has too many events."),
+    ("415", "Compressed", "The request's body is compressed."),
     ("500", "Damaged", "What is asked for is there and cannot be read."),
     ("503", "Unavailable", "What it needs does not answer now; asking again may do."),
 ];
 
 /// Those that only what changes something may.
 const OF_CHANGES: [&str; 2] = ["403", "408"];
+/// Those that only [`EVENTS_PATH`] may; an import says itself what it may answer.
+const OF_EVENTS: [&str; 2] = ["413", "415"];
 
 impl Modify for EveryPath {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
@@ -111,10 +117,12 @@ impl Modify for EveryPath {
             components.responses.insert(name.to_owned(), RefOr::T(response.build()));
         }
         document.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>(TOKEN, [])]);
-        for item in document.paths.paths.values_mut() {
+        for (path, item) in &mut document.paths.paths {
+            let has = |status: &str| path == EVENTS_PATH || !OF_EVENTS.contains(&status);
             let changing = [&mut item.post, &mut item.put, &mut item.delete].into_iter().flatten();
-            changing.for_each(|operation| add_problems(operation, |_| true));
-            item.get.iter_mut().for_each(|operation| add_problems(operation, |status| !OF_CHANGES.contains(&status)));
+            changing.for_each(|operation| add_problems(operation, has));
+            let has = |status: &str| has(status) && !OF_CHANGES.contains(&status);
+            item.get.iter_mut().for_each(|operation| add_problems(operation, has));
         }
     }
 }
@@ -184,6 +192,7 @@ mod tests {
                 assert!(operation["summary"].is_string() && operation["operationId"].is_string(), "{what}");
                 assert!(operation["responses"]["401"].is_object(), "{what} asks for a token");
                 assert_eq!(operation["responses"]["403"].is_object(), method != "get", "{what}");
+                assert_eq!(operation["responses"]["413"].is_object(), path == EVENTS_PATH, "{what}");
                 for parameter in operation["parameters"].as_array().into_iter().flatten() {
                     assert!(parameter["description"].is_string(), "{what}: {parameter}");
                 }

@@ -110,25 +110,25 @@ fn of_disk(place: &Place, file: &Path, folder: &Path, metadata: Option<&Metadata
     let free = disk.f_bavail.saturating_mul(u64::try_from(disk.f_bsize).unwrap_or(0));
     let has = metadata.map_or(0, Metadata::len);
     let wanted = place.bytes_max.map(|bytes_max| bytes_max.saturating_sub(has));
-    if free < FREE_BYTES_MIN {
-        findings.push(Finding::error(
-            place.about,
-            format!("the disk of {} has {} MiB left", here.display(), free / MIB),
-            "free some: when it is full, events are answered 503",
-        ));
-    } else if let Some(wanted) = wanted.filter(|wanted| *wanted > free) {
-        findings.push(Finding::warning(
-            place.about,
-            format!(
-                "the disk of {} has {} MiB left, and the queue may grow by {} MiB",
-                here.display(),
-                free / MIB,
-                wanted / MIB
-            ),
-            "lower queue.bytes_max, so that the queue is full before the disk is, which others use too",
-        ));
-    }
+    findings.extend(of_room(place.about, here, free, wanted));
     findings
+}
+
+/// Whether `free` bytes are enough, where the file may grow by those `wanted`, if that is known.
+fn of_room(about: &'static str, here: &Path, free: u64, wanted: Option<u64>) -> Option<Finding> {
+    let left = format!("the disk of {} has {} MiB left", here.display(), free / MIB);
+    if free < FREE_BYTES_MIN {
+        let full = match about {
+            "queue" => "events are answered 503",
+            "store" => "webhooks cannot be changed, and dead letters wait in the queue",
+            _ => "the history has a gap",
+        };
+        return Some(Finding::error(about, left, format!("free some: when it is full, {full}")));
+    }
+    let wanted = wanted.filter(|wanted| *wanted > free)?;
+    let what = format!("{left}, and the queue may grow by {} MiB", wanted / MIB);
+    let mend = "lower queue.bytes_max, so that the queue is full before the disk is, which others use too";
+    Some(Finding::warning(about, what, mend))
 }
 
 /// A file system on which a queue does not last, or whose locks may not hold (sqlite.org/howtocorrupt.html).
@@ -248,5 +248,19 @@ mod tests {
         assert!(told(Some(1 << 50)));
         assert!(!told(Some(1 << 20)));
         assert!(!told(None), "who sets no limit wants none");
+    }
+
+    #[test]
+    fn of_a_disk_that_is_nearly_full_it_is_told_what_does_not_work_then() {
+        for (about, words) in [
+            ("queue", "events are answered 503"),
+            ("store", "webhooks cannot be changed, and dead letters wait in the queue"),
+            ("history", "the history has a gap"),
+        ] {
+            let finding = of_room(about, Path::new("/f"), FREE_BYTES_MIN - 1, None).expect("found");
+            let mend = Some(format!("free some: when it is full, {words}"));
+            assert!(finding.level == Level::Error && finding.mend == mend, "{finding:?}");
+        }
+        assert_eq!(of_room("store", Path::new("/f"), FREE_BYTES_MIN, None), None);
     }
 }

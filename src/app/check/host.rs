@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::process::Resource;
 use tokio::net::TcpListener;
 
-use super::running::{self, Answer};
+use super::running;
 use crate::app::serve;
 use crate::cli::Finding;
 use crate::config::Settings;
@@ -122,15 +122,13 @@ async fn of_address(name: &str, address: SocketAddr, health: SocketAddr) -> Find
 
 /// Of whoever listens on `address`: whether it is a hikyaku, and has what it needs.
 async fn of_running(what: String, address: SocketAddr, health: SocketAddr) -> Finding {
-    let metrics = running::ask(health, "/metrics").await.ok().filter(Answer::is_good);
-    let Some(metrics) = metrics.filter(|metrics| metrics.words().contains("hikyaku_")) else {
+    let Some(failing) = running::failing(health).await else {
         return Finding::error(
             ABOUT,
             format!("{what} is taken, and not by a hikyaku that tells its health"),
             format!("`ss -ltnp 'sport = :{}'` shows by whom; stop that, or set another address", address.port()),
         );
     };
-    let failing = failing(metrics.words());
     if failing.is_empty() {
         return Finding::ok(ABOUT, format!("{what}: a hikyaku listens there"));
     }
@@ -139,10 +137,4 @@ async fn of_running(what: String, address: SocketAddr, health: SocketAddr) -> Fi
         format!("{what}: a hikyaku listens there, and has trouble with {}", failing.join(", ")),
         "its log and `hikyaku status --url` say why; docs/RUNBOOK.md has what to do",
     )
-}
-
-/// The parts that fail, by the metrics of a hikyaku.
-fn failing(metrics: &str) -> Vec<&str> {
-    let named = metrics.lines().filter_map(|line| line.strip_prefix("hikyaku_part_failing{part=\""));
-    named.filter_map(|rest| rest.strip_suffix("\"} 1")).collect()
 }

@@ -13,7 +13,7 @@ mod database;
 mod files;
 mod host;
 mod misskey;
-mod running;
+pub(super) mod running;
 mod traces;
 
 use std::path::{Path, PathBuf};

@@ -37,7 +37,7 @@ impl Answer {
 }
 
 /// Where a hikyaku of these settings tells how it is, when asked from this machine; `listen` was given on the command line.
-pub(super) fn address(server: &Server, listen: Option<SocketAddr>) -> SocketAddr {
+pub(in crate::app) fn address(server: &Server, listen: Option<SocketAddr>) -> SocketAddr {
     here(server.metrics_listen.or(listen).unwrap_or(server.listen))
 }
 
@@ -67,6 +67,15 @@ pub(super) async fn ask(address: SocketAddr, path: &str) -> Result<Answer, Strin
         Ok(answered) => answered.map_err(|why| format!("http://{address}{path} does not answer: {why}")),
         Err(_) => Err(format!("http://{address}{path} has not answered within {} s", ANSWER_WAIT_MAX.as_secs())),
     }
+}
+
+/// The parts that the hikyaku at `address` has trouble with; none when no hikyaku answers there.
+pub(in crate::app) async fn failing(address: SocketAddr) -> Option<Vec<String>> {
+    let answer = ask(address, "/metrics").await.ok().filter(Answer::is_good)?;
+    let metrics = answer.words();
+    let named = metrics.lines().filter_map(|line| line.strip_prefix("hikyaku_part_failing{part=\""));
+    let failing = named.filter_map(|rest| rest.strip_suffix("\"} 1")).map(str::to_owned).collect();
+    metrics.contains("hikyaku_").then_some(failing)
 }
 
 async fn exchange(address: SocketAddr, path: &str) -> Result<Answer, String> {

@@ -1,13 +1,14 @@
 //! `hikyaku dead export` and `import`: dead letters as NDJSON, to keep, to look through, or to bring to another hikyaku.
 //!
-//! An export to a file is written beside it and then put in its place, so that a file is whole or as it was.
+//! An export to a file is put in its place at the end ([`Writing`]).
 
 use std::path::Path;
 
 use serde_json::json;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::counted;
+use super::writing::Writing;
 use crate::cli::{CliError, Output};
 use crate::operate::{Exporting, Imported, Importing, Operations};
 use crate::record::Filter;
@@ -45,40 +46,6 @@ pub(super) async fn export(
     }
     output.note(&format!("{} exported", counted(count)));
     Ok(is_whole)
-}
-
-/// A file that is being written, in the end in the place of another.
-pub(in crate::cli) struct Writing<'a> {
-    place: &'a Path,
-    temporary: tempfile::TempPath,
-    file: tokio::fs::File,
-}
-
-impl<'a> Writing<'a> {
-    pub(in crate::cli) async fn begin(place: &'a Path) -> Result<Self, CliError> {
-        let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        // Readable by its owner only: it holds what people wrote.
-        let made = tempfile::NamedTempFile::new_in(folder).map_err(|error| failed(place, error))?;
-        let (file, temporary) = made.into_parts();
-        Ok(Self { place, temporary, file: tokio::fs::File::from_std(file) })
-    }
-
-    pub(in crate::cli) async fn write(&mut self, bytes: &[u8]) -> Result<(), CliError> {
-        self.file.write_all(bytes).await.map_err(|error| failed(self.place, error))
-    }
-
-    pub(in crate::cli) async fn end(mut self) -> Result<(), CliError> {
-        let synced = async {
-            self.file.flush().await?;
-            self.file.sync_all().await
-        };
-        synced.await.map_err(|error| failed(self.place, error))?;
-        self.temporary.persist(self.place).map_err(|error| failed(self.place, error.error))
-    }
-}
-
-fn failed(place: &Path, error: std::io::Error) -> CliError {
-    CliError::Io { what: format!("the file {} cannot be written", place.display()), error }
 }
 
 /// What to import.

@@ -5,12 +5,14 @@
 
 pub(super) mod files;
 pub(super) mod showing;
+pub(super) mod writing;
 
 use std::fmt::Display;
 
 use super::delivery_args::FilterArgs;
 use super::{CliError, DeadCommand, LimitArgs, Output, operator};
 use crate::clock::SharedClock;
+use crate::incoming::shortened;
 use crate::model::{DeathReason, DeliveryId, EventId, EventType, Timestamp, WebhookId};
 use crate::operate::{Operations, Until};
 use crate::record::{Filter, HistoryReader};
@@ -94,8 +96,18 @@ pub(super) fn usage(flag: &str, why: &dyn Display) -> CliError {
     CliError::Usage(format!("{flag}: {why}"))
 }
 
+/// The delivery id that is given by itself, without the name of an option.
 pub(super) fn delivery_id(text: &str) -> Result<DeliveryId, CliError> {
-    DeliveryId::from_text(text).map_err(|error| usage("delivery id", &error))
+    DeliveryId::from_text(text).map_err(|error| usage(&quoted(text), &error))
+}
+
+fn delivery_id_of(flag: &str, text: &str) -> Result<DeliveryId, CliError> {
+    DeliveryId::from_text(text).map_err(|error| usage(flag, &format!("{}: {error}", quoted(text))))
+}
+
+/// What somebody gave, as much of it as is told.
+fn quoted(text: &str) -> String {
+    format!("{:?}", shortened(text))
 }
 
 /// The filter of a command that changes things: it says which, or `--all`.
@@ -124,7 +136,7 @@ pub(super) fn filter_of(args: &FilterArgs, clock: &SharedClock) -> Result<Filter
         status: args.status,
         since: args.since.as_deref().map(|text| moment("--since", text, clock)).transpose()?,
         until: args.until.as_deref().map(|text| moment("--until", text, clock)).transpose()?,
-        ids: args.id.iter().map(|id| delivery_id(id)).collect::<Result<_, _>>()?,
+        ids: args.id.iter().map(|id| delivery_id_of("--id", id)).collect::<Result<_, _>>()?,
     })
 }
 

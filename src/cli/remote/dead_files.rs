@@ -11,7 +11,8 @@ use tokio::io::AsyncReadExt;
 
 use super::{Query, Remote};
 use crate::cli::dead::counted;
-use crate::cli::dead::files::{Import, Writing, tell, unreadable};
+use crate::cli::dead::files::{Import, tell, unreadable};
+use crate::cli::dead::writing::Writing;
 use crate::cli::deliveries::items;
 use crate::cli::{CliError, Output};
 use crate::operate::{Imported, RefusedLine};

@@ -94,8 +94,8 @@ impl FromStr for Cursor {
         let (died_at, id) = text.split_once('.').ok_or(CursorError)?;
         let died_at = died_at.parse().map(Timestamp::from_millis).map_err(|_| CursorError)?;
         let cursor = Self { died_at, id: DeliveryId::from_text(id).map_err(|_| CursorError)?.to_string() };
-        // `+5` and `05` are numbers too, and none that we wrote.
-        if cursor.to_string() == text { Ok(cursor) } else { Err(CursorError) }
+        // `+5`, `05` and `-5` are numbers too, and none that we wrote.
+        if cursor.to_string() == text && !text.starts_with('-') { Ok(cursor) } else { Err(CursorError) }
     }
 }
 
@@ -117,8 +117,11 @@ mod tests {
     fn a_text_that_is_no_cursor_is_refused() {
         let id = "msg_5ytoxm3jgm6es4gna34r7fkcv3hbpamg";
         assert!(format!("5.{id}").parse::<Cursor>().is_ok());
-        for text in ["", "1774960496789", "x.msg_a", ".", "5.msg_a", &format!("+5.{id}"), &format!("05.{id}")] {
+        for text in ["", "1774960496789", "x.msg_a", ".", "5.msg_a"] {
             assert_eq!(text.parse::<Cursor>(), Err(CursorError), "{text}");
+        }
+        for number in ["+5", "05", "-5", "-0", "99999999999999999999"] {
+            assert_eq!(format!("{number}.{id}").parse::<Cursor>(), Err(CursorError), "{number}");
         }
     }
 

@@ -211,7 +211,7 @@ struct WrittenProblem {
 
 /// A line's fields. What is not here is passed over: it follows from the rest, or is of a newer version.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "a JSON object")]
 struct WrittenLetter<'a> {
     id: String,
     generation: u32,

@@ -55,7 +55,13 @@ async fn what_a_receiver_refused_is_listed_with_its_reason_and_shown_with_its_by
     }
     let other = format!("msg_{}", "a".repeat(id.len() - 4));
     home.cli(&["dead", "show", &other]).await.failed(1, &["no dead letter", &other]);
-    home.cli(&["dead", "show", "nonsense"]).await.failed(2, &["delivery id"]);
+    for wrong in
+        [&["dead", "show", "nonsense"][..], &["deliveries", "show", "nonsense"], &["deliveries", "resend", "nonsense"]]
+    {
+        home.cli(wrong).await.failed(2, &["error: \"nonsense\": a delivery id is"]);
+    }
+    let long = "x".repeat(100);
+    home.cli(&["dead", "purge", "--id", &long]).await.failed(2, &["--id: \"xxx", "x\": a delivery id is"]);
     program.stop().await;
 }
 

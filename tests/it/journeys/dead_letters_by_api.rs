@@ -169,6 +169,7 @@ async fn whoever_asks_for_nonsense_is_told_which_parameter_is_wrong() {
         (Method::GET, "?since=yesterday", "since"),
         (Method::GET, "?status=abc", "status"),
         (Method::GET, "?cursor=1774960496789", "cursor"),
+        (Method::GET, "?cursor=-1.msg_5ytoxm3jgm6es4gna34r7fkcv3hbpamg", "cursor"),
         (Method::GET, "?webhok=wh1", "webhok"),
         (Method::GET, "/export?limit=5", "limit"),
         (Method::POST, "/replay", "all"),

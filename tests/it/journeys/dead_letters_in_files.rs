@@ -96,6 +96,11 @@ async fn a_line_that_is_no_letter_is_told_by_its_number_and_the_rest_is_imported
 
     let (status, problem) = program.operate_by(Method::POST, "/v1/dead-letters/import", "nonsense\n").await;
     assert!(status == 400 && problem["detail"].as_str().expect("words").contains("line 1"), "{problem}");
+    for (line, kind) in [("null", "invalid type: null"), ("[]", "invalid length 0")] {
+        let (_, problem) = program.operate_by(Method::POST, "/v1/dead-letters/import", line).await;
+        let words = problem["detail"].as_str().expect("words");
+        assert!(words.contains(&format!("{kind}, expected a JSON object")), "{problem}");
+    }
     let ran = home.cli(&["dead", "import", "nowhere.ndjson"]).await;
     ran.failed(1, &["nowhere.ndjson cannot be read"]);
     program.stop().await;

@@ -125,6 +125,19 @@ async fn an_idle_connection_is_kept_for_as_long_as_its_answers_say_and_is_then_c
 }
 
 #[tokio::test]
+async fn a_path_that_is_longer_than_documented_is_414_without_a_body() {
+    let (_home, program) = server("").await;
+    for (bytes, answered) in [(65_534, 200), (65_535, 414)] {
+        let path = format!("/healthz?{}", "x".repeat(bytes - "/healthz?".len()));
+        let head = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+        let answer = Raw::sending(&program, head).await.rest().await;
+        assert_eq!(status(&answer), answered, "{bytes}: {answer}");
+        assert!(answered == 200 || answer.ends_with("\r\n\r\n"), "{answer}");
+    }
+    program.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_announced_too_large_is_refused_before_a_byte_of_it_is_sent() {
     let (_home, program) = server("").await;
     for (way, lengths) in [
