@@ -14,7 +14,7 @@ use super::kept::{Kept, history_retention, letters_retention};
 use super::listeners::{Listeners, Serving};
 use super::operating::Sight;
 use super::standing;
-use super::store::open_history;
+use super::store::{history_reader, open_history};
 use super::supervisor::Watched;
 use super::traces;
 use crate::api::{self, Readiness};
@@ -225,7 +225,7 @@ impl Service {
     }
 }
 
-/// Where what becomes of deliveries is noted, unless the settings say that it is not.
+/// Where what becomes of deliveries is noted. When the settings say that it is not, one of before goes by its age.
 async fn history(
     settings: &Settings,
     store: &Store,
@@ -233,7 +233,7 @@ async fn history(
     telemetry: &SharedTelemetry,
 ) -> anyhow::Result<Option<Arc<History>>> {
     let history = &settings.history;
-    if !history.enabled {
+    if !history.enabled && !history_reader(settings, store).is_there().await {
         return Ok(None);
     }
     let policy = HistoryPolicy {
@@ -247,8 +247,8 @@ async fn history(
         }),
         worker: worker_name(),
     };
-    let history = open_history(settings, store, policy, Arc::clone(clock), telemetry.clone()).await?;
-    Ok(Some(Arc::new(history)))
+    let written = open_history(settings, store, policy, Arc::clone(clock), telemetry.clone()).await?;
+    Ok(Some(Arc::new(if history.enabled { written } else { written.only_pruning() })))
 }
 
 /// What tells `workers` that this one is there.

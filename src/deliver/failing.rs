@@ -94,6 +94,10 @@ impl Failing {
         if verdict.outcome == Outcome::OurFault {
             return;
         }
+        // What was under way when it was deleted leaves nothing of it behind.
+        if matches!(self.registry.snapshot().find(&webhook.id), Known::Deleted) {
+            return;
+        }
         let now = self.clock.now();
         let status = verdict.status.unwrap_or(STATUS_OF_SILENCE);
         let course = self.course(webhook, verdict.outcome, now);

@@ -21,7 +21,7 @@ use crate::model::{Delivery, Event, WebhookId};
 use crate::outbound::Client;
 use crate::queue::{Lane, Prefetch, Queue, QueueError};
 use crate::record::{Forgotten, History, Latest, LatestAttempt};
-use crate::registry::Registry;
+use crate::registry::{Known, Registry};
 use crate::telemetry::SharedTelemetry;
 use crate::traces::Tracer;
 
@@ -129,6 +129,7 @@ impl Worker {
             telemetry.trouble("it cannot be read since when webhooks are failing, so that counts from now", &error);
             HashMap::new()
         });
+        forget_deleted(&parts, &known).await;
         let deactivated = Arc::new(Notify::new());
         let announcer = Announcer::start(AnnouncerParts {
             queue: parts.queue.clone(),
@@ -178,6 +179,15 @@ impl Worker {
         if let Some(history) = self.history {
             history.close().await;
         }
+    }
+}
+
+/// Removes what is left of webhooks that were deleted while a request to them was under way, here or elsewhere.
+async fn forget_deleted(parts: &Parts, known: &HashMap<WebhookId, LatestAttempt>) {
+    let snapshot = parts.registry.snapshot();
+    for id in known.keys().filter(|id| matches!(snapshot.find(id), Known::Deleted)) {
+        // Else the next start does.
+        let _done_or_not = parts.latest.forget(id).await;
     }
 }
 

@@ -72,12 +72,12 @@ pub fn open_with_pages(path: &Path, page_bytes: u32) -> Result<Connection, Sqlit
     connect().map_err(|error| SqliteError::new(path, error))
 }
 
-/// What `connection` deletes from now on, it overwrites with zeros (sqlite.org/pragma.html#pragma_secure_delete).
+/// What `connection` deletes from now on, it overwrites with zeros, or not any more (sqlite.org/pragma.html#pragma_secure_delete).
 ///
 /// # Errors
 /// Whatever SQLite reports.
-pub fn overwrite_what_is_deleted(connection: &Connection) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "secure_delete", true)
+pub fn overwrite_what_is_deleted(connection: &Connection, does: bool) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "secure_delete", does)
 }
 
 /// Makes the file, readable by its owner only, if it is absent: it will hold people's posts and secrets. SQLite gives its

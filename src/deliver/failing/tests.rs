@@ -165,6 +165,16 @@ async fn a_success_ends_the_streak_and_the_next_failure_begins_another() {
 }
 
 #[tokio::test]
+async fn what_was_under_way_when_its_webhook_was_deleted_leaves_nothing_behind() {
+    let world = World::new().await;
+    let failing = world.started().await;
+    let webhook = world.webhook();
+    world.registry.delete(&webhook.id).await.expect("deleted");
+    world.comes_to(&failing, &webhook, Outcome::ServerError, Some(500)).await;
+    assert_eq!(world.latest.of(&webhook.id).await.expect("read"), None);
+}
+
+#[tokio::test]
 async fn a_fault_of_ours_is_no_attempt_of_the_webhooks() {
     let world = World::new().await;
     let failing = world.started().await;

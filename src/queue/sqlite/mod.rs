@@ -127,7 +127,7 @@ async fn open_connections(path: PathBuf) -> Result<(rusqlite::Connection, rusqli
         move || {
             let mut write = sqlite::open(&path)?;
             // What is settled leaves nothing in free pages, for weeks perhaps, of who is forgotten.
-            sqlite::overwrite_what_is_deleted(&write).map_err(|error| SqliteError::new(&path, error))?;
+            sqlite::overwrite_what_is_deleted(&write, true).map_err(|error| SqliteError::new(&path, error))?;
             sqlite::migrate(&mut write, &path, "queue", rows::SCHEMA)?;
             Ok((write, sqlite::open(&path)?))
         }

@@ -110,6 +110,8 @@ pub struct History {
     telemetry: SharedTelemetry,
     response_bytes_max: usize,
     keeps_bodies: bool,
+    /// Nothing is noted, and what is there goes by its age.
+    only_prunes: bool,
     /// Ends with this.
     _writer: JoinedThread<()>,
 }
@@ -167,11 +169,31 @@ impl History {
         // Nothing is sent to it: what it works on lies in `waiting`, by its bytes and not by its number.
         let thread = JoinedThread::start("history-write", 1, move |_| writer.run())
             .map_err(|error| RecordError::NoThread(Arc::new(error)))?;
-        Ok(Self { waiting, retention, place, telemetry, response_bytes_max, keeps_bodies, _writer: thread })
+        let only_prunes = false;
+        Ok(Self {
+            waiting,
+            retention,
+            place,
+            telemetry,
+            response_bytes_max,
+            keeps_bodies,
+            only_prunes,
+            _writer: thread,
+        })
+    }
+
+    /// The same where nothing is to be noted any more: what is there goes as its age has it.
+    #[must_use]
+    pub fn only_pruning(mut self) -> Self {
+        (self.only_prunes, self.keeps_bodies) = (true, false);
+        self
     }
 
     /// Notes what a delivery has come to. Does no I/O and never waits.
     pub fn note(&self, mut entry: Entry) {
+        if self.only_prunes {
+            return;
+        }
         if let Some(attempt) = &mut entry.attempt {
             attempt.response.truncate(attempt.response.floor_char_boundary(self.response_bytes_max));
         }

@@ -96,6 +96,11 @@ impl HistoryReader {
         }
     }
 
+    /// Whether there is one, as far as can be told now.
+    pub async fn is_there(&self) -> bool {
+        ask!(self.store => check()).is_ok()
+    }
+
     /// A page of what `filter` lets through, those taken in last first, each with its latest attempt: at most `limit` and
     /// [`HISTORY_PAGE_MAX`] deliveries, those after `after`. The page's `next` leads on; none: this was the last.
     ///

@@ -151,3 +151,43 @@ async fn while_the_history_cannot_be_read_the_rest_is_erased_and_what_is_left_is
     let told = home.cli(&["forget", "--user", USER]).await.ok();
     assert!(told.contains("  0 webhooks\n"), "{told}");
 }
+
+#[tokio::test]
+async fn who_keeps_no_bodies_any_more_has_none_in_the_file_and_without_a_history_the_old_one_goes_by_its_age() {
+    let receiver = Receiver::start(Behaviour::Answer(200)).await;
+    let home = Home::new("");
+    home.cli(&["webhooks", "create", "--url", &receiver.url("/"), "--on", "note", "--user", USER]).await.ok();
+    let settings = std::fs::read_to_string(home.path("hikyaku.toml")).expect("read");
+    let settings = |more: &str| {
+        home.write("hikyaku.toml", &format!("{more}{settings}"));
+    };
+    let program = home.serve().await;
+    let events: String = (0..50).map(|number| event(USER, &format!("e{number}"), CANARY)).collect();
+    assert_eq!(program.post(events).await.0, 200);
+    program.metric_is("hikyaku_history_deliveries", 50.0).await;
+    program.stop().await;
+    assert!(files_with(&home, CANARY).contains(&"history.db".to_owned()));
+
+    settings("history.bodies = false\n");
+    let program = home.serve().await;
+    program.metric_is("hikyaku_history_deliveries", 50.0).await;
+    let rows = |table: &str| {
+        let history = rusqlite::Connection::open(home.path("history.db")).expect("opened");
+        let count = format!("SELECT count(*) FROM {table}");
+        history.query_row(&count, (), |row| row.get::<_, u64>(0)).expect("counted")
+    };
+    until("the bodies have gone", async || (rows("bodies") == 0).then_some(())).await;
+    program.stop().await;
+    assert!(!files_with(&home, CANARY).contains(&"history.db".to_owned()));
+
+    settings("history.enabled = false\nhistory.retention_s = 60\n");
+    let history = rusqlite::Connection::open(home.path("history.db")).expect("opened");
+    // As if it were of a minute ago.
+    history.execute("UPDATE deliveries SET changed_at = changed_at - 61000", ()).expect("changed");
+    drop(history);
+    let program = home.serve().await;
+    assert_eq!(program.post(event(USER, "later", "words")).await.0, 200);
+    receiver.until_distinct(51).await;
+    until("it has gone", async || (rows("deliveries") == 0).then_some(())).await;
+    program.stop().await;
+}

@@ -74,7 +74,7 @@ impl SqliteDeadLetters {
     pub(super) async fn open(path: &Path) -> Result<Self, SqliteError> {
         let mut writer = sqlite::open(path)?;
         // Of who is forgotten no letter is left in free pages that went before, replayed or purged.
-        sqlite::overwrite_what_is_deleted(&writer).map_err(|error| SqliteError::new(path, error))?;
+        sqlite::overwrite_what_is_deleted(&writer, true).map_err(|error| SqliteError::new(path, error))?;
         sqlite::migrate(&mut writer, path, "dead_letters", STEPS)?;
         let reader = sqlite::open(path)?;
         let store = Self {

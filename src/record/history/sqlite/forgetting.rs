@@ -29,7 +29,7 @@ pub(super) fn forget(path: &Path, source: &Source, user: &UserId) -> Result<Eras
     let mut connection = open_to_write(path)?;
     let mut run = || -> rusqlite::Result<Erased> {
         connection.busy_timeout(BUSY_MAX)?;
-        sqlite::overwrite_what_is_deleted(&connection)?;
+        sqlite::overwrite_what_is_deleted(&connection, true)?;
         let mut erased = Erased::default();
         for table in ["deliveries", "bodies"] {
             // Of two rows one after the other the numbers may be far apart.

@@ -26,7 +26,7 @@ use super::entry::Entry;
 use super::sink::{Pace, Pruned, Rows, Sink};
 use crate::model::Timestamp;
 use crate::record::RecordError;
-use crate::sqlite::{FileIdentity, SqliteError};
+use crate::sqlite::{self, FileIdentity, SqliteError};
 
 /// The file that is written.
 pub(super) struct SqliteSink {
@@ -90,6 +90,12 @@ impl Sink for SqliteSink {
     }
 
     fn prune_bodies(&mut self, oldest: Timestamp, bytes_max: u64) -> Result<u64, RecordError> {
-        self.run(|file| bodies::prune_step(&mut file.connection, oldest, bytes_max))
+        self.run(|file| {
+            // Who wants none kept any more wants none in free pages.
+            sqlite::overwrite_what_is_deleted(&file.connection, bytes_max == 0)?;
+            let gone = bodies::prune_step(&mut file.connection, oldest, bytes_max);
+            sqlite::overwrite_what_is_deleted(&file.connection, false)?;
+            gone
+        })
     }
 }
