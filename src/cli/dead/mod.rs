@@ -53,7 +53,9 @@ pub async fn dead(command: DeadCommand, parts: &DeadParts, output: &mut Output) 
                 let run = operations.would_replay(&filter).await?;
                 return ended(run.count, &run.problems, WOULD_BE_REPLAYED, output);
             }
-            let run = operations.replay(&filter, &operator(), Until::DONE, |_| {}).await?;
+            let mut so_far = 0;
+            let run = operations.replay(&filter, &operator(), Until::DONE, |count| so_far = count).await;
+            let run = run.inspect_err(|_| tell_so_far(so_far, REPLAYED, output))?;
             return ended(run.count, &run.problems, REPLAYED, output);
         }
         DeadCommand::Purge { filter, all, dry_run } => {
@@ -83,6 +85,13 @@ pub(super) fn counted(count: u64) -> String {
 async fn tell_count(operations: &Operations, filter: &Filter, what: &str, output: &mut Output) -> Result<(), CliError> {
     let count = operations.letters.count(filter).await?;
     output.line(&format!("{} {what}", counted(count)))
+}
+
+/// Tells what was done before it could not be gone on with.
+pub(super) fn tell_so_far(count: u64, what: &str, output: &mut Output) {
+    if count > 0 {
+        output.note(&format!("{} {what} before that; the same command goes on", counted(count)));
+    }
 }
 
 /// Tells what was done, and whether all was.

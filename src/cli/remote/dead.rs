@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::{Query, Remote, RemoteError, dead_files};
 use crate::cli::dead::{PURGED, REPLAYED, WOULD_BE_PURGED, WOULD_BE_REPLAYED, chosen, counted, delivery_id, ended};
-use crate::cli::dead::{filter_of, showing};
+use crate::cli::dead::{filter_of, showing, tell_so_far};
 use crate::cli::deliveries::items;
 use crate::cli::delivery_args::FilterArgs;
 use crate::cli::{CliError, DeadCommand, LimitArgs, Output};
@@ -135,8 +135,10 @@ impl Doing {
         }
         let (mut count, mut idle) = (0, 0);
         loop {
-            let came =
-                remote.change(self.path, &query, "count").await.inspect_err(|_| self.tell_so_far(count, output))?;
+            let came = remote
+                .change(self.path, &query, "count")
+                .await
+                .inspect_err(|_| tell_so_far(count, self.done, output))?;
             let now = count_of(&came, "count");
             count += now;
             // Told by each request anew.
@@ -145,7 +147,7 @@ impl Doing {
             }
             idle = if now == 0 { idle + 1 } else { 0 };
             if idle == IDLE_MAX {
-                self.tell_so_far(count, output);
+                tell_so_far(count, self.done, output);
                 let left = counted(count_of(&came, "left"));
                 return Err(RemoteError::NoHeadway { origin: remote.origin(), left }.into());
             }
@@ -153,12 +155,6 @@ impl Doing {
             // What dies from now on is not meant; that alone says which, where all were.
             query.retain(|(name, _)| !matches!(*name, "until" | "all"));
             query.push(("until", came["until"].as_str().unwrap_or_default().to_owned()));
-        }
-    }
-
-    fn tell_so_far(&self, count: u64, output: &mut Output) {
-        if count > 0 {
-            output.note(&format!("{} {} before that; the same command goes on", counted(count), self.done));
         }
     }
 }
