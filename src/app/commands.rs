@@ -17,7 +17,7 @@ use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Log, LogFormat, QueueUrl, Settings};
 use crate::misskey::Misskey;
 use crate::model::Subscribable;
-use crate::operate::{ForgetPlaces, Operations};
+use crate::operate::{DeletedWebhooks, ForgetPlaces, Operations};
 use crate::queue::{Access, Queue, QueueError};
 use crate::record::{DeadLetters, HistoryReader, Latest, Retention};
 use crate::registry::{Registry, RegistryError};
@@ -113,9 +113,9 @@ async fn operations(
     clock: SharedClock,
 ) -> anyhow::Result<Operations> {
     let letters = Arc::new(open_letters(settings, store, &clock).await?);
-    let (seals, declared) = (settings.store.seals.clone(), settings.webhooks.clone());
-    let registry = Arc::new(Registry::open(store, seals, declared, Arc::clone(&clock)).await?);
-    Ok(Operations { letters, registry, queue: queue.clone(), clock })
+    let declared = settings.webhooks.iter().map(|webhook| webhook.id.clone()).collect();
+    let deleted = DeletedWebhooks::Store(store.clone(), Arc::new(declared));
+    Ok(Operations { letters, deleted, queue: queue.clone(), clock })
 }
 
 async fn open_letters(settings: &Settings, store: &Store, clock: &SharedClock) -> anyhow::Result<DeadLetters> {

@@ -10,7 +10,7 @@ use crate::api::{self, FILES_MAX, OperatorsParts, Readiness};
 use crate::clock::SharedClock;
 use crate::config::{QueueUrl, Settings, StoreUrl};
 use crate::deliver::{Endpoints, Live};
-use crate::operate::Operations;
+use crate::operate::{DeletedWebhooks, Operations};
 use crate::queue::Queue;
 use crate::record::{DeadLetters, HistoryReader, Latest, Workers};
 use crate::registry::Registry;
@@ -60,7 +60,7 @@ pub(super) fn router(
         stored_history: reader(settings, store, &readiness),
         operations: Operations {
             letters: Arc::clone(known.letters),
-            registry: Arc::clone(known.registry),
+            deleted: DeletedWebhooks::Registry(Arc::clone(known.registry)),
             queue: known.queue.clone(),
             clock: Arc::clone(clock),
         },

@@ -1,24 +1,71 @@
 //! Deliveries to webhooks that are deleted. They are not put back to work: a worker would drop them, and they would be gone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
-use super::Operations;
+use super::OperateError;
 use crate::model::WebhookId;
-use crate::registry::Known;
+use crate::record::RecordError;
+use crate::registry::{Known, Registry, Snapshot, tombstones};
+use crate::store::Store;
 
-/// How many deliveries to each such webhook there are.
-#[derive(Debug, Default)]
-pub(super) struct ToDeleted(BTreeMap<WebhookId, u64>);
+/// Who knows which webhooks are deleted.
+#[derive(Clone, Debug)]
+pub enum DeletedWebhooks {
+    /// The registry of a process that serves.
+    Registry(Arc<Registry>),
+    /// The store, for a command, which may have no key to what the registry keeps; and which webhooks its settings declare.
+    Store(Store, Arc<HashSet<WebhookId>>),
+}
+
+/// Which webhooks are deleted, and how many deliveries to each there are.
+#[derive(Debug)]
+pub(super) struct ToDeleted {
+    known: Deleted,
+    counts: BTreeMap<WebhookId, u64>,
+}
+
+#[derive(Debug)]
+enum Deleted {
+    By(Arc<Snapshot>),
+    Those(HashSet<WebhookId>),
+}
+
+impl DeletedWebhooks {
+    /// Those that are now.
+    pub(super) async fn look(&self) -> Result<ToDeleted, OperateError> {
+        let known = match self {
+            Self::Registry(registry) => {
+                registry.refresh().await;
+                Deleted::By(registry.snapshot())
+            }
+            Self::Store(store, declared) => {
+                let mut deleted = tombstones(store).await.map_err(RecordError::Store)?;
+                deleted.retain(|id| !declared.contains(id));
+                Deleted::Those(deleted)
+            }
+        };
+        Ok(ToDeleted { known, counts: BTreeMap::new() })
+    }
+}
 
 impl ToDeleted {
-    /// There are so many more.
+    /// Whether that webhook is.
+    pub(super) fn is(&self, webhook: &WebhookId) -> bool {
+        match &self.known {
+            Deleted::By(snapshot) => matches!(snapshot.find(webhook), Known::Deleted),
+            Deleted::Those(deleted) => deleted.contains(webhook),
+        }
+    }
+
+    /// There are so many more to it.
     pub(super) fn add(&mut self, webhook: &WebhookId, count: u64) {
-        *self.0.entry(webhook.clone()).or_default() += count;
+        *self.counts.entry(webhook.clone()).or_default() += count;
     }
 
     /// How many there are in all.
     pub(super) fn count(&self) -> u64 {
-        self.0.values().sum()
+        self.counts.values().sum()
     }
 
     /// What is to be known of each webhook, of at most `max`; `what` the deliveries are called.
@@ -26,18 +73,6 @@ impl ToDeleted {
         let told = |(webhook, count): (&WebhookId, &u64)| {
             format!("the webhook {webhook} is deleted: {count} {what} to it are not sent, and stay as they are")
         };
-        self.0.iter().take(max).map(told).collect()
-    }
-}
-
-impl Operations {
-    /// Learns which webhooks there are now.
-    pub(super) async fn look_for_webhooks(&self) {
-        self.registry.refresh().await;
-    }
-
-    /// Whether that webhook was deleted.
-    pub(super) fn is_deleted(&self, webhook: &WebhookId) -> bool {
-        matches!(self.registry.snapshot().find(webhook), Known::Deleted)
+        self.counts.iter().take(max).map(told).collect()
     }
 }

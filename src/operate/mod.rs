@@ -22,8 +22,9 @@ use self::deleted::ToDeleted;
 use crate::clock::SharedClock;
 use crate::queue::{Queue, QueueError};
 use crate::record::{DeadLetters, Filter, RecordError, ReplayTurn};
-use crate::registry::{Registry, RegistryError};
+use crate::registry::RegistryError;
 
+pub use deleted::DeletedWebhooks;
 pub use exporting::{Exported, Exporting};
 pub use forgetting::{ForgetPlaces, ForgetReport, forget};
 pub use importing::{Imported, Importing, RefusedLine};
@@ -43,8 +44,8 @@ const PROBLEMS_MAX: usize = 20;
 pub struct Operations {
     /// The dead letters.
     pub letters: Arc<DeadLetters>,
-    /// The webhooks: to one that is deleted nothing is sent.
-    pub registry: Arc<Registry>,
+    /// To what is deleted nothing is sent.
+    pub deleted: DeletedWebhooks,
     /// Where deliveries are put back to work.
     pub queue: Queue,
     /// Time.

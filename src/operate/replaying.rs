@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use super::deleted::ToDeleted;
 use super::{OperateError, Operations, Run, Until};
 use crate::model::{DeliveryId, Message, ReplayKind, Target, Timestamp, WebhookId};
 use crate::record::{DeadLetter, Filter, ReplayMark};
@@ -38,15 +37,14 @@ impl Operations {
         until: Until,
         mut told: impl FnMut(u64) + Send,
     ) -> Result<Run, OperateError> {
-        let (mut run, mut after, mut to_deleted) = (Run::default(), None, ToDeleted::default());
-        self.look_for_webhooks().await;
+        let (mut run, mut after, mut to_deleted) = (Run::default(), None, self.deleted.look().await?);
         loop {
             let turn = self.turn().await?;
             // Read within the turn: what another has put back to work is not here any more.
             let page = self.letters.read(filter, STEP, after).await?;
             run.tell(page.problems);
             let (stay, go): (Vec<_>, Vec<_>) =
-                page.letters.into_iter().partition(|letter| self.is_deleted(&letter.delivery.webhook));
+                page.letters.into_iter().partition(|letter| to_deleted.is(&letter.delivery.webhook));
             stay.iter().for_each(|letter| to_deleted.add(&letter.delivery.webhook, 1));
             self.replay_step(&go, by).await?;
             drop(turn);
@@ -66,10 +64,9 @@ impl Operations {
     /// # Errors
     /// What the store says.
     pub async fn would_replay(&self, filter: &Filter) -> Result<Run, OperateError> {
-        let (mut run, mut to_deleted) = (Run::default(), ToDeleted::default());
-        self.look_for_webhooks().await;
+        let (mut run, mut to_deleted) = (Run::default(), self.deleted.look().await?);
         for (webhook, count) in self.letters.count_by_webhook(filter).await? {
-            if self.is_deleted(&webhook) {
+            if to_deleted.is(&webhook) {
                 to_deleted.add(&webhook, count);
             } else {
                 run.count += count;
@@ -84,10 +81,10 @@ impl Operations {
     /// # Errors
     /// As [`Self::replay`], and when the letter cannot be read.
     pub async fn replay_one(&self, id: &DeliveryId, by: &str) -> Result<ReplayedOne, OperateError> {
-        self.look_for_webhooks().await;
+        let to_deleted = self.deleted.look().await?;
         let _turn = self.turn().await?;
         let Some(letter) = self.letters.show(id).await? else { return Ok(ReplayedOne::NotThere) };
-        if self.is_deleted(&letter.delivery.webhook) {
+        if to_deleted.is(&letter.delivery.webhook) {
             return Ok(ReplayedOne::ToDeleted(letter.delivery.webhook));
         }
         let generation = letter.delivery.generation.saturating_add(1);

@@ -84,8 +84,7 @@ impl Operations {
         until: Until,
     ) -> Result<Resent, OperateError> {
         let mut resent = Resent { next: resend.after, ..Resent::default() };
-        let mut to_deleted = ToDeleted::default();
-        self.look_for_webhooks().await;
+        let mut to_deleted = self.deleted.look().await?;
         loop {
             let _turn = self.turn().await?;
             let page = history.read(&resend.filter, STEP, resent.next).await?;
@@ -111,18 +110,18 @@ impl Operations {
         id: &DeliveryId,
         by: &str,
     ) -> Result<ResentOne, OperateError> {
-        self.look_for_webhooks().await;
+        let to_deleted = self.deleted.look().await?;
         let _turn = self.turn().await?;
         let choice = match history.with_event(id).await? {
             Some(found) => {
                 let replays = self.letters.latest_replays(vec![id.clone()]).await?;
                 // What was put back to work and has ended since may be sent once more.
                 let before = self.clock.now().plus(Duration::from_secs(1));
-                self.choose(found, &replays, before).await?
+                self.choose(found, &replays, before, &to_deleted).await?
             }
             // The history may have a gap where it died.
             None => match self.letters.show(id).await? {
-                Some(letter) if self.is_deleted(&letter.delivery.webhook) => Choice::ToDeleted(letter.delivery.webhook),
+                Some(letter) if to_deleted.is(&letter.delivery.webhook) => Choice::ToDeleted(letter.delivery.webhook),
                 Some(letter) => Choice::Send(letter.delivery.replayed(self.clock.now()), letter.event),
                 None => return Ok(ResentOne::Unknown),
             },
@@ -150,7 +149,7 @@ impl Operations {
         let replays = self.letters.latest_replays(ids).await?;
         let mut chosen = Vec::new();
         for found in deliveries {
-            match self.choose(found, &replays, resend.before).await? {
+            match self.choose(found, &replays, resend.before, to_deleted).await? {
                 Choice::Send(delivery, event) => chosen.push((delivery, event)),
                 Choice::UnderWay => resent.under_way += 1,
                 Choice::WithoutBody => resent.without_body += 1,
@@ -166,12 +165,13 @@ impl Operations {
         (kept, event): WithEvent,
         replays: &HashMap<DeliveryId, Replayed>,
         before: Timestamp,
+        to_deleted: &ToDeleted,
     ) -> Result<Choice, OperateError> {
         let replayed = replays.get(&kept.id);
         if is_under_way(&kept, replayed, before, self.clock.now()) {
             return Ok(Choice::UnderWay);
         }
-        if self.is_deleted(&kept.webhook) {
+        if to_deleted.is(&kept.webhook) {
             return Ok(Choice::ToDeleted(kept.webhook));
         }
         let event = match event {

@@ -40,6 +40,7 @@ mod seal;
 mod signing;
 mod sqlite;
 mod state;
+mod tombstones;
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -61,6 +62,7 @@ pub use deactivating::Announcement;
 pub use error::RegistryError;
 pub use seal::{SealKey, Seals};
 pub use signing::{made_signing_key, made_signing_secret};
+pub use tombstones::tombstones;
 
 /// Its tables, as they are migrated.
 pub const SCHEMA_PART: SchemaPart =

@@ -300,7 +300,7 @@ fn load_webhooks(connection: &Connection, problems: &mut Vec<String>, seals: &Se
     Ok(webhooks)
 }
 
-fn load_tombstones(connection: &Connection) -> rusqlite::Result<HashSet<WebhookId>> {
+pub(super) fn load_tombstones(connection: &Connection) -> rusqlite::Result<HashSet<WebhookId>> {
     let mut statement = connection.prepare_cached("SELECT id FROM webhook_tombstones")?;
     let ids = statement.query_map([], |row| Ok(row.get::<_, String>(0).ok()))?;
     let mut tombstones = HashSet::new();

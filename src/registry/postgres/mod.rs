@@ -196,7 +196,7 @@ async fn load_webhooks(
     Ok(webhooks)
 }
 
-async fn load_tombstones(moment: &mut Statements) -> Result<HashSet<WebhookId>, StoreError> {
+pub(super) async fn load_tombstones(moment: &mut Statements) -> Result<HashSet<WebhookId>, StoreError> {
     let rows = moment.query("SELECT id FROM webhook_tombstones", &[]).await?;
     // What is no id cannot be asked for.
     Ok(rows.iter().filter_map(|row| WebhookId::new(&row.text("id").ok()?).ok()).collect())

@@ -120,8 +120,14 @@ async fn nothing_is_replayed_or_purged_without_being_told_which_and_a_dry_run_ch
 
 #[tokio::test]
 async fn what_is_for_a_deleted_webhook_is_not_sent_again_and_stays_and_that_is_told() {
+    what_is_for_a_deleted_webhook_stays("").await;
+}
+
+/// With those settings.
+pub(super) async fn what_is_for_a_deleted_webhook_stays(settings: &str) {
     let receiver = Receiver::start(Behaviour::Answer(404)).await;
-    let home = Home::new("");
+    let key = "store.encryption_key = \"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\"\n";
+    let home = Home::new(&format!("{key}{settings}"));
     home.write("token", TOKEN);
     home.cli(&["webhooks", "create", "--id", "gone", "--url", &receiver.url("/"), "--on", "note", "--user", "u1"])
         .await
@@ -158,7 +164,14 @@ async fn what_is_for_a_deleted_webhook_is_not_sent_again_and_stays_and_that_is_t
         "{problem}"
     );
     assert_eq!(letters(&home).await, [letter], "it is as it was");
+    let other = ["webhooks", "create", "--id", "other", "--url", &receiver.url("/"), "--on", "note", "--user", "u1"];
+    home.cli(&other).await.ok();
     program.stop().await;
+
+    // By somebody whose shell has no key to the webhooks.
+    let settings = std::fs::read_to_string(home.path("hikyaku.toml")).expect("read");
+    home.write("hikyaku.toml", &settings.replace("store.encryption_key", "# "));
+    home.cli(&["dead", "replay", "--all"]).await.failed(1, &[words]);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::LONG;
-use crate::journeys::dead_letters::until_dead;
+use crate::journeys::dead_letters::{until_dead, what_is_for_a_deleted_webhook_stays};
 use crate::support::journey_receiver::{Behaviour, Receiver};
 use crate::support::postgres::{Server, database, programs, sql};
 use crate::support::program::{Home, Program, TOKEN, declared, events, until};
@@ -76,6 +76,12 @@ async fn letters_are_deleted_deliveries_sent_again_and_a_person_is_forgotten_in_
     assert_eq!(of_own["deliveries"], json!([]), "nothing of it is left");
     until_dead(&home, 0).await;
     program.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_for_a_deleted_webhook_stays_in_postgresql_too() {
+    let server = Server::start();
+    what_is_for_a_deleted_webhook_stays(&format!("store.url = \"{}\"\n", server.database())).await;
 }
 
 /// Holds up whatever is noted as put back to work in the store at `url`, each time anew, until it is told to end.
