@@ -1,7 +1,8 @@
 //! A file that is whole or as it was: what comes is written elsewhere in its folder, and put in its place at the end.
 //!
 //! Until then it has no name (`O_TMPFILE`, open(2)), so that whatever breaks it off, a kill too, leaves nothing of people's letters
-//! behind. Where the file system cannot do that, it has a name of its own, which a kill leaves. Only its owner may read it.
+//! behind. Where the file system cannot do that, it has a name of its own, which a kill leaves. Only its owner may read it. A link is
+//! followed, and what is no file, such as `/dev/stdout` or a pipe, is written to as it is.
 
 use std::fs::File;
 use std::io;
@@ -18,17 +19,21 @@ use crate::cli::CliError;
 pub(in crate::cli) struct Writing<'a> {
     place: &'a Path,
     file: tokio::fs::File,
-    /// Its name until then, if it has one.
-    named: Option<TempPath>,
+    until: Until,
+}
+
+/// Where what is written is until the end.
+enum Until {
+    /// Where it belongs: that is no file.
+    InPlace,
+    /// Nowhere, or under a name of its own; in the end it is put there.
+    Apart(Option<TempPath>, PathBuf),
 }
 
 impl<'a> Writing<'a> {
     pub(in crate::cli) async fn begin(place: &'a Path) -> Result<Self, CliError> {
-        let (file, named) = match unnamed_in(folder_of(place)) {
-            Ok(file) => (file, None),
-            Err(_) => named_in(folder_of(place)).map_err(|error| failed(place, error))?,
-        };
-        Ok(Self { place, file: tokio::fs::File::from_std(file), named })
+        let (file, until) = begin(place).map_err(|error| failed(place, error))?;
+        Ok(Self { place, file: tokio::fs::File::from_std(file), until })
     }
 
     pub(in crate::cli) async fn write(&mut self, bytes: &[u8]) -> Result<(), CliError> {
@@ -42,13 +47,27 @@ impl<'a> Writing<'a> {
 
     async fn put(mut self) -> io::Result<()> {
         self.file.flush().await?;
+        let Until::Apart(named, target) = self.until else { return Ok(()) };
         self.file.sync_all().await?;
-        let named = match self.named {
+        let named = match named {
             Some(named) => named,
-            None => link(&self.file, folder_of(self.place))?,
+            None => link(&self.file, folder_of(&target))?,
         };
-        named.persist(self.place).map_err(|error| error.error)
+        named.persist(target).map_err(|error| error.error)
     }
+}
+
+fn begin(place: &Path) -> io::Result<(File, Until)> {
+    let kind = std::fs::metadata(place).map(|there| there.file_type()).ok();
+    if kind.is_some_and(|kind| !kind.is_file() && !kind.is_dir()) {
+        return Ok((File::options().write(true).open(place)?, Until::InPlace));
+    }
+    let target = if kind.is_some() { std::fs::canonicalize(place)? } else { place.to_owned() };
+    let (file, named) = match unnamed_in(folder_of(&target)) {
+        Ok(file) => (file, None),
+        Err(_) => named_in(folder_of(&target))?,
+    };
+    Ok((file, Until::Apart(named, target)))
 }
 
 fn folder_of(place: &Path) -> &Path {
@@ -94,6 +113,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_link_is_followed_and_what_is_no_file_stays_what_it_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (file, link, pipe) = (folder.path().join("file"), folder.path().join("link"), folder.path().join("pipe"));
+        std::fs::write(&file, "before").expect("written");
+        std::os::unix::fs::symlink(&file, &link).expect("linked");
+        let mut writing = Writing::begin(&link).await.expect("begun");
+        writing.write(b"after").await.expect("written");
+        writing.end().await.expect("ended");
+        assert_eq!((std::fs::read(&file).expect("read"), link.is_symlink()), (b"after".to_vec(), true));
+
+        rustix::fs::mknodat(CWD, &pipe, rustix::fs::FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("made");
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || std::fs::read(pipe).expect("read")
+        });
+        let mut writing = Writing::begin(&pipe).await.expect("begun");
+        writing.write(b"through").await.expect("written");
+        writing.end().await.expect("ended");
+        assert_eq!(reader.join().expect("read"), b"through");
+        assert_eq!(names(folder.path()).len(), 3, "nothing else is there");
+    }
+
+    #[tokio::test]
     async fn what_is_broken_off_leaves_nothing_and_the_file_as_it_was() {
         let folder = tempfile::tempdir().expect("a folder");
         let place = folder.path().join("letters.ndjson");
@@ -116,7 +158,11 @@ mod tests {
                 let mut writing = Writing::begin(&place).await.expect("begun");
                 if is_named {
                     let (file, named) = named_in(folder.path()).expect("made");
-                    writing = Writing { file: tokio::fs::File::from_std(file), named, ..writing };
+                    writing = Writing {
+                        file: tokio::fs::File::from_std(file),
+                        until: Until::Apart(named, place.clone()),
+                        ..writing
+                    };
                 }
                 writing.write(words.as_bytes()).await.expect("written");
                 writing.end().await.expect("put");

@@ -189,3 +189,15 @@ pub(super) async fn what_waits_of_somebody_who_is_forgotten_meanwhile_is_not_wri
     assert_eq!(left, [id(100_000)]);
     assert_eq!((world.count("deliveries").await, world.count("bodies").await), (1, 0));
 }
+
+pub(super) async fn what_comes_twice_in_one_batch_has_its_body_once<B: Backend>() {
+    let world = World::<B>::keeping(keeping_bodies(7 * DAY, 1 << 30)).await;
+    world.written().await;
+    let held = world.store.hold_history().await;
+    for _ in 0..3 {
+        world.history().note(delivered(1, START).with_body(&with_body(1, "{}")));
+    }
+    world.store.let_go(held).await;
+    world.written().await;
+    assert_eq!((world.count("deliveries").await, world.count("bodies").await), (1, 1));
+}

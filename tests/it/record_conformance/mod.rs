@@ -56,6 +56,7 @@ macro_rules! every_backend {
                 bodies_go_with_age_beyond_their_bytes_and_when_none_are_kept_any_more,
                 of_somebody_who_is_forgotten_nothing_is_left_and_of_others_all,
                 what_waits_of_somebody_who_is_forgotten_meanwhile_is_not_written_any_more,
+                what_comes_twice_in_one_batch_has_its_body_once,
             }
             history_reading {
                 a_listing_goes_through_all_pages_and_has_each_delivery_once_though_they_change_meanwhile,

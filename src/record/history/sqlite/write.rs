@@ -119,6 +119,7 @@ pub(super) fn write(
     let mut bodies: HashMap<&str, i64> = HashMap::new();
     for entry in entries {
         if let Some(kept) = &entry.body
+            && !bodies.contains_key(entry.names.event())
             && !(entry.noted_before && has_body(&transaction, entry)?)
         {
             let (number, bytes) = put_body(&transaction, entry, kept)?;
