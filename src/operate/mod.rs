@@ -95,6 +95,15 @@ pub enum OperateError {
     /// The registry.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// It could not be noted that a person is forgotten.
+    #[error(
+        "nothing is erased yet, and what comes by of the person is not dropped either: ask the same again when this is mended"
+    )]
+    NothingErased {
+        /// Why not.
+        #[source]
+        why: RecordError,
+    },
     /// A person is forgotten for what comes by, and erased of some of what there is.
     #[error(
         "erased so far: webhooks {webhooks}, dead letters {dead_letters}; what comes by of the person is dropped. The rest is still there: \

@@ -42,7 +42,7 @@ pub(super) fn failed(error: &OperateError) -> Problem {
         OperateError::Record(error) => record_failed(error),
         OperateError::Queue(error) => Problem::unavailable(error),
         OperateError::Registry(error) => Problem::unavailable(error),
-        OperateError::ErasedInPart { .. } => Problem::unavailable(error),
+        OperateError::NothingErased { .. } | OperateError::ErasedInPart { .. } => Problem::unavailable(error),
     }
 }
 
