@@ -59,8 +59,8 @@ pub struct ForgetPlaces<'a> {
 /// Erases the user `user` of `source`, and tells what there was.
 ///
 /// # Errors
-/// [`OperateError::NothingErased`] when the store does not note that the person is forgotten; or [`OperateError::ErasedInPart`]: the person is forgotten for what
-/// comes by, and doing it again does the rest.
+/// [`OperateError::NothingErased`] when the store does not note that the person is forgotten; or [`OperateError::ErasedInPart`]: the
+/// person is forgotten for what comes by, and doing it again does the rest.
 pub async fn forget(places: ForgetPlaces<'_>, source: &Source, user: &UserId) -> Result<ForgetReport, OperateError> {
     places.letters.note_forgotten(source, user).await.map_err(|why| OperateError::NothingErased { why })?;
     let mut report = ForgetReport::default();

@@ -49,21 +49,21 @@ impl SqliteSink {
     }
 
     /// The open file, opened anew if it was removed or replaced.
-    fn open(&mut self) -> Result<&mut File, SqliteError> {
-        let file = match self.file.take() {
+    fn open<'a>(path: &Path, file: &'a mut Option<File>) -> Result<&'a mut File, SqliteError> {
+        let open = match file.take() {
             Some(open) if open.identity.check().is_ok() => open,
             replaced => {
                 // Closed first, so that nothing is written any more to what was removed.
                 drop(replaced);
-                let connection = open_to_write(&self.path)?;
-                File { connection, identity: FileIdentity::of(&self.path), progress: Progress::default() }
+                let connection = open_to_write(path)?;
+                File { connection, identity: FileIdentity::of(path), progress: Progress::default() }
             }
         };
-        Ok(self.file.insert(file))
+        Ok(file.insert(open))
     }
 
     fn run<T>(&mut self, job: impl FnOnce(&mut File) -> rusqlite::Result<T>) -> Result<T, RecordError> {
-        let done = job(self.open()?);
+        let done = job(Self::open(&self.path, &mut self.file)?);
         Ok(done.map_err(|error| SqliteError::new(&self.path, error))?)
     }
 }
@@ -74,13 +74,12 @@ impl Sink for SqliteSink {
     }
 
     fn ready(&mut self) -> Result<(), RecordError> {
-        Ok(self.open().map(drop)?)
+        Ok(Self::open(&self.path, &mut self.file).map(drop)?)
     }
 
     fn write(&mut self, entries: &[Entry], worker: &str) -> Result<Rows, RecordError> {
-        self.open()?;
         let Self { path, file, forgotten } = self;
-        let Some(file) = file else { return Ok(Rows::default()) };
+        let file = Self::open(path, file)?;
         let written = write(&mut file.connection, &mut file.progress, || forgotten.look(), entries, worker);
         Ok(written.map_err(|error| SqliteError::new(path, error))?)
     }
