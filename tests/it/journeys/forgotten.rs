@@ -191,3 +191,33 @@ async fn who_keeps_no_bodies_any_more_has_none_in_the_file_and_without_a_history
     until("it has gone", async || (rows("deliveries") == 0).then_some(())).await;
     program.stop().await;
 }
+
+#[tokio::test]
+async fn who_cannot_be_noted_is_not_erased_and_that_is_told() {
+    let home = Home::new("");
+    home.serve().await.stop().await;
+    home.cli(&["webhooks", "create", "--id", "w", "--url", "https://bot.example/", "--on", "note", "--user", USER])
+        .await
+        .ok();
+    let store = rusqlite::Connection::open(home.path("store.db")).expect("opened");
+    store.execute_batch("ALTER TABLE forgotten RENAME TO away").expect("renamed");
+    home.cli(&["forget", "--user", USER]).await.failed(1, &["nothing is erased yet", "ask the same again"]);
+    store.execute_batch("ALTER TABLE away RENAME TO forgotten").expect("renamed");
+    assert!(home.cli(&["webhooks", "list", "--json"]).await.ok().contains(USER));
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_deleted_webhooks_latest_attempt_goes_at_the_next_start() {
+    let home = Home::new("");
+    home.serve().await.stop().await;
+    home.cli(&["webhooks", "create", "--id", "w", "--url", "https://bot.example/", "--on", "note", "--user", USER])
+        .await
+        .ok();
+    home.cli(&["webhooks", "delete", "w"]).await.ok();
+    let store = rusqlite::Connection::open(home.path("store.db")).expect("opened");
+    store.execute("INSERT INTO webhook_latest (webhook, sent_at, status) VALUES ('w', 1, 500)", ()).expect("added");
+    let program = home.serve().await;
+    let left = || store.query_row("SELECT count(*) FROM webhook_latest", (), |row| row.get::<_, u64>(0));
+    until("it has gone", async || (left().expect("counted") == 0).then_some(())).await;
+    program.stop().await;
+}
