@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// Bytes that may be held, as a multiple of those that may be handed out: when there are more, none is asked for.
 const HELD_PER_HANDED_OUT: usize = 2;
+/// The part of what is asked for that is little: by so much more may be held while one consumer takes the place of several.
+const LITTLE: usize = 8;
 /// How finely [`Ages`] keeps time: this many steps to the limit.
 const AGE_STEPS: u32 = 32;
 /// The longest pause. A message that RabbitMQ handed out 50 times is taken for poison (unless it is held); with pauses that
@@ -102,6 +104,11 @@ pub(super) fn step(sizes: &mut Sizes, held: Held) -> Step {
         return Step::Ask(fitting - asked);
     }
     if fitting <= asked / 2 { Step::Stop } else { Step::GoOn }
+}
+
+/// Whether `messages` are so few beside the `asked` for that as many can be asked for anew.
+pub(super) fn is_little(messages: usize, asked: usize) -> bool {
+    messages <= asked / LITTLE
 }
 
 /// Since when the messages of one channel have been unacknowledged, to within a small part of the limit.
@@ -246,6 +253,12 @@ mod tests {
         assert_eq!(step(&mut sizes, Held { asked: 0, bytes: 33 * MIB }), Step::GoOn);
         assert_eq!(step(&mut sizes, Held { asked: 0, bytes: 32 * MIB }), Step::Ask(32));
         assert_eq!(step(&mut sizes, Held { asked: 1, bytes: 100 * MIB }), Step::GoOn, "one at a time");
+    }
+
+    #[test]
+    fn an_eighth_of_what_is_asked_for_is_little() {
+        assert!(is_little(0, 0) && is_little(0, 1) && is_little(250, 2000));
+        assert!(!is_little(1, 0) && !is_little(1, 7) && !is_little(251, 2000));
     }
 
     #[test]

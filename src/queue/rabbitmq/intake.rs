@@ -1,8 +1,10 @@
 //! What RabbitMQ sends to a lane on one channel: asked for, stopped, and let go of.
 //!
 //! More is asked for by one consumer more, since the prefetch of a consumer is set once, and nothing that is under way has
-//! to be touched. Cancelling them all stops it; what was sent stays unacknowledged on the channel and can be settled, so
-//! nothing is handed out again and no count of deliveries grows. Only closing the channel gives messages back.
+//! to be touched. While little is under way one takes the place of them all: RabbitMQ writes an acknowledgement of many
+//! messages once for each of their consumers. Cancelling them all stops it; what was sent stays unacknowledged on the channel
+//! and can be settled, so nothing is handed out again and no count of deliveries grows. Only closing the channel gives
+//! messages back.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,7 +18,7 @@ use lapin::{Channel, Consumer as Arrivals};
 
 use super::acker::Acker;
 use super::error::BrokerError;
-use super::hold::{Ages, Held, Sizes, Step, step};
+use super::hold::{Ages, Held, Sizes, Step, is_little, step};
 use super::lane::LaneState;
 use super::link::within;
 use super::session::Session;
@@ -54,16 +56,34 @@ impl Intake {
         self.asked == 0
     }
 
-    /// Asks for more or for none, as the sizes of messages tell and what is held.
+    /// Asks for more or for none, as the sizes of messages tell and what is held, by as few consumers as it can.
     pub(super) async fn adapt(&mut self) -> Result<(), BrokerError> {
         loop {
             let held = Held { asked: self.asked, bytes: self.lane.held_bytes() };
             match step(&mut self.sizes, held) {
+                Step::GoOn if self.consuming() > 1 && self.holds_little() => self.ask_by_one(self.asked).await?,
                 Step::GoOn => return Ok(()),
+                Step::Ask(more) if self.holds_little() => self.ask_by_one(self.asked + more).await?,
                 Step::Ask(more) => self.ask(more).await?,
                 Step::Stop => self.stop().await?,
             }
         }
+    }
+
+    fn consuming(&self) -> usize {
+        self.consumers.iter().filter(|asked| !asked.is_cancelled).count()
+    }
+
+    fn holds_little(&self) -> bool {
+        is_little(self.lane.held_messages(), self.asked)
+    }
+
+    /// Asks for `messages` in all, by one consumer in place of those there are.
+    async fn ask_by_one(&mut self, messages: usize) -> Result<(), BrokerError> {
+        let before = self.consumers.len();
+        self.asked = 0;
+        self.ask(messages).await?;
+        self.cancel(before).await
     }
 
     async fn ask(&mut self, more: usize) -> Result<(), BrokerError> {
@@ -81,7 +101,12 @@ impl Intake {
     /// Asks for nothing; what was sent still arrives.
     pub(super) async fn stop(&mut self) -> Result<(), BrokerError> {
         self.asked = 0;
-        for asked in self.consumers.iter_mut().filter(|asked| !asked.is_cancelled) {
+        self.cancel(self.consumers.len()).await
+    }
+
+    /// Cancels the first `count` consumers.
+    async fn cancel(&mut self, count: usize) -> Result<(), BrokerError> {
+        for asked in self.consumers.iter_mut().take(count).filter(|asked| !asked.is_cancelled) {
             asked.is_cancelled = true;
             let cancelled = self.channel.basic_cancel(asked.arrivals.tag(), BasicCancelOptions::default());
             within("ending a consumer", cancelled).await?;

@@ -93,6 +93,10 @@ impl<P> Default for Table<P> {
 }
 
 impl<P: Place> Table<P> {
+    pub(super) fn held(&self) -> usize {
+        self.held.len()
+    }
+
     /// How many messages are held that RabbitMQ counts as taken: of the others it has lost sight, and counts them as waiting.
     pub(super) fn taken(&self) -> usize {
         self.held.values().filter(|held| held.places.iter().any(Place::is_live)).count()

@@ -154,6 +154,11 @@ impl LaneState {
         self.inner().held_bytes
     }
 
+    /// Messages in memory, handed out or not.
+    pub(super) fn held_messages(&self) -> usize {
+        self.inner().table.held()
+    }
+
     /// Messages that are handed out and not settled.
     pub(super) fn out(&self) -> usize {
         self.prefetch.messages.saturating_sub(self.inner().free_messages)

@@ -262,3 +262,37 @@ async fn of_large_messages_few_are_taken_ahead_and_of_small_ones_after_them_all_
     until("none is left", async || queue.depths().await.is_ok_and(|depths| depths.work == 0)).await;
     assert_no_session_was_lost(&telemetry);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_is_asked_for_by_more_consumers_and_by_one_again_once_little_is_in_hand() {
+    const MESSAGES: usize = 300;
+    let queues = Queues::own().await;
+    let stranger = Stranger::connect(&queues.url).await;
+    let (queue, telemetry) = open(&queues.url, &queues.prefix, WAIT_MAX * 10).await;
+    queue.publish((0..MESSAGES).map(|n| fresh(&format!("h{n}"))).collect()).await.expect("published");
+    let prefetch = Prefetch { messages: 500, bytes: 4 * MIB };
+    let mut work = queue.consume(Lane::Work, prefetch).await.expect("consumed");
+    let mut held = Vec::new();
+    for _ in 0..MESSAGES {
+        held.push(next(&mut work, "one to hold").await);
+    }
+    let consumers = stranger.consumers(&queues.name("work")).await.expect("the queue");
+    assert!(consumers > 1, "what is in hand stays where it is, and more is asked for beside it");
+    let mut ids: Vec<String> = held.iter().map(|lease| lease.message.event.id.as_str().to_owned()).collect();
+    for mut lease in held {
+        lease.settle(&[]).await.expect("settled");
+    }
+    until("one asks for all", async || stranger.consumers(&queues.name("work")).await == Some(1)).await;
+
+    queue.publish((0..MESSAGES).map(|n| fresh(&format!("a{n}"))).collect()).await.expect("published");
+    for _ in 0..MESSAGES {
+        let mut lease = next(&mut work, "one of the rest").await;
+        ids.push(lease.message.event.id.as_str().to_owned());
+        lease.settle(&[]).await.expect("settled");
+    }
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 2 * MESSAGES, "each came once");
+    until("none is left", async || queue.depths().await.is_ok_and(|depths| depths.work == 0)).await;
+    assert_no_session_was_lost(&telemetry);
+}
