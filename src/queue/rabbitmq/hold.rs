@@ -72,6 +72,10 @@ impl Sizes {
 pub(super) struct Held {
     /// Messages that RabbitMQ may have on their way and unacknowledged, by the consumers that are on; 0 when none is.
     pub(super) asked: usize,
+    /// Consumers that are on.
+    pub(super) consumers: usize,
+    /// Messages that are held.
+    pub(super) messages: usize,
     /// Bytes of the messages that are held, handed out or not.
     pub(super) bytes: usize,
 }
@@ -81,15 +85,28 @@ pub(super) struct Held {
 pub(super) enum Step {
     /// Nothing.
     GoOn,
-    /// Let RabbitMQ send so many more ahead.
+    /// Let RabbitMQ send so many more ahead, by one more consumer.
     Ask(usize),
+    /// Let it send so many ahead in all, by one consumer in place of those there are: it writes an acknowledgement of many messages once
+    /// for each of their consumers.
+    AskByOne(usize),
     /// Let RabbitMQ send nothing for now.
     Stop,
 }
 
-/// What follows from `held`. Nothing goes back to RabbitMQ for its bytes: it is worked off, and meanwhile no more comes.
+/// What follows from `held`, by as few consumers as can be: what is little is had twice for a moment, for as many are asked for anew.
 pub(super) fn step(sizes: &mut Sizes, held: Held) -> Step {
-    let Held { asked, bytes } = held;
+    let is_little = held.messages <= held.asked / LITTLE;
+    match step_by_bytes(sizes, held) {
+        Step::Ask(more) if is_little && held.consumers > 0 => Step::AskByOne(held.asked + more),
+        Step::GoOn if is_little && held.consumers > 1 => Step::AskByOne(held.asked),
+        step => step,
+    }
+}
+
+/// Nothing goes back to RabbitMQ for its bytes: it is worked off, and meanwhile no more comes.
+fn step_by_bytes(sizes: &mut Sizes, held: Held) -> Step {
+    let Held { asked, bytes, .. } = held;
     if asked == 0 {
         return if bytes <= sizes.bytes_max { Step::Ask(sizes.fitting()) } else { Step::GoOn };
     }
@@ -104,11 +121,6 @@ pub(super) fn step(sizes: &mut Sizes, held: Held) -> Step {
         return Step::Ask(fitting - asked);
     }
     if fitting <= asked / 2 { Step::Stop } else { Step::GoOn }
-}
-
-/// Whether `messages` are so few beside the `asked` for that as many can be asked for anew.
-pub(super) fn is_little(messages: usize, asked: usize) -> bool {
-    messages <= asked / LITTLE
 }
 
 /// Since when the messages of one channel have been unacknowledged, to within a small part of the limit.
@@ -181,14 +193,20 @@ mod tests {
     const MIB: usize = 1 << 20;
     const LIMIT: Duration = Duration::from_secs(20 * 60);
 
+    /// What a lane has that was asked for by one consumer, and is more than little.
+    fn held(asked: usize, bytes: usize) -> Held {
+        Held { asked, consumers: usize::from(asked > 0), messages: asked + 1, bytes }
+    }
+
     /// What RabbitMQ may send ahead once `count` messages of `bytes` have come and gone one by one.
     fn asked_after(sizes: &mut Sizes, asked: &mut usize, count: usize, bytes: usize) -> usize {
         for _ in 0..count {
             sizes.see(bytes);
             // A `Stop` of which nothing is left starts anew in the next step.
             for _ in 0..2 {
-                match step(sizes, Held { asked: *asked, bytes: 0 }) {
+                match step(sizes, held(*asked, 0)) {
                     Step::Ask(more) => *asked += more,
+                    Step::AskByOne(all) => *asked = all,
                     Step::Stop => *asked = 0,
                     Step::GoOn => {}
                 }
@@ -200,11 +218,11 @@ mod tests {
     #[test]
     fn at_first_no_more_is_asked_for_than_fits_if_each_is_as_large_as_can_be() {
         let mut sizes = Sizes::new(2000, 32 * MIB, MIB);
-        assert_eq!(step(&mut sizes, Held { asked: 0, bytes: 0 }), Step::Ask(32));
+        assert_eq!(step(&mut sizes, held(0, 0)), Step::Ask(32));
         let mut sizes = Sizes::new(2000, 16 * MIB, 17 * MIB);
-        assert_eq!(step(&mut sizes, Held { asked: 0, bytes: 0 }), Step::Ask(1), "one always");
+        assert_eq!(step(&mut sizes, held(0, 0)), Step::Ask(1), "one always");
         let mut sizes = Sizes::new(10, 32 * MIB, MIB);
-        assert_eq!(step(&mut sizes, Held { asked: 0, bytes: 0 }), Step::Ask(10), "no more than allowed");
+        assert_eq!(step(&mut sizes, held(0, 0)), Step::Ask(10), "no more than allowed");
     }
 
     #[test]
@@ -229,7 +247,7 @@ mod tests {
             while arrived < asked {
                 sizes.see(1024);
                 arrived += 1;
-                if let Step::Ask(more) = step(&mut sizes, Held { asked, bytes: 1024 * arrived }) {
+                if let Step::Ask(more) = step(&mut sizes, held(asked, 1024 * arrived)) {
                     asked += more;
                 }
             }
@@ -248,17 +266,25 @@ mod tests {
     fn when_too_much_is_held_none_is_asked_for_until_there_is_room_and_then_fewer() {
         let mut sizes = Sizes::new(2000, 32 * MIB, MIB);
         asked_after(&mut sizes, &mut 32, 10_000, 1024);
-        assert_eq!(step(&mut sizes, Held { asked: 2000, bytes: 64 * MIB }), Step::GoOn);
-        assert_eq!(step(&mut sizes, Held { asked: 2000, bytes: 65 * MIB }), Step::Stop);
-        assert_eq!(step(&mut sizes, Held { asked: 0, bytes: 33 * MIB }), Step::GoOn);
-        assert_eq!(step(&mut sizes, Held { asked: 0, bytes: 32 * MIB }), Step::Ask(32));
-        assert_eq!(step(&mut sizes, Held { asked: 1, bytes: 100 * MIB }), Step::GoOn, "one at a time");
+        assert_eq!(step(&mut sizes, held(2000, 64 * MIB)), Step::GoOn);
+        assert_eq!(step(&mut sizes, held(2000, 65 * MIB)), Step::Stop);
+        assert_eq!(step(&mut sizes, held(0, 33 * MIB)), Step::GoOn);
+        assert_eq!(step(&mut sizes, held(0, 32 * MIB)), Step::Ask(32));
+        assert_eq!(step(&mut sizes, held(1, 100 * MIB)), Step::GoOn, "one at a time");
     }
 
     #[test]
-    fn an_eighth_of_what_is_asked_for_is_little() {
-        assert!(is_little(0, 0) && is_little(0, 1) && is_little(250, 2000));
-        assert!(!is_little(1, 0) && !is_little(1, 7) && !is_little(251, 2000));
+    fn one_consumer_takes_the_place_of_all_while_no_more_than_an_eighth_of_what_is_asked_for_is_held() {
+        let mut sizes = Sizes::new(2000, 32 * MIB, MIB);
+        let with = |consumers, messages| Held { asked: 32, consumers, messages, bytes: 0 };
+        assert_eq!(step(&mut sizes, with(2, 5)), Step::GoOn);
+        assert_eq!(step(&mut sizes, with(2, 4)), Step::AskByOne(32));
+        assert_eq!(step(&mut sizes, with(1, 4)), Step::GoOn, "it is one");
+        (0..16).for_each(|_| sizes.see(1024));
+        assert_eq!(step(&mut sizes, with(2, 5)), Step::Ask(32));
+        assert_eq!(step(&mut sizes, with(1, 4)), Step::AskByOne(64));
+        let none = Held { asked: 0, consumers: 0, messages: 0, bytes: 0 };
+        assert_eq!(step(&mut sizes, none), Step::Ask(64), "there is none whose place it could take");
     }
 
     #[test]

@@ -1,10 +1,9 @@
 //! What RabbitMQ sends to a lane on one channel: asked for, stopped, and let go of.
 //!
 //! More is asked for by one consumer more, since the prefetch of a consumer is set once, and nothing that is under way has
-//! to be touched. While little is under way one takes the place of them all: RabbitMQ writes an acknowledgement of many
-//! messages once for each of their consumers. Cancelling them all stops it; what was sent stays unacknowledged on the channel
-//! and can be settled, so nothing is handed out again and no count of deliveries grows. Only closing the channel gives
-//! messages back.
+//! to be touched; while little is under way, by one in place of them all. Cancelling them all stops it; what was sent stays
+//! unacknowledged on the channel and can be settled, so nothing is handed out again and no count of deliveries grows. Only
+//! closing the channel gives messages back.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -18,7 +17,7 @@ use lapin::{Channel, Consumer as Arrivals};
 
 use super::acker::Acker;
 use super::error::BrokerError;
-use super::hold::{Ages, Held, Sizes, Step, is_little, step};
+use super::hold::{Ages, Held, Sizes, Step, step};
 use super::lane::LaneState;
 use super::link::within;
 use super::session::Session;
@@ -56,15 +55,15 @@ impl Intake {
         self.asked == 0
     }
 
-    /// Asks for more or for none, as the sizes of messages tell and what is held, by as few consumers as it can.
+    /// Asks for more or for none, as the sizes of messages tell and what is held.
     pub(super) async fn adapt(&mut self) -> Result<(), BrokerError> {
         loop {
-            let held = Held { asked: self.asked, bytes: self.lane.held_bytes() };
+            let (messages, bytes) = (self.lane.held_messages(), self.lane.held_bytes());
+            let held = Held { asked: self.asked, consumers: self.consuming(), messages, bytes };
             match step(&mut self.sizes, held) {
-                Step::GoOn if self.consuming() > 1 && self.holds_little() => self.ask_by_one(self.asked).await?,
                 Step::GoOn => return Ok(()),
-                Step::Ask(more) if self.holds_little() => self.ask_by_one(self.asked + more).await?,
                 Step::Ask(more) => self.ask(more).await?,
+                Step::AskByOne(messages) => self.ask_by_one(messages).await?,
                 Step::Stop => self.stop().await?,
             }
         }
@@ -72,10 +71,6 @@ impl Intake {
 
     fn consuming(&self) -> usize {
         self.consumers.iter().filter(|asked| !asked.is_cancelled).count()
-    }
-
-    fn holds_little(&self) -> bool {
-        is_little(self.lane.held_messages(), self.asked)
     }
 
     /// Asks for `messages` in all, by one consumer in place of those there are.
