@@ -13,28 +13,23 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Notify, watch};
 
-use super::live::Live;
+use super::outlook::{FanOut, Pursuit};
 use super::pulse::Beating;
-use super::pursuit::{FanOut, Pursued, Pursuer, Pursuit};
+use super::pursuit::{Pursued, Pursuer};
+use super::reports::Reports;
 use super::settle::settle;
 use super::traced;
-use super::worker::Observer;
-use crate::decide::{SkipReason, Step, Wait};
+use crate::decide::Step;
 use crate::model::{Delivery, Event, Target};
 use crate::queue::{Consumer, Death, FollowUp, Lease};
-use crate::record::{Attempted, Entry, History};
 use crate::telemetry::of_trace;
 use crate::traces::{Span, names};
 
 /// Takes messages and brings them to their end.
 #[derive(Debug)]
 pub(super) struct Engine {
-    pub(super) observer: Option<Arc<dyn Observer>>,
-    /// Those who watch.
-    pub(super) live: Option<Arc<Live>>,
-    /// Where it is noted what becomes of deliveries, if it is.
-    pub(super) history: Option<Arc<History>>,
     pub(super) pursuer: Pursuer,
+    pub(super) reports: Arc<Reports>,
     /// Deliveries in hand at which no further message is taken; one message's fan-out may go over.
     pub(super) pursuits_max: usize,
     pub(super) pursuits: Cell<usize>,
@@ -116,7 +111,7 @@ impl Engine {
     async fn brought_to_its_end(&self, mut lease: Lease, mut span: Span) {
         let event = Arc::clone(&lease.message.event);
         let FanOut { pursuits, filtered } = match &lease.message.target {
-            Target::Subscribers => self.pursuer.fan_out(&event),
+            Target::Subscribers => self.pursuer.outlook.fan_out(&event),
             Target::One(delivery) => {
                 FanOut { pursuits: vec![Pursuit::again(&event, delivery.clone())], ..FanOut::default() }
             }
@@ -143,17 +138,9 @@ impl Engine {
         drop(settling);
         match settled {
             Ok(()) => {
-                self.pursuer.telemetry.deliveries_filtered(filtered);
-                let mut has_body = false;
-                for (pursuit, pursued) in pursuits.iter().zip(pursued) {
-                    if let Some(Pursued { step, attempt }) = pursued {
-                        self.tell(&event, pursuit, &step);
-                        if let Some(live) = &self.live {
-                            live.settled(&event, &pursuit.delivery, &pursuit.id, &step, attempt.as_ref());
-                        }
-                        has_body |= self.note(&event, pursuit, &step, attempt, !has_body);
-                    }
-                }
+                let each = pursuits.into_iter().zip(pursued);
+                let begun = each.filter_map(|(pursuit, pursued)| Some((pursuit, pursued?)));
+                self.reports.settled(&event, begun, filtered);
             }
             Err(_closed) => self.queue_closed.notify_one(),
         }
@@ -168,7 +155,7 @@ impl Engine {
                 let mut span = traced::delivery(span, event, pursuit);
                 let pursued = self.pursuer.pursue(event, pursuit, &span).await;
                 match &pursued {
-                    Some(pursued) => traced::stepped(&mut span, &pursued.step, self.pursuer.clock.now()),
+                    Some(pursued) => traced::stepped(&mut span, &pursued.step, self.pursuer.outlook.clock.now()),
                     None => span.discard(),
                 }
                 drop(counted);
@@ -182,7 +169,7 @@ impl Engine {
     }
 
     fn follow_up(&self, before: &Delivery, step: Option<&Step>) -> Option<FollowUp> {
-        let now = self.pursuer.clock.now();
+        let now = self.pursuer.outlook.clock.now();
         // Not begun: it is due as it is at the next start.
         let Some(step) = step else { return Some(FollowUp::Later { delivery: before.clone(), due: now }) };
         match step {
@@ -194,61 +181,6 @@ impl Engine {
             Step::Attempt | Step::Done | Step::Skip(_) | Step::Drop(_) => None,
         }
     }
-
-    /// Notes in the history what became of a delivery, once that is durable, with the event's body if it `may` have that and is to;
-    /// tells whether there was something to note.
-    fn note(&self, event: &Event, pursuit: &Pursuit, step: &Step, attempt: Option<Attempted>, may: bool) -> bool {
-        let Some(history) = &self.history else { return false };
-        // It may have been forgotten while this was under way.
-        if self.pursuer.forgotten.has(event) {
-            return false;
-        }
-        let Pursuit { delivery, id, .. } = pursuit;
-        let Some(entry) = Entry::of(event, id, delivery, step, attempt, self.pursuer.clock.now()) else { return false };
-        let bytes = event.body.bytes().len();
-        // A fresh event's body goes with the first of its deliveries. What comes again has left it there, unless the history had a gap
-        // then, so it goes along once more when that ends.
-        let with_body =
-            may && if pursuit.fresh { history.wants_body(bytes) } else { ends(step) && history.has_room(bytes) };
-        history.note(if with_body { entry.with_body(event) } else { entry });
-        true
-    }
-
-    /// Tells what became of a delivery, once that is durable.
-    fn tell(&self, event: &Event, pursuit: &Pursuit, step: &Step) {
-        let Pursuit { delivery: before, id, .. } = pursuit;
-        if let Some(observer) = &self.observer {
-            observer.settled(event, before, step);
-        }
-        let (telemetry, clock) = (&self.pursuer.telemetry, &self.pursuer.clock);
-        let webhook = &before.webhook;
-        match step {
-            Step::Done => {
-                let latency = clock.now().since(event.created_at);
-                telemetry.delivered(&event.id, id, webhook, before.attempts.saturating_add(1), latency);
-            }
-            Step::Later { delivery, due, wait: Wait::Retry } => {
-                let error = delivery.last.as_ref().map_or("", |last| &last.error);
-                telemetry.retry_planned(&event.id, id, webhook, delivery.attempts, due.since(clock.now()), error);
-            }
-            Step::Later { due, wait: Wait::Park(reason), .. } => {
-                telemetry.parked(&event.id, id, webhook, *reason, due.since(clock.now()));
-            }
-            Step::Dead { delivery, reason } => {
-                let error = delivery.last.as_ref().map_or("no attempt was made", |last| &last.error);
-                telemetry.dead_lettered(&event.id, id, webhook, *reason, error);
-            }
-            Step::Drop(reason) => telemetry.dropped(&event.id, id, webhook, *reason),
-            Step::Skip(SkipReason::Paused | SkipReason::Deactivated) => telemetry.delivery_skipped(),
-            // `pursue` never leaves it at that.
-            Step::Attempt => {}
-        }
-    }
-}
-
-/// Whether a delivery comes to its end by that.
-fn ends(step: &Step) -> bool {
-    matches!(step, Step::Done | Step::Dead { .. } | Step::Drop(_))
 }
 
 /// The next lease of either lane; nothing once one of them has ended. Fresh and returning messages take turns by chance, so

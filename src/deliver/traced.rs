@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::pursuit::Pursuit;
+use super::outlook::Pursuit;
 use crate::decide::{SkipReason, Step, Verdict, Wait};
 use crate::model::{Delivery, Event, Outcome, Target, Timestamp, Webhook};
 use crate::queue::{FollowUp, Lane, Lease};

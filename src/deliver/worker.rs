@@ -12,9 +12,11 @@ use super::endpoints::{EndpointPolicy, Endpoints};
 use super::engine::{End, Engine};
 use super::failing::Failing;
 use super::live::Live;
+use super::outlook::Outlook;
 use super::pulse::{Pulse, pulse};
 use super::pursuit::Pursuer;
 use super::rates::{RatePolicy, Rates};
+use super::reports::Reports;
 use crate::clock::SharedClock;
 use crate::decide::{Policy as RetryPolicy, Step};
 use crate::model::{Delivery, Event, WebhookId};
@@ -221,24 +223,33 @@ fn engine(
         policy.deactivate_after,
         deactivated,
     );
-    Engine {
+    let outlook = Outlook {
+        registry: parts.registry,
+        forgotten: Arc::clone(&parts.forgotten),
+        endpoints,
+        clock: Arc::clone(&parts.clock),
+        retry: policy.retry.clone(),
+    };
+    let reports = Reports {
         observer: parts.observer,
         live: parts.live,
         history: parts.history,
+        forgotten: parts.forgotten,
+        telemetry: parts.telemetry.clone(),
+        clock: Arc::clone(&parts.clock),
+    };
+    Engine {
         pursuer: Pursuer {
-            registry: parts.registry,
-            forgotten: parts.forgotten,
+            outlook: Arc::new(outlook),
             failing,
             client: parts.client,
-            rates: Rates::new(rates, parts.clock.clone()),
-            clock: parts.clock,
+            rates: Rates::new(rates, parts.clock),
             telemetry: parts.telemetry,
             tracer: parts.tracer,
-            endpoints,
             queue: parts.queue,
             end: Semaphore::new(0),
-            retry: policy.retry.clone(),
         },
+        reports: Arc::new(reports),
         pursuits_max: policy.prefetch.messages.saturating_mul(PURSUITS_PER_MESSAGE),
         pursuits: Cell::new(0),
         queue_closed: Notify::new(),

@@ -147,7 +147,7 @@ pub(crate) fn limitless_faults(path: &str, text: &str) -> Vec<String> {
 
 /// One decider: outside `decide`, one file asks for the next step, and nobody works out a wait by himself (promise 4).
 pub(crate) fn decider_faults(path: &str, text: &str) -> Vec<String> {
-    const ASKED_IN: &str = "src/deliver/pursuit.rs";
+    const ASKED_IN: &str = "src/deliver/outlook.rs";
     if path.starts_with("src/decide/") {
         return Vec::new();
     }
