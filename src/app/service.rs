@@ -341,6 +341,7 @@ fn worker_policy(settings: &Settings) -> Policy {
         connections_per_host: delivery.connections_per_host,
         breaker_failures: delivery.breaker_failures,
         patience: delivery.patience,
+        foresight: delivery.foresight,
         prefetch: Prefetch { messages: settings.queue.prefetch, bytes: settings.queue.prefetch_bytes },
         retry: decide::Policy {
             schedule: delivery.retry_schedule.clone(),

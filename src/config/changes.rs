@@ -75,6 +75,7 @@ const SETTINGS: &[Setting] = &[
     setting!("delivery.connections_per_host" at restart delivery.connections_per_host),
     setting!("delivery.breaker_failures" at restart delivery.breaker_failures),
     setting!("delivery.patience_ms" at restart delivery.patience),
+    setting!("delivery.foresight" at restart delivery.foresight),
     setting!("delivery.timeout_ms" at restart delivery.timeout),
     setting!("delivery.allowed_private_networks" at restart delivery.allowed_private_networks),
     setting!("delivery.user_agent" at restart delivery.user_agent),

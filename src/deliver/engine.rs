@@ -112,7 +112,7 @@ impl Engine {
         let event = Arc::clone(&lease.message.event);
         let FanOut { pursuits, filtered } = match &lease.message.target {
             Target::Subscribers => self.pursuer.outlook.fan_out(&event),
-            Target::One(delivery) => {
+            Target::One(delivery) | Target::Later { delivery, .. } => {
                 FanOut { pursuits: vec![Pursuit::again(&event, delivery.clone())], ..FanOut::default() }
             }
         };

@@ -16,6 +16,7 @@ mod drainer;
 mod endpoints;
 mod engine;
 mod failing;
+mod foresight;
 mod heartbeat;
 mod live;
 mod outlook;

@@ -68,6 +68,22 @@ impl Outlook {
         fan_out
     }
 
+    /// The delivery of the fresh `event` and when it is due, if one webhook alone is to have it and would not be tried now: a turn is
+    /// taken for it.
+    pub(super) fn foresee(&self, event: &Event) -> Option<(Pursuit, Step)> {
+        let snapshot = self.registry.snapshot();
+        let mut subscribers = snapshot.subscribers(event);
+        let webhook = subscribers.next().filter(|webhook| self.endpoints.would_put_off(webhook))?;
+        if subscribers.next().is_some() || !passes(&webhook.options.filters, &event.kind, &Content::of(&event.body)) {
+            return None;
+        }
+        let pursuit = Pursuit::fresh(event, webhook);
+        self.take_up(event, &pursuit).ok()?;
+        let left_alone = self.endpoints.put_off(webhook)?;
+        let step = self.left_alone(&pursuit.delivery, webhook, left_alone);
+        Some((pursuit, step))
+    }
+
     /// The webhook, if an attempt is to be made now; else what is next.
     pub(super) fn take_up(&self, event: &Event, pursuit: &Pursuit) -> Result<Arc<Webhook>, Step> {
         let snapshot = self.registry.snapshot();

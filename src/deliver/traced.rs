@@ -19,8 +19,8 @@ pub(super) fn taken(tracer: &Tracer, lease: &mut Lease) -> Span {
     }
     let (name, lane) = match (&lease.message.target, lease.death) {
         (Target::Subscribers, _) => ("process work", Lane::Work),
-        (Target::One(_), None) => ("process delay", Lane::Retry),
-        (Target::One(_), Some(_)) => ("process dead", Lane::Dead),
+        (Target::One(_) | Target::Later { .. }, None) => ("process delay", Lane::Retry),
+        (Target::One(_) | Target::Later { .. }, Some(_)) => ("process dead", Lane::Dead),
     };
     let mut span = tracer.begin(Kind::Consumer, name, lease.message.event.trace);
     if lease.message.event.trace.is_none() {
@@ -45,6 +45,15 @@ pub(super) fn delivery(taken: &Span, event: &Event, pursuit: &Pursuit) -> Span {
         of_delivery(&mut span, event, &pursuit.delivery);
     }
     span
+}
+
+/// Tells of a delivery that waits from the start. The trace of an event of our own begins when a worker takes it.
+pub(super) fn waits_from_the_start(tracer: &Tracer, event: &Event, pursuit: &Pursuit, step: &Step, now: Timestamp) {
+    if tracer.is_on() && event.trace.is_some() {
+        let mut span = tracer.begin(Kind::Internal, "deliver", event.trace);
+        of_delivery(&mut span, event, &pursuit.delivery);
+        stepped(&mut span, step, now);
+    }
 }
 
 fn of_delivery(span: &mut Span, event: &Event, delivery: &Delivery) {

@@ -11,6 +11,7 @@ use super::announcer::{Announcer, AnnouncerParts};
 use super::endpoints::{EndpointPolicy, Endpoints};
 use super::engine::{End, Engine};
 use super::failing::Failing;
+use super::foresight::WorkersForesight;
 use super::live::Live;
 use super::outlook::Outlook;
 use super::pulse::{Pulse, pulse};
@@ -21,7 +22,7 @@ use crate::clock::SharedClock;
 use crate::decide::{Policy as RetryPolicy, Step};
 use crate::model::{Delivery, Event, WebhookId};
 use crate::outbound::Client;
-use crate::queue::{Lane, Prefetch, Queue, QueueError};
+use crate::queue::{Foreseeing, Lane, Prefetch, Queue, QueueError};
 use crate::record::{Forgotten, History, Latest, LatestAttempt};
 use crate::registry::{Known, Registry};
 use crate::telemetry::SharedTelemetry;
@@ -78,6 +79,8 @@ pub struct Policy {
     pub patience: Duration,
     /// What the worker may hold of each lane.
     pub prefetch: Prefetch,
+    /// Whether what is published in this process and would only be put off waits from the start.
+    pub foresight: bool,
     /// When to try again.
     pub retry: RetryPolicy,
     /// How long a webhook may fail without one success before it is switched off; none: for ever.
@@ -104,6 +107,8 @@ pub enum WorkerError {
 pub struct Worker {
     stop: watch::Sender<bool>,
     ended: oneshot::Receiver<End>,
+    /// What others who publish in this process are told by.
+    foreseeing: Option<Foreseeing>,
     latest: Arc<Latest>,
     history: Option<Arc<History>>,
     telemetry: SharedTelemetry,
@@ -142,6 +147,9 @@ impl Worker {
             deactivated: Arc::clone(&deactivated),
         });
         let engine = engine(parts, Arc::clone(&endpoints), &policy, known, deactivated);
+        let (outlook, reports) = (Arc::clone(&engine.pursuer.outlook), Arc::clone(&engine.reports));
+        let foresight = WorkersForesight { outlook, reports, tracer: engine.pursuer.tracer.clone() };
+        let foreseeing = policy.foresight.then(|| engine.pursuer.queue.foresee_by(Arc::new(foresight)));
         let (pulse, beating) = pulse();
         let run = move || {
             let why = runtime.block_on(engine.run(work, retry, stopped, beating));
@@ -150,7 +158,7 @@ impl Worker {
             let _nobody_may_wait = end.send(why);
         };
         std::thread::Builder::new().name("hikyaku-deliver".to_owned()).spawn(run)?;
-        Ok(Self { stop, ended, latest, history, telemetry, announcer, endpoints, pulse })
+        Ok(Self { stop, ended, foreseeing, latest, history, telemetry, announcer, endpoints, pulse })
     }
 
     /// Ends when the worker does without having been told to: its thread has panicked, or the queue has closed under it.
@@ -172,6 +180,8 @@ impl Worker {
 
     /// Stops taking, finishes what is in flight within the grace, and ends. What is not finished stays in the queue.
     pub async fn stop(self) {
+        // What comes from now on is for the next worker.
+        drop(self.foreseeing);
         self.stop.send_replace(true);
         let _ended_or_panicked = self.ended.await;
         self.announcer.stop().await;

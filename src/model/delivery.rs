@@ -83,4 +83,11 @@ pub enum Target {
     Subscribers,
     /// This one webhook: a retry, a parked delivery, a replay.
     One(Delivery),
+    /// This one webhook, and not before the delivery is due. Only what is published says so: a queue hands out what is due.
+    Later {
+        /// The delivery.
+        delivery: Delivery,
+        /// When it is due.
+        due: Timestamp,
+    },
 }

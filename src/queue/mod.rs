@@ -19,7 +19,10 @@
 //! - Trouble (disk, broker) is an error to the caller and words in [`Queue::health`]; it ends by itself when the cause does.
 
 mod backend;
+mod depths;
+mod foresight;
 mod lease;
+mod publishing;
 mod rabbitmq;
 mod rejected;
 mod sqlite;
@@ -30,10 +33,12 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::clock::SharedClock;
-use crate::model::{Delivery, Message, ReceiptKey, Timestamp};
+use crate::model::{Delivery, ReceiptKey, Timestamp};
 use crate::sqlite::SqliteError;
 use crate::telemetry::SharedTelemetry;
 
+pub use depths::{Depths, Unsettled};
+pub use foresight::{Foreseeing, Foreseen, Foresight, Tell};
 pub use lease::{Death, Lease};
 #[cfg(any(test, fuzzing))]
 pub use rabbitmq::fuzzed;
@@ -41,6 +46,7 @@ pub use rabbitmq::{BrokerError, BrokerLook, BrokerOptions, BrokerUrl, UNACKNOWLE
 pub use rejected::{Choice, RejectedMessage, Walked};
 
 use backend::Backend;
+use foresight::Adviser;
 
 /// What a queue file has been through, by the name of its part and the steps that this version knows.
 pub const FILE_SCHEMA: (&str, usize) = ("queue", sqlite::SCHEMA_STEPS);
@@ -93,32 +99,6 @@ pub enum FollowUp {
         /// Why and when.
         death: Death,
     },
-}
-
-/// What a queue holds, leased messages included.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Depths {
-    /// Fresh messages.
-    pub work: u64,
-    /// Deliveries waiting for their due time, or due.
-    pub delay: u64,
-    /// Dead letters that the store does not have yet.
-    pub dead: u64,
-    /// Messages that were no events, where the queue keeps such.
-    pub rejected: u64,
-    /// Since when the longest overdue message has been waiting.
-    pub oldest: Option<Timestamp>,
-}
-
-/// Messages that this process has taken and not settled, lane by lane.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Unsettled {
-    /// Fresh ones.
-    pub work: u64,
-    /// Deliveries that were due.
-    pub delay: u64,
-    /// Dead letters.
-    pub dead: u64,
 }
 
 /// What became of a message that is to be taken in once.
@@ -224,6 +204,8 @@ impl QueueError {
 #[derive(Clone, Debug)]
 pub struct Queue {
     backend: Arc<dyn Backend>,
+    /// Who knows what need not be tried yet.
+    adviser: Adviser,
 }
 
 impl Queue {
@@ -238,7 +220,7 @@ impl Queue {
         telemetry: SharedTelemetry,
     ) -> Result<Self, QueueError> {
         let backend = sqlite::SqliteQueue::open(options, access, clock, telemetry).await?;
-        Ok(Self { backend: Arc::new(backend) })
+        Ok(Self { backend: Arc::new(backend), adviser: Adviser::default() })
     }
 
     /// Opens the queue in RabbitMQ, declaring there what is missing.
@@ -256,7 +238,7 @@ impl Queue {
         telemetry: SharedTelemetry,
     ) -> Result<Self, QueueError> {
         let backend = rabbitmq::RabbitQueue::open(options, access, clock, telemetry).await?;
-        Ok(Self { backend: Arc::new(backend) })
+        Ok(Self { backend: Arc::new(backend), adviser: Adviser::default() })
     }
 
     /// Deletes what [`open_rabbitmq`](Self::open_rabbitmq) declares with `options`, **and everything that lies in it**: for
@@ -268,37 +250,9 @@ impl Queue {
         Ok(rabbitmq::remove(options).await?)
     }
 
-    /// Stores `messages`, all or none. A message with [`Target::One`](crate::model::Target::One) is due at once.
-    ///
-    /// # Errors
-    /// None of them is stored, or it is not known ([`QueueError::may_be_stored`]); the producer must keep them and may try
-    /// again, with the same ids.
-    pub async fn publish(&self, messages: Vec<Message>) -> Result<(), QueueError> {
-        self.backend.publish(messages).await
-    }
-
-    /// As [`publish`](Self::publish), for whoever can wait although its own producer has been told: when RabbitMQ begins to
-    /// take nothing after a message went to it, the answer is waited for as long as it takes, and so it is known.
-    ///
-    /// # Errors
-    /// As [`publish`](Self::publish).
-    pub async fn publish_patiently(&self, messages: Vec<Message>) -> Result<(), QueueError> {
-        self.backend.publish_patiently(messages).await
-    }
-
     /// Whether it can [`publish_once`](Self::publish_once).
     pub fn remembers(&self) -> bool {
         self.backend.remembers()
-    }
-
-    /// Stores `message`, unless one was stored under `key` within the last 8 days
-    /// ([`REMEMBERED_FOR`](crate::sqlite::receipts::REMEMBERED_FOR)). `Known` means that one is stored durably, as `Stored` does.
-    ///
-    /// # Errors
-    /// As [`publish`](Self::publish), and then `key` is not remembered either; [`QueueError::RemembersNothing`] where that
-    /// cannot be had.
-    pub async fn publish_once(&self, message: Message, key: ReceiptKey) -> Result<Once, QueueError> {
-        self.backend.publish_once(message, key).await
     }
 
     /// Whether a message was stored under `key` within the last 8 days.

@@ -86,7 +86,7 @@ impl Endpoints {
     }
 
     /// How many answers one more waiter has to wait for, if that is worth its place.
-    fn turns_worth_waiting(&self, state: &State) -> Option<u32> {
+    pub(super) fn turns_worth_waiting(&self, state: &State) -> Option<u32> {
         let crowded = self.crowded.load(Ordering::Relaxed).max(1);
         if state.waiters as usize >= (self.policy.waiters_max / crowded).max(1) {
             return None;

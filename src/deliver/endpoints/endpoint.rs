@@ -65,6 +65,7 @@ struct PutOff {
 }
 
 /// What keeps deliveries to a webhook from being tried.
+#[derive(Clone, Copy)]
 pub(super) enum ShutBy {
     Breaker(Shut),
     Host(Shut),
@@ -103,9 +104,8 @@ impl Endpoint {
         self.updated_at == webhook.updated_at && self.url == webhook.url
     }
 
-    /// What keeps deliveries to it from being tried now.
-    pub(super) fn shut(&self, now: Duration) -> Option<ShutBy> {
-        let state = self.state();
+    /// What keeps deliveries to it from being tried now, as its state is.
+    pub(super) fn shut(&self, state: &State, now: Duration) -> Option<ShutBy> {
         let breaker = state.breaker.shut(now).map(ShutBy::Breaker);
         breaker.or_else(|| self.host.backoff().shut(now).filter(|_| !state.is_well()).map(ShutBy::Host))
     }
@@ -123,7 +123,12 @@ impl State {
 
     /// How fast it is now.
     pub(super) fn pace_now(&self) -> Pace {
-        if self.silence() > STALLED_AFTER { Pace::Slow } else { self.slots.pace() }
+        if self.is_stalled() { Pace::Slow } else { self.slots.pace() }
+    }
+
+    /// Whether it has answered none of its requests for a while.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.silence() > STALLED_AFTER
     }
 
     /// A request begins.
@@ -178,6 +183,14 @@ impl State {
         change
     }
 
+    /// What one is told that meets what keeps it from being tried.
+    pub(super) fn shut_out(&mut self, shut: ShutBy, now: Duration) -> LeftAlone {
+        match shut {
+            ShutBy::Breaker(shut) => self.left_alone(shut, now),
+            ShutBy::Host(shut) => self.left_alone_with_host(shut, now),
+        }
+    }
+
     /// What one is told that meets the open breaker.
     pub(super) fn left_alone(&mut self, shut: Shut, now: Duration) -> LeftAlone {
         let reason = match shut.why {
@@ -199,7 +212,7 @@ impl State {
 
     /// The turn of a retry, so that it does not come only to be put off; nothing for one that may be needed to see whether the
     /// receiver is well again.
-    pub(super) fn retry_turn(&mut self, shut: &ShutBy, now: Duration) -> Option<Duration> {
+    pub(super) fn retry_turn(&mut self, shut: ShutBy, now: Duration) -> Option<Duration> {
         let wait = match shut {
             ShutBy::Breaker(shut) => self.breaker.has_probe().then_some(shut.wait)?,
             ShutBy::Host(shut) => shut.wait,

@@ -10,6 +10,7 @@
 
 mod acquire;
 mod endpoint;
+mod foreseen;
 mod host;
 mod sharing;
 mod sight;
@@ -20,7 +21,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use self::endpoint::{Endpoint, ShutBy};
+use self::endpoint::Endpoint;
 use self::host::{Host, Pool};
 use self::sharing::Sharing;
 use crate::clock::SharedClock;
@@ -132,21 +133,18 @@ impl Endpoints {
     pub(super) fn left_alone(&self, webhook: &Webhook) -> Option<LeftAlone> {
         let endpoint = self.of(webhook);
         let now = self.clock.elapsed();
-        let shut = endpoint.shut(now)?;
+        let shut = endpoint.shut(&endpoint.state(), now)?;
         self.known().leave_turns(now);
-        let mut state = endpoint.state();
-        Some(match shut {
-            ShutBy::Breaker(shut) => state.left_alone(shut, now),
-            ShutBy::Host(shut) => state.left_alone_with_host(shut, now),
-        })
+        Some(endpoint.state().shut_out(shut, now))
     }
 
     /// How long until the turn of one whose attempt failed and is to be made again, if `webhook` is left alone.
     pub(super) fn retry_turn(&self, webhook: &Webhook) -> Option<Duration> {
         let endpoint = self.of(webhook);
         let now = self.clock.elapsed();
-        let shut = endpoint.shut(now)?;
-        endpoint.state().retry_turn(&shut, now)
+        let mut state = endpoint.state();
+        let shut = endpoint.shut(&state, now)?;
+        state.retry_turn(shut, now)
     }
 
     /// Forgets webhooks that were deleted.

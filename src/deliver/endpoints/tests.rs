@@ -8,6 +8,7 @@ use crate::decide::{BreakerState, PARK_WAIT_MAX, Pace, Verdict};
 use crate::model::{Options, Origin, Outcome, Owner, Secret, Source, Status, Timestamp};
 use crate::telemetry::Telemetry;
 
+mod foreseen;
 mod hosts;
 mod left_alone;
 mod shared;

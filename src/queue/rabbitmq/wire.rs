@@ -17,6 +17,8 @@
 //! And one that is everybody's, W3C Trace Context's `traceparent`: the span that stored the message's event, on all of them, where
 //! traces are on or a producer gave it.
 //!
+//! What waits from the start has what a follow-up has.
+//!
 //! What is put away keeps its bytes, its routing key, and the properties that `rejected requeue` needs. From `retry` and
 //! `dead`, where only we publish, it keeps our headers too: without them nobody could tell whose delivery it was.
 //!
@@ -92,6 +94,9 @@ pub(super) fn of_message(topology: &Topology, message: &Message, copy: &str, now
             outgoing(topology.events(), event.kind.as_str().to_owned(), json(event), properties(event, headers))
         }
         Target::One(delivery) => later(topology, event, json(event), &Waiting { delivery, due: now, copy }, now),
+        Target::Later { delivery, due } => {
+            later(topology, event, json(event), &Waiting { delivery, due: *due, copy }, now)
+        }
     }
 }
 

@@ -108,6 +108,18 @@ fn what_is_due_goes_straight_to_the_due() {
 }
 
 #[test]
+fn what_waits_from_the_start_looks_as_if_a_worker_had_put_it_off() {
+    let (event, delivery) = (event(ODD), delivery());
+    let due = NOW.plus(std::time::Duration::from_millis(4500));
+    let follow_up = FollowUp::Later { delivery: delivery.clone(), due };
+    let settled = wire::of_follow_ups(&topology(), &event, &[follow_up], "c", NOW).pop().expect("one");
+    let message = Message { event: event.into(), target: Target::Later { delivery, due } };
+    let published = wire::of_message(&topology(), &message, "c-0", NOW);
+    assert_eq!((published.exchange, published.routing_key), (settled.exchange, settled.routing_key));
+    assert_eq!((published.body, published.properties), (settled.body, settled.properties));
+}
+
+#[test]
 fn a_producers_headers_are_not_believed() {
     let body = r#"{"type":"note","body":{}}"#;
     let forged = headers(&[

@@ -354,6 +354,10 @@ fn publish(connection: &Connection, message: &Message, now: Timestamp, effects: 
             rows::insert_delay(connection, &message.event, delivery, now)?;
             effects.delayed(now);
         }
+        Target::Later { delivery, due } => {
+            rows::insert_delay(connection, &message.event, delivery, *due)?;
+            effects.delayed(*due);
+        }
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! doubled or made up.
 
 mod failing;
+mod foreseen;
 mod guarded;
 mod hostile;
 mod isolation;

@@ -6,6 +6,7 @@
 mod backend;
 mod due_times;
 mod durability;
+mod foreseen;
 mod load;
 mod once;
 mod prefetch;
@@ -57,6 +58,12 @@ macro_rules! every_backend {
                 what_is_due_earlier_than_what_was_taken_already_is_not_overlooked,
                 what_is_put_in_while_others_are_being_taken_is_not_overlooked,
                 replays_published_at_the_same_moment_all_come_at_once,
+            }
+            foreseen {
+                what_is_foreseen_waits_from_the_start_and_is_told_once_it_is_stored,
+                what_was_foreseen_is_there_after_the_process_died,
+                nobody_is_asked_about_a_bulk_or_any_more,
+                what_is_foreseen_is_told_though_nobody_waits_for_it_any_more,
             }
             sharing {
                 a_waiting_worker_is_woken_by_another_process,

@@ -10,7 +10,7 @@ use super::backend::{Backend, Sqlite};
 use super::samples::{PLENTY, event, fresh, next, next_ones, nothing_more, number, numbers};
 use crate::support::python::repository;
 
-fn key(n: usize) -> ReceiptKey {
+pub(super) fn key(n: usize) -> ReceiptKey {
     ReceiptKey::of(&Source::default(), None, "hook", &EventId::new(&format!("e{n}")).expect("valid"))
 }
 

@@ -115,3 +115,27 @@ async fn an_event_of_an_amqp_producer_that_is_given_up_is_in_its_trace_to_the_de
     }
     program.stop().await;
 }
+
+#[tokio::test]
+async fn what_waits_from_the_start_has_its_step_right_after_what_stored_it() {
+    let (collector, receiver) = (Collector::start().await, Receiver::start(Behaviour::Answer(503)).await);
+    let hook = declared("hook", &receiver.url("/"), "note");
+    let settings = format!("delivery.breaker_failures = 1\n{}{hook}", collector.settings());
+    let home = Home::new(&settings);
+    let program = home.serve().await;
+    // The first fails, upon which the webhook is left alone, and the second is to see whether it is well.
+    for (number, id) in ["e1", "e2"].iter().enumerate() {
+        assert_eq!(program.post(event("note", id)).await.0, 200);
+        collector.until("deliver", number + 1).await;
+    }
+
+    assert_eq!(program.post(event("note", "e3")).await.0, 200);
+
+    let delivers = collector.until("deliver", 3).await;
+    let published = collector.until("publish work", 3).await;
+    assert_eq!((&delivers[2]["parent"], &delivers[2]["trace"]), (&published[2]["span"], &published[2]["trace"]));
+    let told = ["hikyaku.delivery.step", "hikyaku.delivery.reason", "hikyaku.webhook.id"];
+    assert_eq!(told.map(|name| attribute(&delivers[2], name)), ["parked", "breaker_open", "hook"]);
+    assert_eq!(collector.named("process work").len(), 2, "no worker has taken it");
+    program.stop().await;
+}

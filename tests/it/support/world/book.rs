@@ -107,6 +107,11 @@ impl World {
         self.book.insert((event.clone(), webhook(id)));
     }
 
+    /// Notes in the book that the webhook does not want the event.
+    pub(crate) fn unwanted(&mut self, event: &EventId, id: &str) {
+        self.book.remove(&(event.clone(), webhook(id)));
+    }
+
     /// Notes in the book that the delivery waits from now on.
     fn put_to_work(&self, event: &EventId, delivery: &Delivery) {
         let wait = Wait::Park(ParkReason::NoSlot);

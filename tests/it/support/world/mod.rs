@@ -159,6 +159,7 @@ impl World {
             connections_per_host: setup.connections_per_host,
             breaker_failures: setup.breaker_failures,
             patience: setup.patience,
+            foresight: setup.foresight,
             prefetch: Prefetch { messages: setup.prefetch, bytes: 64 << 20 },
             retry: decide::Policy {
                 schedule: setup.schedule.clone(),

@@ -24,6 +24,7 @@ pub(crate) struct Setup {
     pub(crate) breaker_failures: u32,
     pub(crate) concurrency: usize,
     pub(crate) patience: Duration,
+    pub(crate) foresight: bool,
     pub(crate) prefetch: usize,
     pub(crate) grace: Duration,
     /// Networks that the address guard lets through, as an admin writes them.
@@ -48,6 +49,7 @@ impl Default for Setup {
             breaker_failures: 10,
             concurrency: 256,
             patience: Duration::from_millis(200),
+            foresight: true,
             prefetch: 512,
             grace: Duration::from_secs(10),
             // Where the receivers of tests are.
